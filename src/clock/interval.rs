@@ -1,0 +1,69 @@
+//! What a clock says: not a time but an interval that contains it.
+
+use std::fmt;
+
+use crate::types::{Monotonic, Timestamp};
+
+/// `[earliest, latest]`, which contains true time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeInterval {
+    pub earliest: Timestamp,
+    pub latest: Timestamp,
+}
+
+impl TimeInterval {
+    /// The interval of `uncertainty_ns` on both sides of `midpoint`.
+    pub fn around(midpoint: Timestamp, uncertainty_ns: u64) -> Self {
+        Self { earliest: midpoint.minus_ns(uncertainty_ns), latest: midpoint.plus_ns(uncertainty_ns) }
+    }
+
+    /// Half the interval's width.
+    pub fn uncertainty_ns(&self) -> u64 {
+        self.latest.ns_since(self.earliest) / 2
+    }
+}
+
+/// Why a clock must not be used to assign, expose or promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The source has given no sample yet, or says itself that it is not synchronised.
+    Unsynchronised,
+    /// The uncertainty is above `eps_max`.
+    TooWide { uncertainty_ns: u64, eps_max_ns: u64 },
+    /// The wall clock jumped against the monotonic clock by this much.
+    Stepped { by_ns: i64 },
+    /// The machine slept: the boot clock ran on by this much while the monotonic clock stood.
+    Suspended { for_ns: u64 },
+    /// The injection file or the source could not be read.
+    Unreadable,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsynchronised => f.write_str("the time source is not synchronised"),
+            Self::TooWide { uncertainty_ns, eps_max_ns } => write!(
+                f,
+                "the clock's uncertainty of {uncertainty_ns} ns is above clock.eps_max of {eps_max_ns} ns"
+            ),
+            Self::Stepped { by_ns } => write!(f, "the wall clock stepped by {by_ns} ns"),
+            Self::Suspended { for_ns } => write!(f, "the machine was suspended for {for_ns} ns"),
+            Self::Unreadable => f.write_str("the time source cannot be read"),
+        }
+    }
+}
+
+/// One look at a node's clock: everything a core needs to know of time, as an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    pub interval: TimeInterval,
+    pub monotonic: Monotonic,
+    /// `None` if the clock is trusted.
+    pub fault: Option<Fault>,
+}
+
+impl Reading {
+    pub fn is_trusted(&self) -> bool {
+        self.fault.is_none()
+    }
+}

@@ -1,0 +1,9 @@
+//! A clock that knows its own error: intervals that contain true time, and whether to trust them.
+//!
+//! Knows nothing of shards, of logs or of peers' messages. `now()` is the only thing here that reads the
+//! operating system's clocks, and no other folder reads them at all. Invariants: an honest sample's interval contains true
+//! time (I1); uncertainty shrinks only on a new sample (I8).
+
+mod interval;
+
+pub use interval::{Fault, Reading, TimeInterval};

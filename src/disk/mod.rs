@@ -1,0 +1,13 @@
+//! Files as the log needs them: preallocated, memory-mapped, written in place, synced as a set.
+//!
+//! The only folder with `unsafe`, `memmap2` or file IO. Knows nothing of frames. Two twins fulfil the
+//! traits, `OsDisk` and `MemoryDisk`, and one conformance suite holds both to them.
+//!
+//! Invariants: a file handed out by `create` is all zeros, fully allocated, and its directory entry is
+//! durable; a write lands in the same pages that maps show; nothing is durable before a sync says so.
+
+mod error;
+mod interface;
+
+pub use error::Error;
+pub use interface::{Disk, DiskFile, FolderLock};

@@ -1,0 +1,17 @@
+//! Timberline: a sharded, replicated, time-ordered event log.
+//!
+//! The layers in reading order; docs/ARCHITECTURE.md has the table of who may import whom.
+
+pub mod types;
+
+#[cfg(feature = "storage")]
+pub mod disk;
+
+#[cfg(feature = "node")]
+pub mod clock;
+pub mod codec;
+#[cfg(feature = "node")]
+pub mod consensus;
+
+#[cfg(feature = "client")]
+pub mod wire;

@@ -1,0 +1,18 @@
+//! The vocabulary every layer shares: ids, positions, timestamps, records.
+//!
+//! Knows nothing of bytes on disk, of the network, or of any clock. Every type is a newtype that is
+//! cheap to copy (records aside) and cannot be confused with its neighbour.
+
+mod batch;
+mod ids;
+mod position;
+mod record;
+mod replica;
+mod time;
+
+pub use batch::{BatchId, Durability, Receipt, SHARD_IN_FLIGHT_MAX, StageTimes};
+pub use ids::{ClusterId, InvalidName, NodeId, ProducerId, ReplicaId, ShardId, TopicId, TopicName};
+pub use position::{Index, Offset, Term};
+pub use record::{Header, Record};
+pub use replica::{Membership, Vote};
+pub use time::{Monotonic, Timestamp};

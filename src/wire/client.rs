@@ -1,0 +1,381 @@
+//! Client to node: requests and responses, matched by id; a subscription has many responses.
+//!
+//! Each bidirectional stream carries packets of `Request` one way and `Response` the other. A client's
+//! first request on a connection is `Hello`. Payloads: an append's body; a delivery's whole frames.
+
+/// One request.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Request {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(oneof = "RequestBody", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    pub body: Option<RequestBody>,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Oneof)]
+pub enum RequestBody {
+    #[prost(message, tag = "2")]
+    Hello(HelloBody),
+    #[prost(message, tag = "3")]
+    Append(AppendBody),
+    /// Answered by deliveries until the stream is closed.
+    #[prost(message, tag = "4")]
+    Subscribe(SubscribeBody),
+    #[prost(message, tag = "5")]
+    CreateTopic(CreateTopicBody),
+    #[prost(message, tag = "6")]
+    DeleteTopic(TopicNameBody),
+    #[prost(message, tag = "7")]
+    DescribeTopic(TopicNameBody),
+    /// Answered by `Topics`.
+    #[prost(bool, tag = "8")]
+    ListTopics(bool),
+    #[prost(bool, tag = "9")]
+    Cluster(bool),
+    /// This node's clock, answered by `Clock`.
+    #[prost(bool, tag = "10")]
+    Clock(bool),
+    /// This node's replicas of a topic's shards, answered by `ShardStatuses`.
+    #[prost(message, tag = "11")]
+    ShardStatus(TopicNameBody),
+}
+
+/// One response: a body, or an error.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Response {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(oneof = "ResponseBody", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    pub body: Option<ResponseBody>,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Oneof)]
+pub enum ResponseBody {
+    #[prost(message, tag = "2")]
+    Error(ErrorBody),
+    #[prost(message, tag = "3")]
+    Hello(HelloBody),
+    #[prost(message, tag = "4")]
+    Appended(AppendedBody),
+    #[prost(message, tag = "5")]
+    Deliver(DeliverBody),
+    #[prost(message, tag = "6")]
+    Topic(TopicBody),
+    #[prost(message, tag = "7")]
+    Topics(TopicsBody),
+    #[prost(message, tag = "8")]
+    Cluster(ClusterBody),
+    #[prost(message, tag = "9")]
+    Clock(ClockBody),
+    #[prost(message, tag = "10")]
+    ShardStatuses(ShardStatusesBody),
+}
+
+/// Who speaks, and which protocol. A server names its cluster and node.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct HelloBody {
+    #[prost(uint32, tag = "1")]
+    pub protocol: u32,
+    #[prost(string, tag = "2")]
+    pub cluster: String,
+    #[prost(uint64, tag = "3")]
+    pub node: u64,
+}
+
+/// A batch for one shard. The payload is the encoded body.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct AppendBody {
+    #[prost(uint64, tag = "1")]
+    pub shard: u64,
+    #[prost(uint32, tag = "2")]
+    pub record_count: u32,
+    #[prost(fixed32, tag = "3")]
+    pub body_crc: u32,
+    #[prost(uint32, tag = "4")]
+    pub compression: u32,
+    #[prost(fixed64, tag = "5")]
+    pub producer: u64,
+    #[prost(uint32, tag = "6")]
+    pub epoch: u32,
+    #[prost(uint64, tag = "7")]
+    pub sequence: u64,
+    /// The lowest sequence this producer still waits for in this shard: it will never send a lower one
+    /// again. A shard that does not know the producer starts here.
+    #[prost(uint64, tag = "8")]
+    pub lowest_open_sequence: u64,
+}
+
+/// An acknowledged batch; see `types::Receipt`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct AppendedBody {
+    #[prost(uint64, tag = "1")]
+    pub shard: u64,
+    #[prost(uint64, tag = "2")]
+    pub first_offset: u64,
+    #[prost(fixed64, tag = "3")]
+    pub first_timestamp_ns: u64,
+    #[prost(uint32, tag = "4")]
+    pub record_count: u32,
+    #[prost(uint64, tag = "5")]
+    pub uncertainty_ns: u64,
+    #[prost(uint64, tag = "6")]
+    pub term: u64,
+    /// 0 disk, 1 memory.
+    #[prost(uint32, tag = "7")]
+    pub durability: u32,
+    #[prost(uint64, tag = "8")]
+    pub queue_ns: u64,
+    #[prost(uint64, tag = "9")]
+    pub sync_ns: u64,
+    #[prost(uint64, tag = "10")]
+    pub replication_ns: u64,
+    #[prost(uint64, tag = "11")]
+    pub commit_wait_ns: u64,
+}
+
+/// Read one shard on from a time.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct SubscribeBody {
+    #[prost(uint64, tag = "1")]
+    pub shard: u64,
+    /// The first record wanted is the first one stamped at or after this.
+    #[prost(fixed64, tag = "2")]
+    pub from_timestamp_ns: u64,
+}
+
+/// Released frames of one shard, whole and in order, then how far the shard is closed. The first frame may
+/// begin before the time asked for: the reader skips what it did not ask for.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct DeliverBody {
+    #[prost(uint64, tag = "1")]
+    pub shard: u64,
+    /// Every record stamped at or below this has been delivered on this stream. 0 if nothing is known.
+    #[prost(fixed64, tag = "2")]
+    pub closed_ns: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct CreateTopicBody {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(uint32, tag = "2")]
+    pub shards: u32,
+    #[prost(uint32, tag = "3")]
+    pub replicas: u32,
+    /// Range partitioning: the keys at which one shard ends and the next begins. Empty for hash partitioning.
+    #[prost(bytes = "bytes", repeated, tag = "4")]
+    pub split_at: Vec<bytes::Bytes>,
+    #[prost(bool, tag = "5")]
+    pub range_partitioned: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct TopicNameBody {
+    #[prost(string, tag = "1")]
+    pub name: String,
+}
+
+/// A topic: its shards in key order.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct TopicBody {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    #[prost(bool, tag = "3")]
+    pub range_partitioned: bool,
+    #[prost(message, repeated, tag = "4")]
+    pub shards: Vec<ShardBody>,
+    #[prost(uint32, tag = "5")]
+    pub durability: u32,
+    /// Timestamp of the record that created it.
+    #[prost(fixed64, tag = "6")]
+    pub created_ns: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ShardBody {
+    #[prost(uint64, tag = "1")]
+    pub shard: u64,
+    /// Hash partitioning: the first 64-bit key hash of this shard's range.
+    #[prost(fixed64, tag = "2")]
+    pub hash_start: u64,
+    /// Range partitioning: the first key of this shard's range (empty for the first shard).
+    #[prost(bytes = "bytes", tag = "3")]
+    pub key_start: bytes::Bytes,
+    #[prost(message, repeated, tag = "4")]
+    pub replicas: Vec<ReplicaBody>,
+    /// The leader's node as far as the answering node knows; 0 if it knows none.
+    #[prost(uint64, tag = "5")]
+    pub leader: u64,
+    #[prost(uint64, tag = "6")]
+    pub term: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ReplicaBody {
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    #[prost(uint64, tag = "2")]
+    pub replica: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct TopicsBody {
+    #[prost(message, repeated, tag = "1")]
+    pub topics: Vec<TopicBody>,
+}
+
+/// The cluster as the answering node sees it.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ClusterBody {
+    #[prost(string, tag = "1")]
+    pub cluster: String,
+    #[prost(uint64, tag = "2")]
+    pub node: u64,
+    #[prost(message, repeated, tag = "3")]
+    pub nodes: Vec<NodeBody>,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct NodeBody {
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    /// `host:port` for nodes and clients alike.
+    #[prost(string, tag = "2")]
+    pub address: String,
+    #[prost(bool, tag = "3")]
+    pub connected: bool,
+    /// Shards it leads, as far as the answering node knows.
+    #[prost(uint32, tag = "4")]
+    pub shards_led: u32,
+    #[prost(uint32, tag = "5")]
+    pub replicas: u32,
+}
+
+/// A node's clock.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ClockBody {
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    /// `trusted` or `fenced`.
+    #[prost(string, tag = "2")]
+    pub state: String,
+    #[prost(string, tag = "3")]
+    pub source: String,
+    #[prost(uint64, tag = "4")]
+    pub uncertainty_ns: u64,
+    #[prost(uint64, tag = "5")]
+    pub age_ns: u64,
+    #[prost(uint64, tag = "6")]
+    pub drift_ppb: u64,
+    #[prost(fixed64, tag = "7")]
+    pub earliest_ns: u64,
+    #[prost(fixed64, tag = "8")]
+    pub latest_ns: u64,
+    #[prost(message, repeated, tag = "9")]
+    pub peers: Vec<ClockPeer>,
+    /// One sentence with the evidence, when fenced.
+    #[prost(string, tag = "10")]
+    pub reason: String,
+}
+
+/// What a node knows of a peer's clock against its own.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ClockPeer {
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    #[prost(sint64, tag = "2")]
+    pub offset_low_ns: i64,
+    #[prost(sint64, tag = "3")]
+    pub offset_high_ns: i64,
+    #[prost(uint64, tag = "4")]
+    pub rtt_ns: u64,
+    #[prost(string, tag = "5")]
+    pub verdict: String,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ShardStatusesBody {
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub shards: Vec<ShardStatusBody>,
+}
+
+/// One replica's positions: offsets, each "first not yet".
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ShardStatusBody {
+    #[prost(uint64, tag = "1")]
+    pub shard: u64,
+    #[prost(uint64, tag = "2")]
+    pub leader: u64,
+    #[prost(uint64, tag = "3")]
+    pub term: u64,
+    #[prost(uint64, tag = "4")]
+    pub appended: u64,
+    #[prost(uint64, tag = "5")]
+    pub synced: u64,
+    #[prost(uint64, tag = "6")]
+    pub committed: u64,
+    #[prost(uint64, tag = "7")]
+    pub released: u64,
+    #[prost(uint64, tag = "8")]
+    pub trimmed: u64,
+    #[prost(fixed64, tag = "9")]
+    pub closed_ns: u64,
+    /// Empty while the replica works; else why it does not.
+    #[prost(string, tag = "10")]
+    pub failure: String,
+}
+
+/// A refusal or failure.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ErrorBody {
+    #[prost(enumeration = "ErrorCode", tag = "1")]
+    pub code: i32,
+    /// What happened, where, and what to do next.
+    #[prost(string, tag = "2")]
+    pub message: String,
+    #[prost(bool, tag = "3")]
+    pub retryable: bool,
+    #[prost(enumeration = "Outcome", tag = "4")]
+    pub outcome: i32,
+    /// The node that leads, if known; else 0.
+    #[prost(uint64, tag = "5")]
+    pub leader: u64,
+    /// With `SequenceGap`: the sequence the shard expects.
+    #[prost(uint64, tag = "6")]
+    pub expected_sequence: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum ErrorCode {
+    Internal = 0,
+    NotLeader = 1,
+    /// The leader's clock is not trusted, or a new leader still gathers its floor.
+    Fenced = 2,
+    Busy = 3,
+    UnknownTopic = 4,
+    UnknownShard = 5,
+    SequenceGap = 6,
+    ProducerFenced = 7,
+    Invalid = 8,
+    TooLarge = 9,
+    Conflict = 10,
+    Unavailable = 11,
+    Timeout = 12,
+    Corruption = 13,
+    Denied = 14,
+    /// Leadership was lost while the batch was under way.
+    LeadershipLost = 15,
+}
+
+/// What became of an append that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum Outcome {
+    NotApplied = 0,
+    Unknown = 1,
+}

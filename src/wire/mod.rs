@@ -1,0 +1,25 @@
+//! What nodes and clients say to each other, as versioned protobuf headers with raw bytes beside them.
+//!
+//! Knows nothing of sockets or of what the messages mean. A packet is `header length (u32 LE), payload
+//! length (u32 LE), header (protobuf), payload (raw batch and frame bytes)`; both lengths are checked
+//! against a limit before anything is allocated. Fields are only ever added; a reader skips what it does not know.
+
+mod client;
+mod node;
+
+pub use client::{
+    AppendBody, AppendedBody, ClockBody, ClockPeer, ClusterBody, CreateTopicBody, DeliverBody, ErrorBody,
+    ErrorCode, HelloBody, NodeBody, Outcome, ReplicaBody, Request, RequestBody, Response, ResponseBody,
+    ShardBody, ShardStatusBody, ShardStatusesBody, SubscribeBody, TopicBody, TopicNameBody, TopicsBody,
+};
+pub use node::{
+    ClosedAck, ClosedTick, EntryMeta, FloorAnswer, FloorRequest, IdleShard, NodeHello, NodeMessage,
+    RaftManifest, RaftMessage,
+};
+
+/// The major version in both ALPNs.
+pub const PROTOCOL_VERSION: u32 = 1;
+/// ALPN of node-to-node connections.
+pub const NODE_ALPN: &[u8] = b"timberline-node/1";
+/// ALPN of client connections.
+pub const CLIENT_ALPN: &[u8] = b"timberline-client/1";

@@ -1,0 +1,188 @@
+//! Node to node: Raft, closed timestamps, floors. One `NodeMessage` coalesces what one lane has for one peer.
+
+use bytes::Bytes;
+
+/// The first packet each side sends on a new node connection.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct NodeHello {
+    #[prost(uint32, tag = "1")]
+    pub protocol: u32,
+    #[prost(string, tag = "2")]
+    pub cluster: String,
+    #[prost(uint64, tag = "3")]
+    pub node: u64,
+    /// Random number drawn when the data folder was made: a replaced disk shows as a new identity.
+    #[prost(uint64, tag = "4")]
+    pub identity: u64,
+    /// Rises with every start of the process.
+    #[prost(uint64, tag = "5")]
+    pub boot: u64,
+}
+
+/// Everything one node has to say to another at one moment. The payload beside it holds the data of all
+/// entries of all `raft` messages, in order.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct NodeMessage {
+    /// The sender's clock interval when sending.
+    #[prost(fixed64, tag = "1")]
+    pub earliest_ns: u64,
+    #[prost(fixed64, tag = "2")]
+    pub latest_ns: u64,
+    #[prost(message, repeated, tag = "3")]
+    pub raft: Vec<RaftMessage>,
+    #[prost(message, optional, tag = "4")]
+    pub closed: Option<ClosedTick>,
+    #[prost(message, optional, tag = "5")]
+    pub closed_ack: Option<ClosedAck>,
+    #[prost(message, repeated, tag = "6")]
+    pub floor_requests: Vec<FloorRequest>,
+    #[prost(message, repeated, tag = "7")]
+    pub floor_answers: Vec<FloorAnswer>,
+}
+
+/// A Raft message of one shard; see `consensus::Message` for the fields' meanings.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct RaftMessage {
+    #[prost(uint64, tag = "1")]
+    pub shard: u64,
+    #[prost(uint32, tag = "2")]
+    pub kind: u32,
+    #[prost(uint64, tag = "3")]
+    pub from: u64,
+    #[prost(uint64, tag = "4")]
+    pub to: u64,
+    #[prost(uint64, tag = "5")]
+    pub term: u64,
+    #[prost(uint64, tag = "6")]
+    pub log_term: u64,
+    #[prost(uint64, tag = "7")]
+    pub index: u64,
+    #[prost(uint64, tag = "8")]
+    pub commit: u64,
+    #[prost(uint64, tag = "9")]
+    pub commit_term: u64,
+    #[prost(bool, tag = "10")]
+    pub reject: bool,
+    #[prost(uint64, tag = "11")]
+    pub reject_hint: u64,
+    #[prost(bytes = "bytes", tag = "12")]
+    pub context: Bytes,
+    #[prost(message, repeated, tag = "13")]
+    pub entries: Vec<EntryMeta>,
+    #[prost(message, optional, tag = "14")]
+    pub manifest: Option<RaftManifest>,
+}
+
+/// One entry without its data, whose `data_len` bytes stand in the packet's payload.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct EntryMeta {
+    #[prost(uint64, tag = "1")]
+    pub term: u64,
+    #[prost(uint64, tag = "2")]
+    pub index: u64,
+    #[prost(bool, tag = "3")]
+    pub membership: bool,
+    #[prost(bytes = "bytes", tag = "4")]
+    pub context: Bytes,
+    #[prost(uint32, tag = "5")]
+    pub data_len: u32,
+}
+
+/// The state at a log's start, for a replica that is new or far behind.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct RaftManifest {
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    #[prost(uint64, tag = "2")]
+    pub term: u64,
+    #[prost(uint64, repeated, tag = "3")]
+    pub voters: Vec<u64>,
+    #[prost(uint64, repeated, tag = "4")]
+    pub learners: Vec<u64>,
+    #[prost(uint64, repeated, tag = "5")]
+    pub outgoing: Vec<u64>,
+    #[prost(bytes = "bytes", tag = "6")]
+    pub shard_state: Bytes,
+}
+
+/// One tick of closed timestamps, from the leader of many shards to one peer (TIME rules C2 to C4).
+///
+/// The receiver keeps the set of idle shards that this sender leads, per `stream`; `set` and `unset`
+/// change it, applied only when `sequence` follows the last one applied (or `whole` is set: then `set` is
+/// the whole set). The tick promises `closed_ns` for every shard in the set.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ClosedTick {
+    /// Names this run of numbered changes; a new one starts whole.
+    #[prost(uint64, tag = "1")]
+    pub stream: u64,
+    #[prost(uint64, tag = "2")]
+    pub sequence: u64,
+    #[prost(bool, tag = "3")]
+    pub whole: bool,
+    #[prost(fixed64, tag = "4")]
+    pub closed_ns: u64,
+    #[prost(message, repeated, tag = "5")]
+    pub set: Vec<IdleShard>,
+    #[prost(uint64, repeated, tag = "6")]
+    pub unset: Vec<u64>,
+    /// Every shard that has stood in the set since `published_sequence` or before, the excepted ones aside,
+    /// is published closed at `published_ns` with the index its promise named.
+    #[prost(uint64, tag = "7")]
+    pub published_sequence: u64,
+    #[prost(fixed64, tag = "8")]
+    pub published_ns: u64,
+    #[prost(uint64, repeated, tag = "9")]
+    pub published_except: Vec<u64>,
+}
+
+/// A shard whose past a tick closes: every record stamped at or below the tick's time has an index of at
+/// most `index`, if it can ever commit.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct IdleShard {
+    #[prost(uint64, tag = "1")]
+    pub shard: u64,
+    #[prost(uint64, tag = "2")]
+    pub term: u64,
+    #[prost(uint64, tag = "3")]
+    pub index: u64,
+}
+
+/// The answer to a tick: accepted up to `sequence`, but not for the excepted shards; or a wish to start over.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ClosedAck {
+    #[prost(uint64, tag = "1")]
+    pub stream: u64,
+    #[prost(uint64, tag = "2")]
+    pub sequence: u64,
+    #[prost(uint64, repeated, tag = "3")]
+    pub except: Vec<u64>,
+    /// Changes were missed: send the whole set under a new stream.
+    #[prost(bool, tag = "4")]
+    pub restart: bool,
+}
+
+/// A new leader asks what this replica promised (C6).
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct FloorRequest {
+    #[prost(uint64, tag = "1")]
+    pub shard: u64,
+    #[prost(uint64, tag = "2")]
+    pub term: u64,
+}
+
+/// What this replica promised, the term already on its disk (C6, C7).
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct FloorAnswer {
+    #[prost(uint64, tag = "1")]
+    pub shard: u64,
+    #[prost(uint64, tag = "2")]
+    pub term: u64,
+    /// The answering replica.
+    #[prost(uint64, tag = "3")]
+    pub replica: u64,
+    #[prost(fixed64, tag = "4")]
+    pub max_promised_ns: u64,
+    /// It restarted since it may have promised more.
+    #[prost(bool, tag = "5")]
+    pub forgotten: bool,
+}
