@@ -13,8 +13,8 @@ pub use client::{
     ShardBody, ShardStatusBody, ShardStatusesBody, SubscribeBody, TopicBody, TopicNameBody, TopicsBody,
 };
 pub use node::{
-    ClosedAck, ClosedTick, EntryMeta, FloorAnswer, FloorRequest, IdleShard, NodeHello, NodeMessage,
-    RaftManifest, RaftMessage,
+    ClosedAck, ClosedPublication, ClosedTick, EntryMeta, FloorAnswer, FloorRequest, NodeHello, NodeMessage,
+    RaftManifest, RaftMessage, ShardPromise,
 };
 
 /// The major version in both ALPNs.
