@@ -15,3 +15,6 @@ pub mod consensus;
 
 #[cfg(feature = "client")]
 pub mod wire;
+
+#[cfg(feature = "client")]
+pub mod transport;
