@@ -4,6 +4,16 @@
 //! operating system's clocks, and no other folder reads them at all. Invariants: an honest sample's interval contains true
 //! time (I1); uncertainty shrinks only on a new sample (I8).
 
+mod declared;
+mod injected;
 mod interval;
+mod simulated;
+mod source;
+mod ticks;
 
+pub use declared::{DECLARED_QUIET, Declared};
+pub use injected::Injected;
 pub use interval::{Fault, Reading, TimeInterval};
+pub use simulated::Simulated;
+pub use source::{Sample, SourceError, TimeSource};
+pub use ticks::{RawTime, SimulatedTicks};

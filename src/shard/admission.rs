@@ -9,7 +9,9 @@ use super::replica::Shard;
 use super::request::{Admission, Answer, AppendRequest, Refusal};
 use super::sequencer::AheadOfClock;
 use crate::clock::Reading;
-use crate::codec::{BODY_BYTES_MAX, DedupEntry, DedupVerdict, FrameHeader, FrameKind, check_body_crc, validate_records};
+use crate::codec::{
+    BODY_BYTES_MAX, DedupEntry, DedupVerdict, FrameHeader, FrameKind, check_body_crc, validate_records,
+};
 use crate::types::{Receipt, StageTimes, Timestamp};
 
 impl Shard {
@@ -81,7 +83,11 @@ impl Shard {
         let proposed = self.group.propose(header.encode(), request.body);
         let Ok((term, index)) = proposed else {
             self.drain();
-            return Err(if self.reign.is_some() { Refusal::Moving } else { Refusal::NotLeader { leader: self.leader() } });
+            return Err(if self.reign.is_some() {
+                Refusal::Moving
+            } else {
+                Refusal::NotLeader { leader: self.leader() }
+            });
         };
         assert_eq!((term, index), (header.term, header.index), "the tail is raft's log");
         self.note_assigned(header.last_timestamp());

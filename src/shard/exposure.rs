@@ -94,7 +94,7 @@ impl Shard {
     fn apply_membership(&mut self, index: Index) -> Result<(), Error> {
         let entries = self.log.entries(index, index.plus(1), u64::MAX)?;
         for entry in entries {
-            self.tail.membership = self.group.apply_membership(&entry.data)?;
+            self.tail.membership = self.group.apply_membership(index, &entry.data)?;
         }
         Ok(())
     }

@@ -4,13 +4,12 @@
 //! Knows nothing of why the clock is distrusted.
 
 use super::replica::Shard;
-use crate::clock::{Fault, Reading};
+use crate::clock::Reading;
 use crate::types::ReplicaId;
 
 /// Set while the clock is not trusted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fence {
-    pub(super) fault: Fault,
     /// Ticks a leader has left for handing over, once it began to.
     handing_over: Option<u32>,
 }
@@ -21,10 +20,9 @@ impl Shard {
         if self.failure.is_some() {
             return;
         }
-        match (self.fault(now), self.fence.as_mut()) {
-            (Some(fault), Some(fence)) => fence.fault = fault,
-            (Some(fault), None) => {
-                self.fence = Some(Fence { fault, handing_over: None });
+        match (self.fault(now), self.fence) {
+            (Some(_), None) => {
+                self.fence = Some(Fence { handing_over: None });
                 self.group.set_campaigning(false);
                 self.hand_over();
             }
@@ -32,7 +30,7 @@ impl Shard {
                 self.fence = None;
                 self.group.set_campaigning(true);
             }
-            (None, None) => {}
+            (Some(_), Some(_)) | (None, None) => {}
         }
     }
 

@@ -43,11 +43,7 @@ fn prove_header(entry: &LogEntry, header: &FrameHeader) -> Result<(), StepRefusa
 }
 
 fn agree(index: Index, field: &'static str, expected: u64, found: u64) -> Result<(), StepRefusal> {
-    if expected == found {
-        Ok(())
-    } else {
-        Err(StepRefusal::Disagrees { index, field, expected, found })
-    }
+    if expected == found { Ok(()) } else { Err(StepRefusal::Disagrees { index, field, expected, found }) }
 }
 
 /// Whether a message carries an uncommitted entry too far ahead of this replica's clock. What lies at or below

@@ -114,11 +114,8 @@ impl LogReader for LogView {
             return Err(ReadError::Unavailable { index: to.before() });
         }
         let waiting_from = self.unwritten_from().unwrap_or(to).min(to);
-        let mut entries = if from < waiting_from {
-            self.log.entries(from, waiting_from, max_bytes)?
-        } else {
-            Vec::new()
-        };
+        let mut entries =
+            if from < waiting_from { self.log.entries(from, waiting_from, max_bytes)? } else { Vec::new() };
         if from.plus(entries.len() as u64) < waiting_from {
             return Ok(entries);
         }

@@ -49,7 +49,6 @@ impl Shard {
         let Pending { number, vote, mut send_now, send_after } = std::mem::take(&mut self.pending);
         let number = number?;
         let frames = self.log.take();
-        let vote = vote.map(|vote| Vote { committed: self.queue.committed().index.max(vote.committed), ..vote });
         if vote.is_some() || !frames.is_empty() {
             self.outstanding.push_back(Outstanding {
                 number,
@@ -100,6 +99,9 @@ impl Shard {
                 self.fail(failure);
             }
         }
+        if let Some(failure) = self.group.failure().cloned() {
+            self.fail(failure.into());
+        }
         self.notice_role();
     }
 
@@ -123,7 +125,8 @@ impl Shard {
     fn take_entry(&mut self, entry: LogEntry) -> Result<(), Error> {
         let frame = intake::frame_of(entry, &self.tail)?;
         let header = frame.header;
-        if header.kind == FrameKind::LeaderStart && self.term_start.is_none_or(|(term, _)| term < header.term) {
+        if header.kind == FrameKind::LeaderStart && self.term_start.is_none_or(|(term, _)| term < header.term)
+        {
             self.term_start = Some((header.term, header.index));
         }
         self.tail.fold(&header, frame.header_crc());

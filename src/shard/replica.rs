@@ -3,6 +3,8 @@
 //!
 //! Invariant: after every call, `tail` is the state after the last entry raft's log holds.
 
+use std::collections::VecDeque;
+
 use super::error::{Error, StepRefusal};
 use super::fence::Fence;
 use super::guard::EntryGuard;
@@ -26,7 +28,7 @@ const COMMITTED_LOOKBACK: u64 = 8;
 /// One replica of one shard.
 pub struct Shard {
     pub(super) options: ShardOptions,
-    pub(super) group: Group,
+    pub(super) group: Group<LogView>,
     pub(super) log: LogView,
     pub(super) tail: ShardState,
     pub(super) queue: ReleaseQueue,
@@ -39,7 +41,7 @@ pub struct Shard {
     /// What raft wants written and sent, not yet handed over.
     pub(super) pending: Pending,
     /// What was handed over and is not durable yet, oldest first.
-    pub(super) outstanding: std::collections::VecDeque<Outstanding>,
+    pub(super) outstanding: VecDeque<Outstanding>,
     pub(super) synced: Position,
     /// The newest term that is durable here.
     pub(super) durable_term: Term,
@@ -58,8 +60,9 @@ impl Shard {
         let last = log.last_index();
         let mut tail = log.state_at(last)?;
         let committed = known_committed(&log, vote, last)?;
-        let group = Group::open(group_options(&options, vote, committed, &tail), Box::new(log.clone()))?;
+        let group = Group::open(&group_options(&options, vote, committed, &tail), log.clone())?;
         let queue = unreleased(&log, committed, &tail)?;
+        let last_term = tail.term;
         let synced = Position { index: tail.index, next_offset: tail.next_offset };
         tail.applied = tail.applied.min(committed);
         let mut shard = Self {
@@ -73,9 +76,10 @@ impl Shard {
             term_start: None,
             term: vote.term,
             pending: Pending::default(),
-            outstanding: std::collections::VecDeque::new(),
+            outstanding: VecDeque::new(),
             synced,
-            durable_term: vote.term,
+            // Entries of a newer term than the vote tells are on the disk, so that term is durable too.
+            durable_term: vote.term.max(last_term),
             fence: None,
             orphans_for: None,
             answers: Vec::new(),
@@ -231,7 +235,8 @@ impl Shard {
     }
 
     pub(super) fn refuse_all(&mut self, tickets: Vec<u64>, refusal: &Refusal) {
-        self.answers.extend(tickets.into_iter().map(|ticket| Answer { ticket, result: Err(refusal.clone()) }));
+        self.answers
+            .extend(tickets.into_iter().map(|ticket| Answer { ticket, result: Err(refusal.clone()) }));
     }
 }
 
@@ -257,7 +262,7 @@ fn known_committed(log: &LogView, vote: Vote, last: Index) -> Result<Index, Erro
     for index in (start.0 + 1..=last.0).rev().take(COMMITTED_LOOKBACK as usize) {
         committed = committed.max(log.header(Index(index))?.committed);
     }
-    Ok(committed.clamp(start, last))
+    Ok(committed.max(start))
 }
 
 /// The queue of a replica that just opened. What is committed waits as one entry, because the clock may not be

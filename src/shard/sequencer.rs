@@ -29,7 +29,12 @@ impl Sequencer {
     }
 
     /// The first of `count` consecutive timestamps, without taking them: a refused proposal takes none.
-    pub(super) fn peek(&self, count: u32, now: &Reading, guard: EntryGuard) -> Result<Timestamp, AheadOfClock> {
+    pub(super) fn peek(
+        &self,
+        count: u32,
+        now: &Reading,
+        guard: EntryGuard,
+    ) -> Result<Timestamp, AheadOfClock> {
         assert!(count > 0, "an entry that is stamped takes a timestamp");
         let first = now.interval.latest.max(self.last.next());
         let end = first.plus_ns(u64::from(count - 1));
