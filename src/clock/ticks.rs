@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+/// How often the clocks are looked at to find how they stand to each other.
+const CLOSE_LOOKS: usize = 8;
+
 /// One look at the clocks a reading needs, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RawTime {
@@ -38,14 +41,22 @@ impl Ticks {
         }
     }
 
-    /// The unslewed clock, beside the monotonic one.
-    pub(super) fn witness(&self) -> Witness {
-        match self {
-            Self::Os => {
-                Witness { monotonic_ns: os_ns(ClockId::Monotonic), raw_ns: os_ns(ClockId::MonotonicRaw) }
-            }
-            Self::ByHand(ticks) => ticks.witness(),
-        }
+    /// The clocks as they stand to each other: of several looks the one that took least, because a thread that is
+    /// preempted between two clock reads sees a difference that is not there.
+    pub(super) fn read_closely(&self) -> (RawTime, Witness) {
+        let looks = (0..CLOSE_LOOKS).map(|_| self.look());
+        let (_, raw, witness) = looks.min_by_key(|(took_ns, ..)| *took_ns).unwrap_or_default();
+        (raw, witness)
+    }
+
+    fn look(&self) -> (u64, RawTime, Witness) {
+        let before = self.read();
+        let raw_ns = match self {
+            Self::Os => os_ns(ClockId::MonotonicRaw),
+            Self::ByHand(ticks) => ticks.0.raw_ns.load(Ordering::Relaxed),
+        };
+        let took_ns = self.read().monotonic_ns.saturating_sub(before.monotonic_ns);
+        (took_ns, before, Witness { monotonic_ns: before.monotonic_ns, raw_ns })
     }
 }
 
@@ -109,18 +120,12 @@ impl SimulatedTicks {
         }
     }
 
-    fn read(&self) -> RawTime {
+    /// What the clocks show.
+    pub fn read(&self) -> RawTime {
         RawTime {
             realtime_ns: self.0.realtime_ns.load(Ordering::Relaxed),
             monotonic_ns: self.0.monotonic_ns.load(Ordering::Relaxed),
             boot_ns: self.0.boot_ns.load(Ordering::Relaxed),
-        }
-    }
-
-    fn witness(&self) -> Witness {
-        Witness {
-            monotonic_ns: self.0.monotonic_ns.load(Ordering::Relaxed),
-            raw_ns: self.0.raw_ns.load(Ordering::Relaxed),
         }
     }
 }
