@@ -13,6 +13,8 @@ pub mod codec;
 #[cfg(feature = "node")]
 pub mod consensus;
 
+#[cfg(feature = "node")]
+pub mod shard;
 #[cfg(feature = "client")]
 pub mod wire;
 
