@@ -13,5 +13,10 @@ pub mod codec;
 #[cfg(feature = "node")]
 pub mod consensus;
 
+#[cfg(feature = "storage")]
+pub mod segment;
 #[cfg(feature = "client")]
 pub mod wire;
+
+#[cfg(feature = "storage")]
+pub mod log;
