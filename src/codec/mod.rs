@@ -13,11 +13,8 @@ mod shard_state;
 pub use dedup::{DedupEntry, DedupTable, DedupVerdict, PRODUCERS_MAX};
 pub use error::Error;
 pub use frame::{
-<<<<<<< HEAD
     BODY_BYTES_MAX, Compression, Frame, FrameHeader, FrameKind, HEADER_BYTES, chain_root, check_body_crc,
-=======
-    BODY_BYTES_MAX, Compression, Frame, FrameHeader, FrameKind, HEADER_BYTES, chain_root, checksum,
->>>>>>> storage
+    checksum,
 };
 pub use records::{
     BatchBuilder, EncodedBatch, RECORD_BYTES_MAX, decode_records, encode_records, encoded_len,

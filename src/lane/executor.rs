@@ -155,7 +155,8 @@ impl Lane {
             forgotten: !self.created.contains(&shard),
         };
         let view = Box::new(LogView::new(Rc::clone(&log)));
-        let core = Shard::open(options, recovery.vote, view).map_err(|source| Error::Shard { shard, source })?;
+        let core =
+            Shard::open(options, recovery.vote, view).map_err(|source| Error::Shard { shard, source })?;
         Ok((Replica::new(spec.clone(), identity.replica, log, core), report))
     }
 

@@ -10,7 +10,9 @@ use super::convert;
 use crate::clock::Reading;
 use crate::shard::FloorReply;
 use crate::types::{NodeId, ReplicaId, ShardId, Term, Timestamp};
-use crate::wire::{ClosedAck, ClosedPublication, ClosedTick, FloorAnswer, FloorRequest, NodeMessage, RaftMessage};
+use crate::wire::{
+    ClosedAck, ClosedPublication, ClosedTick, FloorAnswer, FloorRequest, NodeMessage, RaftMessage,
+};
 
 impl Lane {
     pub(super) fn receive(&mut self, from: NodeId, message: NodeMessage, mut payload: Bytes, now: &Reading) {
