@@ -83,7 +83,11 @@ proptest! {
             if turn % 4 == 0 {
                 network.sync(to);
             }
-            network.group(to).tick();
+            let group = network.group(to);
+            group.tick();
+            group.on_applied(group.committed());
+            // Few of them lead.
+            let _ = group.propose(Bytes::from("header"), Bytes::from("d"));
         }
     }
 }
