@@ -100,9 +100,7 @@ impl<L: LogReader> Storage for Adapter<L> {
         context: GetEntriesContext,
     ) -> Result<Vec<Entry>> {
         if self.making_ready.get() {
-            let mut last = Entry::default();
-            last.index = high - 1;
-            return Ok(vec![last]);
+            return Ok(vec![Entry { index: high - 1, ..Entry::default() }]);
         }
         if context.can_async() {
             return self.to_send(low, high, max_size.into().unwrap_or(u64::MAX));

@@ -26,14 +26,15 @@ fn replicas<'a>(ids: impl Iterator<Item = &'a u64>) -> Vec<ReplicaId> {
 /// a voter; raft keeps such replicas apart, in `learners_next`. A plain learner is never outgoing, so nothing is
 /// lost either way.
 pub(super) fn conf_state_of(membership: &Membership) -> ConfState {
-    let mut state = ConfState::default();
-    state.voters = ids(&membership.voters);
-    state.voters_outgoing = ids(&membership.outgoing);
     let (next, learners): (Vec<_>, Vec<_>) =
         membership.learners.iter().copied().partition(|learner| membership.outgoing.contains(learner));
-    state.learners = ids(&learners);
-    state.learners_next = ids(&next);
-    state
+    ConfState {
+        voters: ids(&membership.voters),
+        voters_outgoing: ids(&membership.outgoing),
+        learners: ids(&learners),
+        learners_next: ids(&next),
+        ..ConfState::default()
+    }
 }
 
 pub(super) fn membership_of(state: &ConfState) -> Membership {
@@ -45,15 +46,15 @@ pub(super) fn membership_of(state: &ConfState) -> Membership {
 }
 
 pub(super) fn entry_to_raft(entry: LogEntry) -> eraftpb::Entry {
-    let mut out = eraftpb::Entry::default();
-    out.term = entry.term.0;
-    out.index = entry.index.0;
-    if entry.membership {
-        out.set_entry_type(EntryType::EntryConfChangeV2);
+    let kind = if entry.membership { EntryType::EntryConfChangeV2 } else { EntryType::EntryNormal };
+    eraftpb::Entry {
+        entry_type: kind,
+        term: entry.term.0,
+        index: entry.index.0,
+        context: entry.context,
+        data: entry.data,
+        ..eraftpb::Entry::default()
     }
-    out.context = entry.context;
-    out.data = entry.data;
-    out
 }
 
 pub(super) fn entry_from_raft(entry: eraftpb::Entry) -> LogEntry {
@@ -71,8 +72,7 @@ pub(super) fn snapshot_of(manifest: &Manifest) -> Snapshot {
     let mut data = BytesMut::with_capacity(8 + manifest.shard_state.len());
     data.put_u64_le(manifest.membership_index.0);
     data.put_slice(&manifest.shard_state);
-    let mut snapshot = Snapshot::default();
-    snapshot.data = data.freeze();
+    let mut snapshot = Snapshot { data: data.freeze(), ..Snapshot::default() };
     let metadata = snapshot.mut_metadata();
     metadata.index = manifest.index.0;
     metadata.term = manifest.term.0;

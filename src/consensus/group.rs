@@ -119,10 +119,12 @@ impl<L: LogReader> Group<L> {
             return Err(Error::Forgotten { needed: committed, last });
         }
         let last_term = log.term(last)?;
-        let mut hard_state = HardState::default();
-        hard_state.commit = committed.0;
-        hard_state.term = options.vote.term.0;
-        hard_state.vote = options.vote.voted_for.map_or(raft::INVALID_ID, |replica| replica.0);
+        let mut hard_state = HardState {
+            commit: committed.0,
+            term: options.vote.term.0,
+            vote: options.vote.voted_for.map_or(raft::INVALID_ID, |replica| replica.0),
+            ..HardState::default()
+        };
         if last_term > options.vote.term {
             // Entries of a term reached the disk without its vote, in a crash: nothing was answered in that term.
             hard_state.term = last_term.0;
@@ -228,12 +230,10 @@ impl<L: LogReader> Group<L> {
         data: Bytes,
         membership: bool,
     ) -> Result<(Term, Index), Error> {
-        let mut entry = Entry::default();
+        let mut entry = Entry { context, data, ..Entry::default() };
         if membership {
             entry.set_entry_type(EntryType::EntryConfChangeV2);
         }
-        entry.context = context;
-        entry.data = data;
         let mut proposal = raft::eraftpb::Message::default();
         proposal.set_msg_type(MessageType::MsgPropose);
         proposal.from = self.replica.0;

@@ -69,10 +69,18 @@ pub fn encode_membership_change(change: &MembershipChange) -> Bytes {
 fn decode(data: &[u8]) -> Result<ConfChangeV2, String> {
     let mut change = ConfChangeV2::default();
     change.merge_from_bytes(data).map_err(|error| error.to_string())?;
+    check_shape(&change)?;
+    Ok(change)
+}
+
+fn check_shape(change: &ConfChangeV2) -> Result<(), String> {
+    if change.changes.iter().any(|step| step.node_id == 0) {
+        return Err("replica 0 does not exist".to_owned());
+    }
     let count = change.changes.len();
     match change.get_transition() {
-        ConfChangeTransition::Auto if count <= 1 => Ok(change),
-        ConfChangeTransition::Explicit if count > 0 => Ok(change),
+        ConfChangeTransition::Auto if count <= 1 => Ok(()),
+        ConfChangeTransition::Explicit if count > 0 => Ok(()),
         _ => Err("it is neither one step, nor an explicit joint change, nor the end of one".to_owned()),
     }
 }
@@ -89,9 +97,7 @@ impl<L: LogReader> Group<L> {
         self.check_leading()?;
         let refused = |reason: String| Error::MembershipRefused { reason };
         let change = raft_change(change);
-        if change.changes.iter().any(|step| step.node_id == 0) {
-            return Err(refused("replica 0 does not exist".to_owned()));
-        }
+        check_shape(&change).map_err(refused)?;
         if self.raw.raft.has_pending_conf() {
             return Err(refused("an earlier change may not be applied yet".to_owned()));
         }
