@@ -13,7 +13,12 @@ pub mod codec;
 #[cfg(feature = "node")]
 pub mod consensus;
 
+#[cfg(feature = "storage")]
+pub mod segment;
 #[cfg(feature = "node")]
 pub mod shard;
 #[cfg(feature = "client")]
 pub mod wire;
+
+#[cfg(feature = "storage")]
+pub mod log;
