@@ -1,0 +1,9 @@
+//! The shard's laws: three replicas in one thread, over logs in memory, under one true time.
+
+mod appends;
+mod bench;
+mod chaos;
+mod closing;
+mod intake;
+mod leadership;
+mod restarts;
