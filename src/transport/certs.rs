@@ -38,7 +38,8 @@ pub fn init_certs(dir: &Path, nodes: u64) -> Result<CertReport, Error> {
     if fs::read_dir(dir).map_err(write_error)?.next().is_some() {
         return Err(Error::FolderNotEmpty { path: dir.to_owned() });
     }
-    let authority = Authority::generate("timberline development CA")?;
+    // A name of its own, so that two clusters' CAs are told apart.
+    let authority = Authority::generate(&format!("timberline development CA {:08x}", rand::random::<u32>()))?;
     let mut folder = CertFolder { dir, files: Vec::new() };
     folder.write("ca", &authority.certificate_pem, &authority.issuer.key().serialize_pem())?;
     for node in 1..=nodes {

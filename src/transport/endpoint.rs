@@ -126,6 +126,11 @@ impl Endpoint {
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.shared.socket.wait_idle()).await;
     }
 
+    /// Connections that are not fully closed, of nodes and clients.
+    pub fn open_connections(&self) -> usize {
+        self.shared.socket.open_connections()
+    }
+
     pub(super) fn take_arrivals(&self) -> mpsc::Receiver<Arrival> {
         let arrivals = self.shared.arrivals.lock().expect("no panic under the lock").take();
         arrivals.expect("an endpoint carries one mesh")

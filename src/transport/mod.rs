@@ -27,3 +27,6 @@ pub use memory::{MemoryLink, MemoryNetwork};
 pub use mesh::{Mesh, PeerStatus};
 pub use options::{ClientOptions, TransportOptions};
 pub use stream::{ClientStream, PacketReceiver, PacketSender, PacketStream, ServerStream};
+
+#[cfg(test)]
+mod tests;

@@ -87,6 +87,12 @@ impl Mesh {
         standing.wait_for(Option::is_some).await.expect("the peer lives as long as the mesh");
     }
 
+    /// Changes when a connection to `node` comes or goes.
+    #[cfg(test)]
+    pub(super) fn standing(&self, node: NodeId) -> tokio::sync::watch::Receiver<Option<u64>> {
+        self.shared.peers[&node].standing.subscribe()
+    }
+
     /// The smoothed round-trip time to `node`.
     pub fn rtt(&self, node: NodeId) -> Option<Duration> {
         Some(self.shared.peers.get(&node)?.active()?.connection.rtt())

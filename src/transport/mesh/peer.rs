@@ -41,10 +41,13 @@ impl Active {
         self.connection.close_reason().is_some()
     }
 
-    /// Whether this one is to be used instead of `other`, by a rule that both ends answer alike: the newer boot;
-    /// then a dialler's later attempt, because it knows that its earlier one is dead; then the lower dialler's.
+    /// Whether this one is to be used instead of `other`, by a rule that both ends answer alike: the peer's newer
+    /// boot; then the lower dialler's; then the later attempt, because its dialler knows the earlier one is dead.
     fn beats(&self, other: &Self) -> bool {
-        other.is_closed() || (self.boot, other.dialler) >= (other.boot, self.dialler) && self.boot >= other.boot
+        if other.is_closed() || self.boot > other.boot {
+            return true;
+        }
+        self.boot == other.boot && self.dialler <= other.dialler
     }
 }
 
