@@ -4,10 +4,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::queue::SendQueue;
 use crate::transport::warnings::Warnings;
@@ -65,6 +65,8 @@ pub(super) struct Peer {
 struct State {
     active: Option<Arc<Active>>,
     installed: u64,
+    /// The node stops: nothing is put to use any more.
+    stopped: bool,
     last_error: Option<String>,
 }
 
@@ -87,7 +89,7 @@ impl Peer {
     /// Puts a connection to use unless the one in use is better; the loser is closed. Answers whether it is used.
     pub(super) fn install(&self, candidate: &Arc<Active>) -> bool {
         let mut state = self.state.lock().expect("no panic under the lock");
-        let wins = state.active.as_ref().is_none_or(|active| candidate.beats(active));
+        let wins = !state.stopped && state.active.as_ref().is_none_or(|active| candidate.beats(active));
         let loser = if wins { state.active.replace(candidate.clone()) } else { Some(candidate.clone()) };
         if wins {
             state.installed += 1;
@@ -112,8 +114,9 @@ impl Peer {
         }
     }
 
-    /// Closes the connection in use, because this node stops.
-    pub(super) fn close(&self) {
+    /// Closes the connection in use for good, because this node stops.
+    pub(super) fn stop(&self) {
+        self.state.lock().expect("no panic under the lock").stopped = true;
         if let Some(active) = self.active() {
             active.connection.close(CloseCode::Done.varint(), b"the node stops");
         }
