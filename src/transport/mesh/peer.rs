@@ -41,14 +41,16 @@ impl Active {
         self.connection.close_reason().is_some()
     }
 
-    /// Whether this one is to be used instead of `other`, by a rule that both ends answer alike: the peer's newer
-    /// boot; then the lower dialler's; then the later attempt, because its dialler knows the earlier one is dead.
     fn beats(&self, other: &Self) -> bool {
-        if other.is_closed() || self.boot > other.boot {
-            return true;
-        }
-        self.boot == other.boot && self.dialler <= other.dialler
+        other.is_closed() || is_better((self.boot, self.dialler), (other.boot, other.dialler))
     }
+}
+
+/// Whether a later connection (the peer's boot, who dialled) is used instead of an earlier one: both ends answer
+/// alike. The newer boot wins; then the lower dialler; then the later one, because a node dials again only when it
+/// knows that the earlier one is dead.
+fn is_better(later: (u64, NodeId), earlier: (u64, NodeId)) -> bool {
+    later.0 > earlier.0 || (later.0 == earlier.0 && later.1 <= earlier.1)
 }
 
 pub(super) struct Peer {
@@ -156,5 +158,18 @@ impl Peer {
         if self.warnings.is_due(reason) {
             tracing::warn!(peer = %self.node, address = %self.address, %reason, "trouble with a peer");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_keep_the_same_connection_whichever_they_saw_first() {
+        let (low, high) = (NodeId(1), NodeId(2));
+        assert!(is_better((5, low), (5, high)) && !is_better((5, high), (5, low)), "the lower dialler's");
+        assert!(is_better((6, high), (5, low)) && !is_better((5, low), (6, high)), "the newer boot's");
+        assert!(is_better((5, high), (5, high)), "a dialler's later attempt");
     }
 }
