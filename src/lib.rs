@@ -14,9 +14,14 @@ pub mod codec;
 pub mod consensus;
 
 #[cfg(feature = "client")]
-pub mod wire;
-
-#[cfg(feature = "client")]
 pub mod merge;
 #[cfg(feature = "client")]
 pub mod routing;
+#[cfg(feature = "client")]
+pub mod wire;
+
+#[cfg(feature = "client")]
+pub mod transport;
+
+#[cfg(feature = "client")]
+pub mod client;
