@@ -85,7 +85,9 @@ pub enum Error {
     Disconnected { address: String, reason: String },
     #[error("{what} was not answered within {after:?}{}", last.as_ref().map(|last| format!("; last: {last}")).unwrap_or_default())]
     Timeout { what: String, after: Duration, last: Option<Box<Error>> },
-    #[error("{address} belongs to cluster {found:?}, the others to {expected:?}: name endpoints of one cluster")]
+    #[error(
+        "{address} belongs to cluster {found:?}, the others to {expected:?}: name endpoints of one cluster"
+    )]
     OtherCluster { address: String, expected: String, found: String },
     #[error("{address} speaks protocol {found}, this client {expected}: use client and nodes of one release")]
     Protocol { address: String, expected: u32, found: u32 },
@@ -101,14 +103,22 @@ pub enum Error {
     NoReplica { shard: ShardId, node: NodeId, replicas: String },
     #[error("a topic's description from node {node} makes no sense: {source}")]
     Description { node: NodeId, source: routing::Error },
-    #[error("shard {shard} from {address}: {source}; the bytes were damaged on their way or on that node's disk")]
+    #[error(
+        "shard {shard} from {address}: {source}; the bytes were damaged on their way or on that node's disk"
+    )]
     Corrupt { shard: ShardId, address: String, source: codec::Error },
     #[error("shard {shard} from {address}: records go from offset {found} where {expected} follows")]
     Gap { shard: ShardId, address: String, expected: Offset, found: Offset },
     #[error(
         "shard {shard} from {address}: the record at offset {offset} is stamped {found}, but the shard was closed before {expected_from}"
     )]
-    BrokenOrder { shard: ShardId, address: String, offset: Offset, found: Timestamp, expected_from: Timestamp },
+    BrokenOrder {
+        shard: ShardId,
+        address: String,
+        offset: Offset,
+        found: Timestamp,
+        expected_from: Timestamp,
+    },
     #[error("a record of {bytes} bytes does not fit a batch of at most {max} bytes")]
     RecordTooLarge { bytes: usize, max: usize },
     #[error("{option} is {found}: {rule}")]

@@ -105,6 +105,7 @@ impl<T> Window<T> {
         self.waiting.is_empty() && !self.draining && self.span() < self.in_flight_max as u64
     }
 
+    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty() && self.waiting.is_empty()
     }
@@ -116,7 +117,9 @@ impl<T> Window<T> {
 
     /// Whether `next_sending` has something.
     pub(super) fn wants_to_send(&self) -> bool {
-        !self.draining && (self.sent < self.open.len() || (!self.waiting.is_empty() && self.span() < self.in_flight_max as u64))
+        !self.draining
+            && (self.sent < self.open.len()
+                || (!self.waiting.is_empty() && self.span() < self.in_flight_max as u64))
     }
 
     /// The earliest deadline of all batches.
@@ -125,9 +128,15 @@ impl<T> Window<T> {
         open.chain(self.waiting.iter().map(|ready| ready.deadline)).min()
     }
 
+    /// Who waits for a batch of this window.
     pub(super) fn waiters(&self) -> impl Iterator<Item = &T> {
         let open = self.open.iter().map(|open| &open.ready.waiter);
         open.chain(self.waiting.iter().map(|ready| &ready.waiter))
+    }
+
+    /// Whether an attempt is of a batch that is still open, under its present identity.
+    pub(super) fn is_current(&self, attempt: Attempt) -> bool {
+        self.find(attempt).is_some()
     }
 
     fn lowest_open(&self) -> u64 {
@@ -146,7 +155,13 @@ impl<T> Window<T> {
         if self.sent == self.open.len() {
             let ready = self.waiting.pop_front()?;
             let sequence = self.next_sequence;
-            self.open.push_back(Open { sequence, ready, unanswered: 0, maybe_applied: false, last_error: None });
+            self.open.push_back(Open {
+                sequence,
+                ready,
+                unanswered: 0,
+                maybe_applied: false,
+                last_error: None,
+            });
             self.next_sequence += 1;
         }
         let lowest_open = self.lowest_open();
@@ -167,7 +182,7 @@ impl<T> Window<T> {
         self.open.remove(at).map(|open| open.ready.waiter)
     }
 
-    /// The shard refused an attempt, for now. True if this asks for another round.
+    /// The shard refused an attempt, for now, or its answer will never come. True if this asks for another round.
     pub(super) fn on_refused(&mut self, attempt: Attempt, error: Error) -> bool {
         if let Some(at) = self.find(attempt) {
             let open = &mut self.open[at];
@@ -191,29 +206,40 @@ impl<T> Window<T> {
         Some(self.end(at, error))
     }
 
-    /// The shard expects a sequence that this window does not have open: only a new epoch helps.
-    pub(super) fn abandon_epoch(&mut self) {
-        self.draining = true;
+    /// The shard expects another sequence than an attempt's. If it is open, or next, sending again in order
+    /// mends it; else only a new epoch does. True if this asks for another round.
+    pub(super) fn on_gap(&mut self, attempt: Attempt, expected: u64, error: Error) -> bool {
+        let again = self.on_refused(attempt, error);
+        if again && !(self.lowest_open()..=self.next_sequence).contains(&expected) {
+            self.draining = true;
+        }
+        again
     }
 
-    /// No answer to any attempt under way will come, or none is waited for any longer.
-    pub(super) fn on_lost(&mut self, error: &Error) {
-        for open in self.open.iter_mut().filter(|open| open.unanswered > 0) {
-            open.unanswered = 0;
-            open.maybe_applied = true;
-            open.last_error = Some(error.clone());
-        }
+    /// Ends everything, for a reason that no later attempt can mend.
+    pub(super) fn fail_all(&mut self, error: &Error) -> Vec<Failed<T>> {
+        let open = std::mem::take(&mut self.open).into_iter();
+        let open = open.map(|open| (open.outcome(), open.ready.waiter));
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        let all = open.chain(waiting.map(|ready| (Outcome::NotApplied, ready.waiter)));
+        let failed = all.map(|(outcome, waiter)| Failed { waiter, outcome, error: error.clone() }).collect();
         self.rewind();
+        failed
     }
 
     /// Ends every batch whose deadline passed. `timeout` makes the error from the last one seen.
-    pub(super) fn expire(&mut self, now: Instant, timeout: impl Fn(Option<Error>) -> Error) -> Vec<Failed<T>> {
+    pub(super) fn expire(
+        &mut self,
+        now: Instant,
+        timeout: impl Fn(Option<Error>) -> Error,
+    ) -> Vec<Failed<T>> {
         let mut failed = Vec::new();
         while let Some(at) = self.open.iter().position(|open| open.ready.deadline <= now) {
             let error = timeout(self.open[at].last_error.take());
             failed.push(self.end(at, error));
         }
-        let (expired, waiting) = std::mem::take(&mut self.waiting).into_iter().partition(|ready| ready.deadline <= now);
+        let (expired, waiting) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|ready| ready.deadline <= now);
         self.waiting = waiting;
         let expired: VecDeque<Ready<T>> = expired;
         failed.extend(expired.into_iter().map(|ready| Failed {

@@ -13,7 +13,15 @@ use crate::wire::ErrorCode;
 
 fn refused(code: ErrorCode, outcome: Outcome, expected_sequence: u64) -> Error {
     let message = format!("{code:?}");
-    Error::Refused(Refusal { node: NodeId(1), code, message, retryable: true, outcome, leader: None, expected_sequence })
+    Error::Refused(Refusal {
+        node: NodeId(1),
+        code,
+        message,
+        retryable: true,
+        outcome,
+        leader: None,
+        expected_sequence,
+    })
 }
 
 fn busy() -> Error {
@@ -43,6 +51,12 @@ fn send_all(window: &mut Window<u64>) -> Vec<Sending> {
     std::iter::from_fn(|| window.next_sending()).collect()
 }
 
+fn lose(window: &mut Window<u64>, sent: &[Sending]) {
+    for sending in sent {
+        window.on_refused(sending.attempt, lost());
+    }
+}
+
 fn sequences(sendings: &[Sending]) -> Vec<u64> {
     sendings.iter().map(|sending| sending.attempt.sequence).collect()
 }
@@ -66,7 +80,10 @@ fn a_refusal_sends_everything_open_again_in_order_and_once() {
     assert!(window.on_refused(sent[0].attempt, busy()));
     let again = send_all(&mut window);
     assert_eq!(sequences(&again), [1, 2, 3]);
-    assert!(!window.on_refused(sent[1].attempt, busy()), "a late refusal of the first round asks for nothing");
+    assert!(
+        !window.on_refused(sent[1].attempt, busy()),
+        "a late refusal of the first round asks for nothing"
+    );
     assert!(window.next_sending().is_none());
 }
 
@@ -85,11 +102,22 @@ fn a_batch_whose_attempts_were_all_refused_ends_not_applied() {
 fn a_batch_with_a_lost_attempt_ends_unknown_even_if_a_later_one_was_refused() {
     let now = Instant::now();
     let mut window = window_of(1, now);
-    send_all(&mut window);
-    window.on_lost(&lost());
+    let sent = send_all(&mut window);
+    lose(&mut window, &sent);
     let again = send_all(&mut window);
     window.on_refused(again[0].attempt, busy());
     assert_eq!(window.expire(now, timeout)[0].outcome, Outcome::Unknown);
+}
+
+#[test]
+fn a_gap_outside_the_window_begins_a_new_epoch_with_nothing_lost() {
+    let mut window = window_of(2, Instant::now());
+    let sent = send_all(&mut window);
+    window.on_gap(sent[0].attempt, 77, refused(ErrorCode::SequenceGap, Outcome::NotApplied, 77));
+    window.on_gap(sent[1].attempt, 77, refused(ErrorCode::SequenceGap, Outcome::NotApplied, 77));
+    assert!(window.drained().is_empty());
+    let again = send_all(&mut window);
+    assert_eq!((sequences(&again), again[0].attempt.epoch, again[1].lowest_open), (vec![3, 4], 1, 3));
 }
 
 #[test]
@@ -110,9 +138,12 @@ fn after_an_unknown_end_the_rest_goes_on_in_the_next_epoch_from_its_lowest_open(
     assert_eq!(window.expire(now, timeout)[0].waiter, 1);
     assert!(window.drained().is_empty() && window.next_sending().is_none(), "2 and 3 are still under way");
     window.on_refused(sent[1].attempt, refused(ErrorCode::SequenceGap, Outcome::NotApplied, 1));
-    window.on_lost(&lost());
+    lose(&mut window, &sent[2..]);
     let ended = window.drained();
-    assert_eq!(ended.iter().map(|failed| (failed.waiter, failed.outcome)).collect::<Vec<_>>(), [(3, Outcome::Unknown)]);
+    assert_eq!(
+        ended.iter().map(|failed| (failed.waiter, failed.outcome)).collect::<Vec<_>>(),
+        [(3, Outcome::Unknown)]
+    );
     let rest = send_all(&mut window);
     let expected = Attempt { epoch: 1, sequence: 4, round: rest[0].attempt.round };
     assert_eq!((rest.len(), rest[0].attempt, rest[0].lowest_open), (1, expected, 4));
@@ -177,8 +208,6 @@ struct World {
     stragglers: VecDeque<(u64, Sending)>,
     acked: Vec<u64>,
     failed: Vec<(u64, Outcome)>,
-    /// Which batch an attempt carries.
-    carried: Vec<(Attempt, u64)>,
 }
 
 impl World {
@@ -193,7 +222,6 @@ impl World {
             stragglers: VecDeque::new(),
             acked: Vec::new(),
             failed: Vec::new(),
-            carried: Vec::new(),
         }
     }
 
@@ -217,9 +245,12 @@ impl World {
             }
             Step::Answer => self.answer(),
             Step::Lose => {
+                let unanswered = self.answers.drain(..).map(|(attempt, _)| attempt);
+                let unanswered = unanswered.chain(self.sent.iter().map(|(_, sending)| sending.attempt));
+                for attempt in unanswered.collect::<Vec<_>>() {
+                    self.window.on_refused(attempt, lost());
+                }
                 self.stragglers.append(&mut self.sent);
-                self.answers.clear();
-                self.window.on_lost(&lost());
             }
             Step::Straggle => {
                 if let Some((id, sending)) = self.stragglers.pop_front() {
@@ -240,7 +271,6 @@ impl World {
         if let Some(sending) = self.window.next_sending() {
             let at = self.window.find(sending.attempt).unwrap();
             let id = self.window.open[at].ready.waiter;
-            self.carried.push((sending.attempt, id));
             self.sent.push_back((id, sending));
         }
     }
@@ -252,6 +282,10 @@ impl World {
                 Error::Refused(refusal) if refusal.code == ErrorCode::ProducerFenced => {
                     let failed = self.window.on_rejected(attempt, error);
                     self.failed.extend(failed.map(|failed| (failed.waiter, failed.outcome)));
+                }
+                Error::Refused(refusal) if refusal.code == ErrorCode::SequenceGap => {
+                    let expected = refusal.expected_sequence;
+                    drop(self.window.on_gap(attempt, expected, error));
                 }
                 _ => drop(self.window.on_refused(attempt, error)),
             },
