@@ -15,6 +15,7 @@ mod mesh;
 mod options;
 mod stream;
 mod tls;
+mod warnings;
 
 pub use certs::{CertReport, init_certs};
 pub use client::{ClientConnection, ClientEndpoint, ClientListener, ServerConnection};
