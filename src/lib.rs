@@ -13,6 +13,8 @@ pub mod codec;
 #[cfg(feature = "node")]
 pub mod consensus;
 
+#[cfg(feature = "storage")]
+pub mod segment;
 #[cfg(feature = "client")]
 pub mod merge;
 #[cfg(feature = "client")]
@@ -25,3 +27,5 @@ pub mod transport;
 
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "storage")]
+pub mod log;
