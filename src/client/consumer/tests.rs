@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Consumed, Consumer, ConsumerOptions, Cursor, Order, Start, Until};
-use crate::client::testing::{Cluster, frames_of, topic_name};
+use crate::client::testing::{Cluster, frames_of, padded_frames_of, topic_name};
 use crate::client::{Error, Kind};
 use crate::types::{NodeId, ShardId, Timestamp};
 
@@ -167,23 +167,21 @@ async fn paused_shards_never_starve_the_one_that_is_waited_for() {
     let cluster = Cluster::start(1, 8);
     cluster.change(|world| {
         for shard in 1..=7 {
-            let times: Vec<(u64, u64)> = (1..=30).map(|at| (20_000 * at, 10_000)).collect();
-            world.shard(shard).frames = frames_of(ShardId(shard), &times);
-            world.shard(shard).closed = 700_000;
+            let times: Vec<(u64, u64)> = (1..=40).map(|at| (20 * at, 10)).collect();
+            world.shard(shard).frames = padded_frames_of(ShardId(shard), &times, 10_000);
+            world.shard(shard).closed = 1000;
         }
     });
     let options = ConsumerOptions {
-        until: Until::Closed(Timestamp(700_000)),
+        until: Until::Closed(Timestamp(1000)),
         buffer_bytes_max: 1,
         ..ConsumerOptions::default()
     };
     let mut consumer = consumer(&cluster, options).await;
-    tokio::select! {
-        _ = consumer.next() => panic!("shard 8 said nothing yet"),
-        () = tokio::time::sleep(Duration::from_millis(1)) => {}
-    }
-    cluster.change(|world| world.close_all(700_000));
-    assert_eq!(rest(&mut consumer).await.unwrap().len(), 7 * 30 * 10_000);
+    let early = tokio::time::timeout(Duration::from_millis(300), consumer.next()).await;
+    assert!(early.is_err(), "shard 8 said nothing yet, and the others' streams are full by now");
+    cluster.change(|world| world.close_all(1000));
+    assert_eq!(rest(&mut consumer).await.unwrap().len(), 7 * 40 * 10);
 }
 
 #[tokio::test]
