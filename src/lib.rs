@@ -15,3 +15,8 @@ pub mod consensus;
 
 #[cfg(feature = "client")]
 pub mod wire;
+
+#[cfg(feature = "client")]
+pub mod merge;
+#[cfg(feature = "client")]
+pub mod routing;

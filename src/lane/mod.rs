@@ -16,6 +16,7 @@ mod log_view;
 mod options;
 mod outbox;
 mod output;
+mod receive;
 mod replica;
 
 pub use error::Error;
