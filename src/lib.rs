@@ -20,3 +20,6 @@ pub mod wire;
 pub mod merge;
 #[cfg(feature = "client")]
 pub mod routing;
+
+#[cfg(feature = "node")]
+pub mod node;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::record::{RegisterNode, SystemChange, SystemRecord};
 use super::view::{FIRST_REPLICA, Ignored};
 use super::{Folded, PlanError, TopicPlan, View};
-use crate::types::{Durability, Index, NodeId, ShardId, Timestamp};
+use crate::types::{Durability, Index, NodeId, Offset, ShardId, Timestamp};
 
 fn nodes() -> Vec<NodeId> {
     vec![NodeId(1), NodeId(2), NodeId(3)]
@@ -106,8 +106,8 @@ fn more_replicas_than_nodes_are_refused_and_none_named_means_up_to_three() {
 #[should_panic(expected = "folded in order")]
 fn a_frame_is_not_folded_twice() {
     let mut view = View::default();
-    view.advance(Index(4));
-    view.advance(Index(4));
+    view.advance(Index(4), Offset(1));
+    view.advance(Index(4), Offset(1));
 }
 
 proptest! {

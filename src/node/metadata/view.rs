@@ -11,7 +11,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::record::{CreateShard, CreateTopic, DeleteTopic, RegisterNode, SystemChange, SystemRecord};
-use crate::types::{Durability, Index, NodeId, ReplicaId, ShardId, Timestamp, TopicId, TopicName};
+use crate::types::{Durability, Index, NodeId, Offset, ReplicaId, ShardId, Timestamp, TopicId, TopicName};
 
 /// The first replica id that is handed out. Those below are the system shard's, which are node ids.
 pub(crate) const FIRST_REPLICA: u64 = 1 << 16;
@@ -77,6 +77,7 @@ pub(crate) enum Ignored {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct View {
     folded: Index,
+    next_offset: Offset,
     next_topic: u64,
     next_shard: u64,
     next_replica: u64,
@@ -90,6 +91,7 @@ impl Default for View {
     fn default() -> Self {
         Self {
             folded: Index(0),
+            next_offset: Offset(0),
             next_topic: 1,
             next_shard: 1,
             next_replica: FIRST_REPLICA,
@@ -102,15 +104,15 @@ impl Default for View {
 }
 
 impl View {
-    /// The index up to which the system topic is folded in.
-    pub(crate) fn folded(&self) -> Index {
-        self.folded
+    /// The offset of the first system record that is not folded in.
+    pub(crate) fn next_offset(&self) -> Offset {
+        self.next_offset
     }
 
     /// Marks the frame at `index` as folded; frames come in order, each once.
-    pub(crate) fn advance(&mut self, index: Index) {
+    pub(crate) fn advance(&mut self, index: Index, next_offset: Offset) {
         assert!(index > self.folded, "system frames are folded in order: {index} after {}", self.folded);
-        self.folded = index;
+        (self.folded, self.next_offset) = (index, next_offset);
     }
 
     /// Folds one record's value, stamped at `stamped`.
