@@ -12,14 +12,16 @@ pub mod clock;
 pub mod codec;
 #[cfg(feature = "node")]
 pub mod consensus;
+#[cfg(feature = "client")]
+pub mod merge;
+#[cfg(feature = "client")]
+pub mod routing;
 
 #[cfg(feature = "client")]
 pub mod wire;
 
 #[cfg(feature = "client")]
-pub mod merge;
-#[cfg(feature = "client")]
-pub mod routing;
+pub mod transport;
 
 #[cfg(feature = "node")]
 pub mod node;

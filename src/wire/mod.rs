@@ -6,6 +6,7 @@
 
 mod client;
 mod node;
+mod packet;
 
 pub use client::{
     AppendBody, AppendedBody, ClockBody, ClockPeer, ClusterBody, CreateTopicBody, DeliverBody, ErrorBody,
@@ -16,6 +17,7 @@ pub use node::{
     ClosedAck, ClosedPublication, ClosedTick, EntryMeta, FloorAnswer, FloorRequest, NodeHello, NodeMessage,
     RaftManifest, RaftMessage, ShardPromise,
 };
+pub use packet::{PREFIX_BYTES, PacketDecoder, PacketError, PacketLimits, encode_packet};
 
 /// The major version in both ALPNs.
 pub const PROTOCOL_VERSION: u32 = 1;
