@@ -17,6 +17,8 @@ pub mod merge;
 #[cfg(feature = "client")]
 pub mod routing;
 
+#[cfg(feature = "node")]
+pub mod shard;
 #[cfg(feature = "client")]
 pub mod wire;
 

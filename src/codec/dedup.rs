@@ -68,6 +68,11 @@ impl DedupTable {
         self.producers.is_empty()
     }
 
+    /// The last batch in the log of `producer`'s newest epoch.
+    pub fn newest(&self, producer: ProducerId) -> Option<&DedupEntry> {
+        self.producers.get(&producer)?.batches.back()
+    }
+
     /// Notes a frame that entered the log.
     pub fn fold(&mut self, header: &FrameHeader) {
         let BatchId { producer: id, epoch, sequence } = header.batch;

@@ -201,6 +201,12 @@ fn header_crc(header: &[u8]) -> u32 {
     hasher.finalize()
 }
 
+/// Proves a body against its producer's checksum.
+pub fn check_body_crc(body: &[u8], found: u32) -> Result<(), Error> {
+    let computed = crc32fast::hash(body);
+    if found == computed { Ok(()) } else { Err(Error::BodyCrc { found, computed }) }
+}
+
 /// The chain value of a log's first frame: it ties the log to its cluster and shard.
 pub fn chain_root(cluster: &ClusterId, shard: ShardId) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
@@ -230,10 +236,7 @@ impl Frame {
         if header.body_len as usize != body.len() {
             return Err(Error::Short { needed: header.body_len as usize, available: body.len() });
         }
-        let (found, computed) = (header.body_crc, crc32fast::hash(&body));
-        if found != computed {
-            return Err(Error::BodyCrc { found, computed });
-        }
+        check_body_crc(&body, header.body_crc)?;
         Ok(Self { header, header_bytes, body })
     }
 

@@ -12,7 +12,9 @@ mod shard_state;
 
 pub use dedup::{DedupEntry, DedupTable, DedupVerdict, PRODUCERS_MAX};
 pub use error::Error;
-pub use frame::{BODY_BYTES_MAX, Compression, Frame, FrameHeader, FrameKind, HEADER_BYTES, chain_root};
+pub use frame::{
+    BODY_BYTES_MAX, Compression, Frame, FrameHeader, FrameKind, HEADER_BYTES, chain_root, check_body_crc,
+};
 pub use records::{
     BatchBuilder, EncodedBatch, RECORD_BYTES_MAX, decode_records, encode_records, encoded_len,
     validate_records,

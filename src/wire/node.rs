@@ -105,6 +105,8 @@ pub struct RaftManifest {
     pub outgoing: Vec<u64>,
     #[prost(bytes = "bytes", tag = "6")]
     pub shard_state: Bytes,
+    #[prost(uint64, tag = "7")]
+    pub membership_index: u64,
 }
 
 /// One tick of closed timestamps, from the leader of many shards to one peer (TIME rules C2 to C4).

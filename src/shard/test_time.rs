@@ -1,0 +1,21 @@
+//! Readings made by hand, for this folder's tests.
+
+use crate::clock::{Fault, Reading, TimeInterval};
+use crate::types::{Monotonic, Timestamp};
+
+/// The uncertainty of every reading here, which is also `eps_max`.
+pub(super) const EPS: u64 = 1_000;
+
+/// An honest reading at the true time `true_ns`.
+pub(super) fn at(true_ns: u64) -> Reading {
+    Reading {
+        interval: TimeInterval::around(Timestamp(true_ns), EPS),
+        monotonic: Monotonic(true_ns),
+        fault: None,
+    }
+}
+
+/// A reading that says itself that it must not be used.
+pub(super) fn faulty(true_ns: u64) -> Reading {
+    Reading { fault: Some(Fault::Unsynchronised), ..at(true_ns) }
+}
