@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::folder;
 use crate::types::NodeId;
-use crate::{clock, disk, transport};
+use crate::{disk, transport};
 
 /// A node could not start. Nothing of it runs on.
 #[derive(Debug, thiserror::Error)]
@@ -15,8 +15,6 @@ pub enum Error {
     Folder { node: NodeId, source: folder::Error },
     #[error("node {node}: {source}")]
     Disk { node: NodeId, source: disk::Error },
-    #[error("node {node}: {source}")]
-    Clock { node: NodeId, source: clock::Error },
     #[error("node {node}: {source}")]
     Transport { node: NodeId, source: transport::Error },
     #[error("cannot serve metrics on {address} (TCP): {source}; choose another metrics.listen")]

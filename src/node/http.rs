@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use super::lane_thread::Busy;
 use super::shared::NodeShared;
 
 const CONNECTIONS_MAX: usize = 32;
@@ -75,7 +76,9 @@ async fn readiness(shared: &NodeShared) -> (&'static str, &'static str, String) 
     if shared.is_draining() {
         return (unready, TEXT, "draining: leaderships are being handed over\n".to_owned());
     }
-    match shared.lane.readiness().await {
+    let lane = shared.lane.clone();
+    let asked = tokio::task::spawn_blocking(move || lane.readiness()).await;
+    match asked.unwrap_or(Err(Busy)) {
         Ok(ready) if ready.is_ready() => ("200 OK", TEXT, "ready\n".to_owned()),
         Ok(ready) => {
             let caught_up = if ready.caught_up { "folded" } else { "still being folded" };

@@ -22,7 +22,10 @@ pub struct NodeOptions {
     /// Where to serve `/metrics` and `/ready` over HTTP; `None`: nowhere.
     pub metrics_listen: Option<SocketAddr>,
     pub clock: ClockOptions,
-    pub eps_max: Duration,
+    /// The bound that the operator declares for this machine's clock.
+    pub clock_uncertainty: Duration,
+    /// Faults to inject into the clock, for tests; `{node}` in the path becomes the node's id.
+    pub clock_inject_file: Option<PathBuf>,
     pub replication: ReplicationOptions,
     pub first_segment_bytes: u64,
     pub segment_bytes_max: u64,
@@ -90,6 +93,12 @@ impl Default for Limits {
 pub(crate) const NODE_ID_MAX: u64 = super::metadata::FIRST_REPLICA - 1;
 
 impl NodeOptions {
+    /// The inject file of this node.
+    pub(crate) fn inject_file(&self) -> Option<PathBuf> {
+        let path = self.clock_inject_file.as_ref()?;
+        Some(PathBuf::from(path.to_string_lossy().replace("{node}", &self.node.to_string())))
+    }
+
     /// The initial nodes, rising. `Err` says what is wrong with the options.
     pub(crate) fn check(&self) -> Result<Vec<NodeId>, String> {
         let mut nodes: Vec<NodeId> = self.peers.iter().map(|(node, _)| *node).collect();

@@ -37,8 +37,8 @@ pub(super) enum Call {
     Event(Event),
     /// Statuses of these shards, or of all.
     Statuses(Option<Vec<ShardId>>, oneshot::Sender<Vec<ReplicaStatus>>),
-    Readiness(oneshot::Sender<Ready>),
-    IsDrained(std::sync::mpsc::SyncSender<bool>),
+    Readiness(SyncSender<Ready>),
+    IsDrained(SyncSender<bool>),
     Stop,
 }
 
@@ -176,10 +176,11 @@ impl LaneHandle {
         receiver.await.map_err(|_| Busy)
     }
 
-    pub(crate) async fn readiness(&self) -> Result<Ready, Busy> {
-        let (answer, receiver) = oneshot::channel();
-        self.calls.try_send(Call::Readiness(answer)).map_err(|_| Busy)?;
-        receiver.await.map_err(|_| Busy)
+    /// How far this start has come. Waits for the answer: not for a runtime's thread.
+    pub(crate) fn readiness(&self) -> Result<Ready, Busy> {
+        let (answer, receiver) = sync_channel(1);
+        self.calls.send(Call::Readiness(answer)).map_err(|_| Busy)?;
+        receiver.recv().map_err(|_| Busy)
     }
 
     /// Starts handing all leaderships over. Waits for room: not for a runtime's thread.
