@@ -17,13 +17,19 @@ pub mod merge;
 #[cfg(feature = "client")]
 pub mod routing;
 
+#[cfg(feature = "storage")]
+pub mod segment;
 #[cfg(feature = "node")]
 pub mod shard;
 #[cfg(feature = "client")]
 pub mod wire;
 
+#[cfg(feature = "storage")]
+pub mod log;
 #[cfg(feature = "client")]
 pub mod transport;
 
+#[cfg(feature = "node")]
+pub mod lane;
 #[cfg(feature = "node")]
 pub mod node;

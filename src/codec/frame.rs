@@ -195,10 +195,7 @@ impl FrameHeader {
 }
 
 fn header_crc(header: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&header[12..HEADER_BYTES]);
-    hasher.update(&header[..8]);
-    hasher.finalize()
+    checksum(&[&header[12..HEADER_BYTES], &header[..8]])
 }
 
 /// Proves a body against its producer's checksum.
@@ -209,10 +206,7 @@ pub fn check_body_crc(body: &[u8], found: u32) -> Result<(), Error> {
 
 /// The chain value of a log's first frame: it ties the log to its cluster and shard.
 pub fn chain_root(cluster: &ClusterId, shard: ShardId) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(cluster.as_str().as_bytes());
-    hasher.update(&shard.0.to_le_bytes());
-    hasher.finalize()
+    checksum(&[cluster.as_str().as_bytes(), &shard.0.to_le_bytes()])
 }
 
 /// A whole frame: its header, decoded and as bytes, and its body.
@@ -245,4 +239,13 @@ impl Frame {
         let crc: [u8; 4] = self.header_bytes[8..12].try_into().expect("four bytes");
         u32::from_le_bytes(crc)
     }
+}
+
+/// The CRC-32 of `parts`, one after the other.
+pub fn checksum(parts: &[&[u8]]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize()
 }

@@ -14,6 +14,7 @@ pub use dedup::{DedupEntry, DedupTable, DedupVerdict, PRODUCERS_MAX};
 pub use error::Error;
 pub use frame::{
     BODY_BYTES_MAX, Compression, Frame, FrameHeader, FrameKind, HEADER_BYTES, chain_root, check_body_crc,
+    checksum,
 };
 pub use records::{
     BatchBuilder, EncodedBatch, RECORD_BYTES_MAX, decode_records, encode_records, encoded_len,

@@ -79,7 +79,9 @@ fn syncs_answer_once_per_file() {
         let name = |n: usize| format!("file-{n}");
         let files: Vec<_> = (0..20).map(|n| disk.create(Path::new(&name(n)), 64).unwrap()).collect();
         for count in [0, 1, 2, 9, 20] {
-            files.iter().for_each(|file| file.write_at(0, b"x").unwrap());
+            for file in &files {
+                file.write_at(0, b"x").unwrap();
+            }
             let results = disk.sync(&files[..count]);
             assert_eq!(results.len(), count);
             assert!(results.iter().all(Result::is_ok));
@@ -104,7 +106,7 @@ fn a_power_cut_keeps_synced_sectors_and_tears_unsynced_ones() {
     let file = disk.create(path, 64 * 512).unwrap();
     file.write_at(0, &[1; 512]).unwrap();
     file.sync().unwrap();
-    file.write_at(512, &[2; 512 * 63]).unwrap();
+    file.write_at(512, &vec![2; 512 * 63]).unwrap();
     disk.power_cut(42);
     let bytes = disk.open(path).unwrap().copy(0..64 * 512);
     assert!(bytes[..512].iter().all(|byte| *byte == 1));

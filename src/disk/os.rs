@@ -28,8 +28,11 @@ pub struct OsDisk {
 impl OsDisk {
     /// A disk whose root is `root`; the folder is created if it is absent.
     pub fn new(root: &Path) -> Result<Self, Error> {
-        fs::create_dir_all(root).map_err(|e| Error::io("create", root, e))?;
-        Ok(Self { root: root.to_owned() })
+        let root = fs::create_dir_all(root)
+            .and_then(|()| fs::canonicalize(root))
+            .map_err(|e| Error::io("create", root, e))?;
+        root.parent().map_or(Ok(()), sync_folder)?;
+        Ok(Self { root })
     }
 
     fn full(&self, path: &Path) -> PathBuf {

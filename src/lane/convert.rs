@@ -111,12 +111,20 @@ fn manifest_from_wire(manifest: RaftManifest) -> Manifest {
 
 fn kind(number: u32) -> Result<MessageKind, Malformed> {
     use MessageKind::{
-        Append, AppendAnswer, Heartbeat, HeartbeatAnswer, Manifest, PreVoteAnswer, RequestPreVote, RequestVote,
-        TimeoutNow, VoteAnswer,
+        Append, AppendAnswer, Heartbeat, HeartbeatAnswer, Manifest, PreVoteAnswer, RequestPreVote,
+        RequestVote, TimeoutNow, VoteAnswer,
     };
     let known = [
-        Append, AppendAnswer, RequestVote, VoteAnswer, RequestPreVote, PreVoteAnswer, Heartbeat,
-        HeartbeatAnswer, TimeoutNow, Manifest,
+        Append,
+        AppendAnswer,
+        RequestVote,
+        VoteAnswer,
+        RequestPreVote,
+        PreVoteAnswer,
+        Heartbeat,
+        HeartbeatAnswer,
+        TimeoutNow,
+        Manifest,
     ];
     known.into_iter().find(|kind| *kind as u32 == number).ok_or(Malformed::Kind(number))
 }

@@ -20,6 +20,14 @@ use crate::log::{Log, LogIdentity};
 use crate::shard::{AppendRequest, Refusal, Shard, ShardOptions};
 use crate::types::{Monotonic, NodeId, Offset, ShardId, Term, Timestamp};
 
+/// How far a leader may run ahead of its clock by stamping more than one record a nanosecond: far more than
+/// any backlog that the queues admit.
+const BACKLOG_ALLOWANCE_NS: u64 = 10_000_000;
+/// Replication messages on their way to one replica.
+const IN_FLIGHT_MESSAGES_MAX: usize = 64;
+/// Entry bytes that one replication message carries; a larger entry travels alone.
+const MESSAGE_BYTES_MAX: u64 = 1 << 20;
+
 /// Many replicas, driven by one caller.
 pub struct Lane {
     pub(super) options: LaneOptions,
@@ -41,7 +49,7 @@ pub struct Lane {
     pub(super) acceptor: Acceptor,
     pub(super) promiser: Promiser,
     pub(super) outbox: Outbox,
-    output: Output,
+    pub(super) output: Output,
     draining: bool,
 }
 
@@ -136,14 +144,19 @@ impl Lane {
             replica: identity.replica,
             durability: spec.durability,
             eps_max_ns: self.options.eps_max_ns,
-            election_ticks: self.options.election_ticks.clone(),
+            backlog_allowance_ns: BACKLOG_ALLOWANCE_NS,
+            election_ticks_min: self.options.election_ticks.start,
+            election_ticks_max: self.options.election_ticks.end,
             heartbeat_ticks: self.options.heartbeat_ticks,
+            in_flight_messages_max: IN_FLIGHT_MESSAGES_MAX,
+            message_bytes_max: MESSAGE_BYTES_MAX,
             unanswered_max: self.options.unanswered_max,
             seed: self.options.seed ^ shard.0.rotate_left(32) ^ identity.replica.0,
             forgotten: !self.created.contains(&shard),
         };
         let view = Box::new(LogView::new(Rc::clone(&log)));
-        let core = Shard::open(options, recovery.vote, view).map_err(|source| Error::Shard { shard, source })?;
+        let core =
+            Shard::open(options, recovery.vote, view).map_err(|source| Error::Shard { shard, source })?;
         Ok((Replica::new(spec.clone(), identity.replica, log, core), report))
     }
 
@@ -191,10 +204,7 @@ impl Lane {
                 self.answer(token, |replica, outbox| replica.synced(results, now, outbox));
             }
             Event::Prepared { token, result } => {
-                self.answer(token, |replica, _| {
-                    replica.prepared(result);
-                    Ok(())
-                });
+                self.answer(token, |replica, _| replica.prepared(result));
             }
             Event::Transfer { shard, to } => self.transfer(shard, to),
             Event::Drain => self.draining = true,

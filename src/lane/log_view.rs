@@ -56,7 +56,8 @@ impl LogReader for LogView {
     fn manifest(&self) -> Manifest {
         let log = self.log.borrow();
         let index = log.first_index().before();
-        let state = log.state_at(index).expect("the state at a log's start stands in its first segment's head");
+        let state =
+            log.state_at(index).expect("the state at a log's start stands in its first segment's head");
         Manifest {
             index,
             term: state.term,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::Ticket;
 use crate::codec::Frame;
 use crate::disk::DiskFile;
-use crate::shard::Refusal;
+use crate::shard::{Refusal, StepRefusal};
 use crate::types::{Index, Monotonic, NodeId, Offset, Receipt, ShardId, Term, Timestamp, TopicId};
 use crate::wire::NodeMessage;
 
@@ -22,6 +22,8 @@ pub struct Output {
     pub reads: Vec<(Ticket, Result<ReadAnswer, ReadRefusal>)>,
     /// Committed frames of shards opened with `follow_committed`, in order.
     pub committed: Vec<(ShardId, Frame)>,
+    /// Peers' messages that were not taken, and why.
+    pub refused: Vec<(NodeId, ShardId, StepRefusal)>,
     /// Replicas that stopped, and why.
     pub failed: Vec<(ShardId, String)>,
 }

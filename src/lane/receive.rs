@@ -7,11 +7,12 @@ use bytes::Bytes;
 use super::Lane;
 use super::closing::{Applied, Led};
 use super::convert;
-use super::replica::Failure;
 use crate::clock::Reading;
 use crate::shard::FloorReply;
 use crate::types::{NodeId, ReplicaId, ShardId, Term, Timestamp};
-use crate::wire::{ClosedAck, ClosedPublication, ClosedTick, FloorAnswer, FloorRequest, NodeMessage, RaftMessage};
+use crate::wire::{
+    ClosedAck, ClosedPublication, ClosedTick, FloorAnswer, FloorRequest, NodeMessage, RaftMessage,
+};
 
 impl Lane {
     pub(super) fn receive(&mut self, from: NodeId, message: NodeMessage, mut payload: Bytes, now: &Reading) {
@@ -47,10 +48,9 @@ impl Lane {
             return true;
         }
         self.touched.insert(shard);
-        if let Err(error) = replica.shard.step(message, now)
-            && error.is_fatal()
-        {
-            self.fail(shard, &Failure::Step(error));
+        if let Err(refusal) = replica.shard.step(message, now) {
+            // What stops a replica shows when it settles; anything else concerns this message alone.
+            self.output.refused.push((from, shard, refusal));
         }
         true
     }
@@ -129,7 +129,7 @@ impl Lane {
         let mut led = BTreeMap::new();
         for (shard, replica) in &mut self.replicas {
             let Some(promise) = replica.shard.promise(closed, now) else { continue };
-            let membership = replica.shard.membership();
+            let membership = replica.shard.voters();
             let nodes = replica.spec.replicas.iter().map(|placed| (placed.replica, placed.node)).collect();
             let one = Led { promise, membership, own: replica.me, nodes };
             if one.is_alone() && replica.shard.accept_promise(promise, closed, now) {

@@ -13,7 +13,7 @@ use crate::clock::Reading;
 use crate::consensus::Message;
 use crate::log::{Log, Share};
 use crate::shard::{Persist, Shard};
-use crate::types::{Index, Monotonic, NodeId, ReplicaId, Timestamp};
+use crate::types::{Index, Monotonic, NodeId, Offset, ReplicaId, Timestamp};
 use crate::wire::FloorRequest;
 
 /// Why a replica stopped.
@@ -24,8 +24,6 @@ pub(super) enum Failure {
     #[error(transparent)]
     Shard(#[from] crate::shard::Error),
     #[error(transparent)]
-    Step(#[from] crate::shard::StepRefusal),
-    #[error(transparent)]
     Disk(#[from] crate::disk::Error),
 }
 
@@ -34,10 +32,10 @@ pub(super) struct Replica {
     pub(super) me: ReplicaId,
     pub(super) shard: Shard,
     log: Rc<RefCell<Log>>,
-    /// The newest number handed over by the core and written, but in no sync yet.
-    written: Option<u64>,
-    /// The number that the sync under way will prove.
-    syncing: Option<u64>,
+    /// Hand-overs of the core that are written, but in no sync yet.
+    written: Vec<u64>,
+    /// Hand-overs that the sync under way will prove.
+    syncing: Vec<u64>,
     preparing: bool,
     /// The last committed frame handed out, where committed frames are followed.
     followed: Index,
@@ -66,8 +64,8 @@ impl Replica {
             me,
             shard,
             log,
-            written: None,
-            syncing: None,
+            written: Vec::new(),
+            syncing: Vec::new(),
             preparing: false,
             followed,
             held: Vec::new(),
@@ -85,13 +83,16 @@ impl Replica {
         outbox: &mut Outbox,
         output: &mut Output,
     ) -> Result<(), Failure> {
-        self.shard.advance(now)?;
-        while let Some(persist) = self.shard.take_persist(now)? {
-            self.persist(persist, now, outbox)?;
-            self.shard.advance(now)?;
+        self.shard.advance(now);
+        while let Some(persist) = self.shard.take_persist(now) {
+            self.persist(persist, outbox)?;
+            self.shard.advance(now);
         }
-        let answers = self.shard.take_answers();
-        output.appended.extend(answers.into_iter().map(|answer| (Ticket(answer.ticket), answer.result)));
+        if let Some(failure) = self.shard.failure() {
+            return Err(failure.clone().into());
+        }
+        self.answer(output);
+        self.note_applied();
         self.follow(output)?;
         self.request_sync(tokens, output);
         self.request_segment(tokens, output);
@@ -100,9 +101,19 @@ impl Replica {
         Ok(())
     }
 
-    fn persist(&mut self, persist: Persist, now: &Reading, outbox: &mut Outbox) -> Result<(), Failure> {
-        let writes = persist.vote.is_some() || !persist.frames.is_empty();
-        {
+    fn answer(&mut self, output: &mut Output) {
+        let answers = self.shard.take_answers();
+        output.appended.extend(answers.into_iter().map(|answer| (Ticket(answer.ticket), answer.result)));
+    }
+
+    fn note_applied(&self) {
+        let (applied, membership) = self.shard.applied();
+        self.log.borrow_mut().note_applied(applied, membership);
+    }
+
+    fn persist(&mut self, persist: Persist, outbox: &mut Outbox) -> Result<(), Failure> {
+        if persist.writes() {
+            self.written.push(persist.number);
             let mut log = self.log.borrow_mut();
             if !persist.frames.is_empty() {
                 log.append(&persist.frames, self.shard.committed())?;
@@ -112,12 +123,6 @@ impl Replica {
             }
         }
         self.send(persist.send_now, outbox);
-        if writes || self.written.is_some() || self.syncing.is_some() {
-            self.written = Some(persist.number);
-        } else {
-            let freed = self.shard.on_persisted(persist.number, now)?;
-            self.send(freed, outbox);
-        }
         Ok(())
     }
 
@@ -130,11 +135,8 @@ impl Replica {
     }
 
     fn request_sync(&mut self, tokens: &mut Tokens<'_>, output: &mut Output) {
-        if self.syncing.is_some() {
-            return;
-        }
-        if let Some(number) = self.written.take() {
-            self.syncing = Some(number);
+        if self.syncing.is_empty() && !self.written.is_empty() {
+            self.syncing = std::mem::take(&mut self.written);
             let files = self.log.borrow_mut().take_dirty();
             output.syncs.push(SyncRequest { token: tokens.draw(), files });
         }
@@ -147,10 +149,11 @@ impl Replica {
         now: &Reading,
         outbox: &mut Outbox,
     ) -> Result<(), Failure> {
-        let number = self.syncing.take().expect("a sync was under way");
         results.into_iter().collect::<Result<(), _>>()?;
-        let freed = self.shard.on_persisted(number, now)?;
-        self.send(freed, outbox);
+        for number in std::mem::take(&mut self.syncing) {
+            let freed = self.shard.on_persisted(number, now);
+            self.send(freed, outbox);
+        }
         Ok(())
     }
 
@@ -158,9 +161,9 @@ impl Replica {
         if self.preparing {
             return;
         }
-        if let Some(plan) = self.log.borrow().wants_segment() {
+        if let Some(plan) = self.log.borrow_mut().wants_segment() {
             self.preparing = true;
-            let (token, path, size_bytes) = (tokens.draw(), plan.path, plan.size_bytes);
+            let (token, path, size_bytes) = (tokens.draw(), plan.path, plan.bytes);
             output.prepares.push(PrepareRequest { token, path, size_bytes });
         }
     }
@@ -169,12 +172,15 @@ impl Replica {
     pub(super) fn prepared(
         &mut self,
         file: Result<std::sync::Arc<dyn crate::disk::DiskFile>, crate::disk::Error>,
-    ) {
+    ) -> Result<(), Failure> {
         self.preparing = false;
-        // A failure here is not yet one: the append that needs the segment tries again and tells.
-        if let Ok(file) = file {
-            self.log.borrow_mut().install_segment(file);
+        let mut log = self.log.borrow_mut();
+        match file {
+            Ok(file) => log.install_segment(file)?,
+            // Not yet a failure: the append that needs the segment tries again and tells.
+            Err(_) => log.abandon_segment(),
         }
+        Ok(())
     }
 
     fn follow(&mut self, output: &mut Output) -> Result<(), Failure> {
@@ -252,8 +258,8 @@ impl Replica {
 
     /// Stops: everything still asked of this replica is answered.
     pub(super) fn stop(mut self, reason: &str, output: &mut Output) {
-        let answers = self.shard.abandon();
-        output.appended.extend(answers.into_iter().map(|answer| (Ticket(answer.ticket), answer.result)));
+        self.shard.stop(reason.to_owned());
+        self.answer(output);
         for held in self.held.drain(..) {
             let refusal = ReadRefusal::Failed { shard: self.spec.shard, reason: reason.to_owned() };
             output.reads.push((held.ticket, Err(refusal)));
@@ -263,17 +269,17 @@ impl Replica {
     pub(super) fn status(&self, now: &Reading) -> ReplicaStatus {
         let status = self.shard.status(now);
         let preferred = self.spec.replicas.first().filter(|placed| placed.replica != self.me);
-        let ready = |replica| self.shard.is_leader() && self.shard.has_all(replica);
+        let ready = |replica| self.shard.has_all(replica);
         ReplicaStatus {
             shard: self.spec.shard,
             topic: self.spec.topic,
             leader: status.leader.and_then(|replica| self.spec.node_of(replica)),
             term: status.term,
-            appended: status.appended,
-            synced: status.synced,
-            committed: status.committed,
-            released: status.released,
-            trimmed: status.trimmed,
+            appended: status.appended.next_offset,
+            synced: status.synced.next_offset,
+            committed: status.committed.next_offset,
+            released: status.released.next_offset,
+            trimmed: Offset(0),
             closed: status.closed,
             leading_since: self.leading_since,
             preferred_ready: preferred.filter(|placed| ready(placed.replica)).map(|placed| placed.node),

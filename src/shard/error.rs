@@ -16,6 +16,8 @@ pub enum Error {
     Frame { index: Index, reason: codec::Error },
     #[error("entry {index} does not follow the entry before it: its {field} is {found}, expected {expected}")]
     Broken { index: Index, field: &'static str, expected: u64, found: u64 },
+    #[error("its log cannot be written: {reason}")]
+    Unwritable { reason: String },
     #[error("a manifest for index {index} arrived, but replicas of this build are not filled from one")]
     Manifest { index: Index },
 }

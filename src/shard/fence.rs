@@ -51,8 +51,10 @@ impl Shard {
         }
     }
 
-    fn hand_over(&mut self) {
-        if !self.is_leader() {
+    /// A leader gives its leadership to the voter that has most of its log; anybody else does nothing. It may
+    /// not succeed: ask again.
+    pub fn hand_over(&mut self) {
+        if self.failure.is_some() || !self.is_leader() {
             return;
         }
         let ticks = self.options.election_ticks_min;
@@ -63,6 +65,11 @@ impl Shard {
             self.group.transfer_leader(peer);
             self.drain();
         }
+    }
+
+    /// This replica leads, and `peer` has all of its log.
+    pub fn has_all(&self, peer: ReplicaId) -> bool {
+        self.is_leader() && self.group.peer_matched(peer) == Some(self.tail.index)
     }
 
     fn most_caught_up(&self) -> Option<ReplicaId> {

@@ -164,6 +164,11 @@ impl Shard {
         }
     }
 
+    /// Stops this replica because its caller could not do what it owes. Every open request is answered.
+    pub fn stop(&mut self, reason: String) {
+        self.fail(Error::Unwritable { reason });
+    }
+
     /// Why this replica has stopped; it must be opened again.
     pub fn failure(&self) -> Option<&Error> {
         self.failure.as_ref()

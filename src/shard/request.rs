@@ -53,6 +53,8 @@ pub enum Outcome {
 /// Why an append was not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    #[error("the shard has no working replica on this node")]
+    NotHosted,
     #[error("this replica does not lead the shard")]
     NotLeader { leader: Option<ReplicaId> },
     #[error("the leader's clock is not to be trusted: {fault}")]
@@ -91,7 +93,8 @@ impl Refusal {
     /// The same request may succeed later or elsewhere.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::NotLeader { .. }
+            Self::NotHosted
+            | Self::NotLeader { .. }
             | Self::Fenced { .. }
             | Self::FloorPending
             | Self::Busy { .. }

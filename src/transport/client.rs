@@ -1,6 +1,6 @@
 //! stub
-use std::net::SocketAddr;
 use super::{ClientOptions, ClientStream, CloseCode, Error, Identity, ServerStream};
+use std::net::SocketAddr;
 /// Client connections as they finish their handshakes.
 pub struct ClientListener;
 impl ClientListener {

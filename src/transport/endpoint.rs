@@ -7,7 +7,11 @@ pub struct Endpoint;
 impl Endpoint {
     /// Binds; must be called within a tokio runtime.
     #[expect(clippy::needless_pass_by_value, reason = "kept by the endpoint")]
-    pub fn bind(_address: SocketAddr, _identity: &Identity, _options: TransportOptions) -> Result<Self, Error> {
+    pub fn bind(
+        _address: SocketAddr,
+        _identity: &Identity,
+        _options: TransportOptions,
+    ) -> Result<Self, Error> {
         todo!()
     }
     /// The address really bound (with the port the system chose).

@@ -1,9 +1,9 @@
 //! stub
-use std::sync::Arc;
-use bytes::Bytes;
 use super::{Inbox, Link, StreamClass};
 use crate::types::NodeId;
 use crate::wire::NodeMessage;
+use bytes::Bytes;
+use std::sync::Arc;
 /// A network in memory: delivers when told to, loses by seed.
 #[derive(Clone)]
 pub struct MemoryNetwork;

@@ -1,9 +1,9 @@
 //! stub
-use std::marker::PhantomData;
-use std::time::Duration;
-use bytes::Bytes;
 use super::Error;
 use crate::wire::{Request, Response};
+use bytes::Bytes;
+use std::marker::PhantomData;
+use std::time::Duration;
 /// A node's end of a client's stream.
 pub type ServerStream = PacketStream<Response, Request>;
 /// A client's end of a stream.

@@ -13,13 +13,14 @@ use timberline::clock::{Reading, TimeInterval};
 use timberline::codec::{Compression, EncodedBatch, encode_records};
 use timberline::disk::{Disk, MemoryDisk};
 use timberline::lane::{
-    AppendCommand, Event, Lane, LaneOptions, Output, Placement, ReadAnswer, ReadCommand, ReadFrom, ReplicaStatus,
-    ShardSpec, Ticket,
+    AppendCommand, Event, Lane, LaneOptions, Output, Placement, ReadAnswer, ReadCommand, ReadFrom,
+    ReplicaStatus, ShardSpec, Ticket,
 };
 use timberline::log::LogOptions;
 use timberline::shard::Refusal;
 use timberline::types::{
-    BatchId, Durability, Monotonic, NodeId, ProducerId, Receipt, Record, ReplicaId, ShardId, Timestamp, TopicId,
+    BatchId, Durability, Monotonic, NodeId, ProducerId, Receipt, Record, ReplicaId, ShardId, Timestamp,
+    TopicId,
 };
 
 /// Half the width of every node's interval.

@@ -26,7 +26,14 @@ impl Cluster {
         for node in 1..=NODES {
             let (node_text, port) = (node.to_string(), base_port.to_string());
             let template = cluster.succeed(&[
-                "config", "template", "--node", &node_text, "--nodes", "3", "--base-port", &port,
+                "config",
+                "template",
+                "--node",
+                &node_text,
+                "--nodes",
+                "3",
+                "--base-port",
+                &port,
             ]);
             std::fs::write(cluster.settings(node), template.stdout).expect("the settings file is written");
         }
@@ -111,7 +118,11 @@ impl Cluster {
     pub fn await_serving(&self) {
         let started = Instant::now();
         while !self.run(&["topic", "list"]).status.success() {
-            assert!(started.elapsed() < Duration::from_secs(30), "the cluster does not serve\n{}", self.logs());
+            assert!(
+                started.elapsed() < Duration::from_secs(30),
+                "the cluster does not serve\n{}",
+                self.logs()
+            );
         }
     }
 

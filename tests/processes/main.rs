@@ -28,15 +28,27 @@ fn produce(cluster: &Cluster) -> Child {
     let file = flights();
     let rate = rate();
     let args = [
-        "produce", "flights", "--file", file.to_str().expect("a plain path"), "--key-field", "tailnum",
-        "--key-default", "none", "--event-time-field", "event_time", "--rate", &rate, "--receipts",
+        "produce",
+        "flights",
+        "--file",
+        file.to_str().expect("a plain path"),
+        "--key-field",
+        "tailnum",
+        "--key-default",
+        "none",
+        "--event-time-field",
+        "event_time",
+        "--rate",
+        &rate,
+        "--receipts",
     ];
     cluster.command(&args).stdout(receipts).stderr(Stdio::inherit()).spawn().expect("the producer starts")
 }
 
 fn consume(cluster: &Cluster, node: u16) -> Vec<u8> {
     let node = node.to_string();
-    let args: Vec<&str> = ["consume", "flights"].into_iter().chain(FROM_START).chain([node.as_str()]).collect();
+    let args: Vec<&str> =
+        ["consume", "flights"].into_iter().chain(FROM_START).chain([node.as_str()]).collect();
     cluster.succeed(&args).stdout
 }
 
@@ -65,8 +77,10 @@ fn prove(cluster: &Cluster, expected: usize) -> Vec<Value> {
     let keys: Vec<(u64, u64)> =
         records.iter().map(|r| (number(r, "timestamp_ns"), number(r, "shard"))).collect();
     assert!(keys.windows(2).all(|pair| pair[0] < pair[1]), "strictly rising by (timestamp, shard)");
-    let at: BTreeMap<(u64, u64), u64> =
-        records.iter().map(|r| ((number(r, "shard"), number(r, "offset")), number(r, "timestamp_ns"))).collect();
+    let at: BTreeMap<(u64, u64), u64> = records
+        .iter()
+        .map(|r| ((number(r, "shard"), number(r, "offset")), number(r, "timestamp_ns")))
+        .collect();
     let receipts = lines(&std::fs::read(cluster.path("receipts")).expect("the receipts"));
     let mut acknowledged = 0;
     for receipt in &receipts {

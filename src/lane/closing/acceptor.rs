@@ -72,9 +72,8 @@ impl Acceptor {
         publication: &ClosedPublication,
     ) -> Vec<(ShardId, Index)> {
         // A set that has not come as far may still hold a member's earlier index.
-        let as_far = |set: &&PeerSet| {
-            set.stream == publication.stream && set.sequence >= publication.sequence
-        };
+        let as_far =
+            |set: &&PeerSet| set.stream == publication.stream && set.sequence >= publication.sequence;
         let Some(set) = self.peers.get(&from).filter(as_far) else { return Vec::new() };
         set.shards
             .iter()

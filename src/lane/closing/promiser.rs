@@ -113,7 +113,8 @@ impl Promiser {
         if !peer.accept(ack) {
             return Vec::new();
         }
-        let accepted = |shard: &ShardId, node: NodeId| self.peers.get(&node).and_then(|p| p.accepted_of(*shard));
+        let accepted =
+            |shard: &ShardId, node: NodeId| self.peers.get(&node).and_then(|p| p.accepted_of(*shard));
         self.led
             .iter()
             .filter_map(|(shard, led)| {
@@ -254,12 +255,7 @@ mod tests {
     }
 
     fn ack(tick: &ClosedTick, except: &[u64]) -> ClosedAck {
-        ClosedAck {
-            stream: tick.stream,
-            sequence: tick.sequence,
-            except: except.to_vec(),
-            restart: false,
-        }
+        ClosedAck { stream: tick.stream, sequence: tick.sequence, except: except.to_vec(), restart: false }
     }
 
     #[test]

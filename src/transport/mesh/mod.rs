@@ -1,10 +1,10 @@
 //! stub
-use std::sync::Arc;
-use std::time::Duration;
-use bytes::Bytes;
 use super::{Endpoint, Inbox, Link, PeerIdentities, StreamClass};
 use crate::types::NodeId;
 use crate::wire::{NodeHello, NodeMessage};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
 /// What is known of one peer's connection.
 #[derive(Clone, Debug)]
 pub struct PeerStatus {
