@@ -24,6 +24,8 @@ mod sequencer;
 mod status;
 #[cfg(test)]
 mod test_time;
+#[cfg(test)]
+mod tests;
 
 pub use error::{Error, StepRefusal};
 pub use floor::{FloorQuestion, FloorReply};

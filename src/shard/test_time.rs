@@ -1,6 +1,6 @@
 //! Readings made by hand, for this folder's tests.
 
-use crate::clock::{Fault, Reading, TimeInterval};
+use crate::clock::{Reading, TimeInterval};
 use crate::types::{Monotonic, Timestamp};
 
 /// The uncertainty of every reading here, which is also `eps_max`.
@@ -13,9 +13,4 @@ pub(super) fn at(true_ns: u64) -> Reading {
         monotonic: Monotonic(true_ns),
         fault: None,
     }
-}
-
-/// A reading that says itself that it must not be used.
-pub(super) fn faulty(true_ns: u64) -> Reading {
-    Reading { fault: Some(Fault::Unsynchronised), ..at(true_ns) }
 }
