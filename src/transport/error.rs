@@ -71,6 +71,8 @@ pub enum Error {
     Write { path: PathBuf, source: io::Error },
     #[error("cannot make certificates: {0}")]
     Generate(String),
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
     #[error("cannot listen on {address} (UDP): {source}")]
     Bind { address: SocketAddr, source: io::Error },
     #[error("cannot find the address of {address}: {reason}")]
@@ -82,6 +84,8 @@ pub enum Error {
     Refused { peer: String, code: CloseCode, reason: String },
     #[error("the connection to {peer} ended: {reason}")]
     Closed { peer: String, reason: String },
+    #[error("{peer} gave up a stream (code {code})")]
+    StreamEnded { peer: String, code: u64 },
     #[error("packet to or from {peer}: {source}")]
     Packet { peer: String, source: PacketError },
 }

@@ -15,6 +15,7 @@ mod mesh;
 mod options;
 mod stream;
 mod tls;
+mod warnings;
 
 pub use certs::{CertReport, init_certs};
 pub use client::{ClientConnection, ClientEndpoint, ClientListener, ServerConnection};
@@ -26,3 +27,6 @@ pub use memory::{MemoryLink, MemoryNetwork};
 pub use mesh::{Mesh, PeerStatus};
 pub use options::{ClientOptions, TransportOptions};
 pub use stream::{ClientStream, PacketReceiver, PacketSender, PacketStream, ServerStream};
+
+#[cfg(test)]
+mod tests;

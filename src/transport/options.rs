@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use crate::wire::PacketLimits;
 
+const REQUEST_LIMITS: PacketLimits = PacketLimits { header_bytes_max: 64 << 10, payload_bytes_max: 8 << 20 };
+/// Lists of many topics need a large header.
+const RESPONSE_LIMITS: PacketLimits = PacketLimits { header_bytes_max: 1 << 20, payload_bytes_max: 8 << 20 };
+
 /// Bounds of a node's endpoint.
 #[derive(Clone, Debug)]
 pub struct TransportOptions {
@@ -17,8 +21,10 @@ pub struct TransportOptions {
     pub handshakes_max: usize,
     /// From the first packet to a finished TLS handshake; and again for the hello after it.
     pub handshake_timeout: Duration,
-    /// Limits of requests that clients send.
-    pub client_limits: PacketLimits,
+    /// Limits of requests, which clients send.
+    pub request_limits: PacketLimits,
+    /// Limits of responses.
+    pub response_limits: PacketLimits,
     /// Limits of messages between nodes.
     pub node_limits: PacketLimits,
     /// Messages waiting for one peer in one stream class; one more is dropped.
@@ -40,7 +46,8 @@ impl Default for TransportOptions {
             client_streams_max: 256,
             handshakes_max: 128,
             handshake_timeout: Duration::from_secs(2),
-            client_limits: PacketLimits { header_bytes_max: 64 << 10, payload_bytes_max: 8 << 20 },
+            request_limits: REQUEST_LIMITS,
+            response_limits: RESPONSE_LIMITS,
             node_limits: PacketLimits { header_bytes_max: 4 << 20, payload_bytes_max: 32 << 20 },
             queue_messages_max: 4096,
             queue_bytes_max: 64 << 20,
@@ -56,8 +63,10 @@ impl Default for TransportOptions {
 pub struct ClientOptions {
     /// From the first packet to a finished handshake.
     pub connect_timeout: Duration,
-    /// Limits of responses that nodes send. Lists of many topics need a large header.
-    pub limits: PacketLimits,
+    /// Limits of requests.
+    pub request_limits: PacketLimits,
+    /// Limits of responses, which nodes send.
+    pub response_limits: PacketLimits,
     /// Silence after which a connection is dead.
     pub idle_timeout: Duration,
     /// How often an otherwise silent connection is probed.
@@ -68,7 +77,8 @@ impl Default for ClientOptions {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(2),
-            limits: PacketLimits { header_bytes_max: 1 << 20, payload_bytes_max: 8 << 20 },
+            request_limits: REQUEST_LIMITS,
+            response_limits: RESPONSE_LIMITS,
             idle_timeout: Duration::from_secs(5),
             keep_alive: Duration::from_secs(1),
         }

@@ -121,3 +121,119 @@ fn lengths(buffer: &[u8]) -> Option<(usize, usize)> {
     let [a, b, c, d, e, f, g, h] = *prefix;
     Some((u32::from_le_bytes([a, b, c, d]) as usize, u32::from_le_bytes([e, f, g, h]) as usize))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::{HelloBody, NodeHello};
+
+    const LIMITS: PacketLimits = PacketLimits { header_bytes_max: 256, payload_bytes_max: 1 << 20 };
+
+    fn hello() -> NodeHello {
+        NodeHello { protocol: 1, cluster: "c".to_owned(), node: 1, identity: 2, boot: 3 }
+    }
+
+    /// Feeds bytes in pieces, taking packets out as the transport does.
+    fn feed(decoder: &mut PacketDecoder, mut bytes: &[u8], step: usize) -> Result<Vec<(NodeHello, Bytes)>, PacketError> {
+        let mut packets = Vec::new();
+        loop {
+            while let Some(packet) = decoder.next_packet()? {
+                packets.push(packet);
+            }
+            if bytes.is_empty() {
+                return Ok(packets);
+            }
+            let buffer = decoder.buffer();
+            let room = buffer.capacity() - buffer.len();
+            assert!(room > 0, "a reader with no room would take it for the end of the stream");
+            let (now, later) = bytes.split_at(step.min(room).min(bytes.len()));
+            buffer.extend_from_slice(now);
+            bytes = later;
+        }
+    }
+
+    fn prefix(header: u32, payload: u32) -> Vec<u8> {
+        [header.to_le_bytes(), payload.to_le_bytes()].concat()
+    }
+
+    proptest! {
+        #[test]
+        fn packets_survive_any_cutting_of_the_stream(
+            payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..5000), 1..5),
+            step in 1_usize..3000,
+        ) {
+            let mut stream = Vec::new();
+            for payload in &payloads {
+                let middle = payload.len() / 2;
+                let payload = Bytes::from(payload.clone());
+                let chunks = vec![payload.slice(..middle), payload.slice(middle..)];
+                stream.extend(encode_packet(&hello(), chunks, &LIMITS).unwrap().concat());
+            }
+            let mut decoder = PacketDecoder::new(LIMITS);
+            let packets = feed(&mut decoder, &stream, step).unwrap();
+            decoder.finish().unwrap();
+            let expected: Vec<_> = payloads.into_iter().map(|p| (hello(), Bytes::from(p))).collect();
+            prop_assert_eq!(packets, expected);
+        }
+
+        #[test]
+        fn hostile_bytes_never_panic_nor_take_memory_that_did_not_arrive(
+            header in any::<u32>(), payload in any::<u32>(),
+            rest in prop::collection::vec(any::<u8>(), 0..2000), step in 1_usize..3000,
+        ) {
+            // Half of the cases stay inside the limits, where the lie is in the missing bytes.
+            for (header, payload) in [(header, payload), (header % 257, payload % (1 << 20))] {
+                let mut stream = prefix(header, payload);
+                stream.extend(&rest);
+                let mut decoder = PacketDecoder::new(LIMITS);
+                let outcome = feed(&mut decoder, &stream, step);
+                prop_assert!(decoder.buffer.capacity() <= 2 * READ_AHEAD_BYTES + stream.len());
+                if header as usize > LIMITS.header_bytes_max || payload as usize > LIMITS.payload_bytes_max {
+                    let named = matches!(
+                        outcome,
+                        Err(PacketError::HeaderTooLarge { .. } | PacketError::PayloadTooLarge { .. })
+                    );
+                    prop_assert!(named);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn over_limit_prefixes_are_refused_before_anything_else_arrives() {
+        let refused = |header, payload| {
+            feed(&mut PacketDecoder::new(LIMITS), &prefix(header, payload), 8).unwrap_err()
+        };
+        assert_eq!(refused(257, 0), PacketError::HeaderTooLarge { found: 257, limit: 256 });
+        let found = u32::MAX as usize;
+        assert_eq!(refused(0, u32::MAX), PacketError::PayloadTooLarge { found, limit: 1 << 20 });
+    }
+
+    #[test]
+    fn a_sender_refuses_what_its_reader_would() {
+        let payload = vec![Bytes::from(vec![0; (1 << 20) + 1])];
+        let error = encode_packet(&hello(), payload, &LIMITS).unwrap_err();
+        assert!(matches!(error, PacketError::PayloadTooLarge { .. }));
+    }
+
+    #[test]
+    fn a_stream_that_ends_inside_a_packet_is_torn() {
+        let stream = encode_packet(&hello(), vec![Bytes::from_static(b"payload")], &LIMITS).unwrap().concat();
+        for end in 1..stream.len() {
+            let mut decoder = PacketDecoder::new(LIMITS);
+            assert!(feed(&mut decoder, &stream[..end], 7).unwrap().is_empty());
+            assert!(matches!(decoder.finish(), Err(PacketError::Torn { missing }) if missing > 0), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn fields_of_a_newer_peer_are_skipped() {
+        let newer = encode_packet(&hello(), Vec::new(), &LIMITS).unwrap().concat();
+        let mut decoder = PacketDecoder::new(LIMITS);
+        decoder.buffer().extend_from_slice(&newer);
+        let (older, _) = decoder.next_packet::<HelloBody>().unwrap().expect("whole");
+        assert_eq!((older.protocol, older.node), (1, 1));
+    }
+}
