@@ -18,6 +18,7 @@ pub(crate) struct Metrics {
     pub(crate) refusals: Counter,
     pub(crate) syncs: Counter,
     pub(crate) messages_dropped: Counter,
+    pub(crate) messages_refused: Counter,
     pub(crate) shards_led: Gauge,
     pub(crate) shards_failed: Gauge,
     pub(crate) clock_uncertainty_ns: Gauge,
@@ -44,6 +45,7 @@ impl Metrics {
         let syncs = counter("file_syncs", "Files synced");
         let messages_dropped =
             counter("messages_dropped", "Messages between nodes lost to a full queue or a missing connection");
+        let messages_refused = counter("messages_refused", "Peers' messages that a replica did not take");
         let mut gauge = |name: &str, help: &str| {
             let metric = Gauge::default();
             registry.register(name, help, metric.clone());
@@ -71,6 +73,7 @@ impl Metrics {
             refusals,
             syncs,
             messages_dropped,
+            messages_refused,
             shards_led,
             shards_failed,
             clock_uncertainty_ns,
