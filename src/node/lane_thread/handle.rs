@@ -33,6 +33,7 @@ pub(crate) struct LaneLimits {
 pub(crate) struct Busy;
 
 /// What the thread is asked.
+#[expect(clippy::large_enum_variant, reason = "nearly every call is an event")]
 pub(super) enum Call {
     Event(Event),
     /// Statuses of these shards, or of all.
@@ -139,8 +140,17 @@ impl LaneHandle {
     pub(crate) fn append(&self, append: Append) -> Result<oneshot::Receiver<AppendResult>, Busy> {
         let (ticket, receiver) = self.shared.waiters.for_append();
         let Append { shard, batch, lowest_open, record_count, compression, body_crc, body, arrived } = append;
-        let command =
-            AppendCommand { ticket, shard, batch, lowest_open, record_count, compression, body_crc, body, arrived };
+        let command = AppendCommand {
+            ticket,
+            shard,
+            batch,
+            lowest_open,
+            record_count,
+            compression,
+            body_crc,
+            body,
+            arrived,
+        };
         match self.offer(Event::Append(command)) {
             Ok(()) => Ok(receiver),
             Err(busy) => {

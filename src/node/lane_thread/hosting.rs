@@ -79,7 +79,12 @@ impl Hosting {
     }
 
     /// Makes the system shard's replica if this folder never had it, and opens it.
-    pub(super) fn open_system(&mut self, lane: &mut Lane, spec: ShardSpec, now: &Reading) -> Result<(), String> {
+    pub(super) fn open_system(
+        &mut self,
+        lane: &mut Lane,
+        spec: ShardSpec,
+        now: &Reading,
+    ) -> Result<(), String> {
         let shard = spec.shard;
         self.host(lane, vec![spec], now);
         if let Some((_, reason)) = self.lost.get(&shard) {
@@ -123,8 +128,11 @@ impl Hosting {
     fn fold_passed(&mut self, earliest: Timestamp) -> bool {
         let mut folded = 0;
         while folded < FRAMES_PER_STEP {
-            let passed = |frame: &mut Frame| frame.header.last_timestamp() < earliest;
-            let Some(frame) = self.committed.pop_front_if(passed) else { break };
+            let first = self.committed.front();
+            if first.is_none_or(|frame| frame.header.last_timestamp() >= earliest) {
+                break;
+            }
+            let frame = self.committed.pop_front().expect("it was just seen");
             self.fold(&frame);
             folded += 1;
         }

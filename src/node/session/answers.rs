@@ -34,9 +34,9 @@ pub(super) fn stopped() -> ErrorBody {
     unknown(ErrorCode::Unavailable, "this node stopped before it had an answer; ask another node")
 }
 
-pub(super) fn refused(shared: &NodeShared, shard: ShardId, refusal: &Refusal) -> ErrorBody {
+pub(super) fn refused(host: &NodeShared, shard: ShardId, refusal: &Refusal) -> ErrorBody {
     let leader = match refusal {
-        Refusal::NotLeader { leader: Some(replica) } => shared.node_of(shard, *replica),
+        Refusal::NotLeader { leader: Some(replica) } => host.node_of(shard, *replica),
         _ => None,
     };
     let leader = leader.map_or(0, |node| node.0);
@@ -50,11 +50,10 @@ pub(super) fn refused(shared: &NodeShared, shard: ShardId, refusal: &Refusal) ->
         shard::Outcome::NotApplied => Outcome::NotApplied,
         shard::Outcome::Unknown => Outcome::Unknown,
     };
-    let expected_sequence =
-        if let Refusal::SequenceGap { expected } = refusal { *expected } else { 0 };
+    let expected_sequence = if let Refusal::SequenceGap { expected } = refusal { *expected } else { 0 };
     ErrorBody {
         code: code_of(refusal) as i32,
-        message: format!("shard {shard} on node {}: {refusal}{next}", shared.node),
+        message: format!("shard {shard} on node {}: {refusal}{next}", host.node),
         retryable: refusal.is_retryable(),
         outcome: outcome as i32,
         leader,
@@ -78,10 +77,10 @@ fn code_of(refusal: &Refusal) -> ErrorCode {
     }
 }
 
-pub(super) fn unreadable(shared: &NodeShared, refusal: &ReadRefusal) -> ErrorBody {
-    let on = format!("node {}: {refusal}", shared.node);
+pub(super) fn unreadable(host: &NodeShared, refusal: &ReadRefusal) -> ErrorBody {
+    let on = format!("node {}: {refusal}", host.node);
     match refusal {
-        ReadRefusal::UnknownShard(shard) => unknown_shard(shared, *shard),
+        ReadRefusal::UnknownShard(shard) => unknown_shard(host, *shard),
         ReadRefusal::Failed { .. } => {
             error(ErrorCode::Unavailable, true, format!("{on}; read from another replica"))
         }
@@ -89,20 +88,25 @@ pub(super) fn unreadable(shared: &NodeShared, refusal: &ReadRefusal) -> ErrorBod
 }
 
 /// The shard is not here: elsewhere, or nowhere.
-pub(super) fn unknown_shard(shared: &NodeShared, shard: ShardId) -> ErrorBody {
-    let node = shared.node;
-    let Some(view_shard) = shared.view().shard(shard).map(|(_, shard)| shard.clone()) else {
+pub(super) fn unknown_shard(host: &NodeShared, shard: ShardId) -> ErrorBody {
+    let node = host.node;
+    let Some(view_shard) = host.view().shard(shard).map(|(_, shard)| shard.clone()) else {
         let message =
             format!("node {node} knows no shard {shard}: its topic was deleted, or not yet created here");
         return error(ErrorCode::UnknownShard, true, message);
     };
     let on: Vec<String> = view_shard.replicas.iter().map(|replica| replica.node.to_string()).collect();
-    let message = format!("shard {shard} has no working replica on node {node}; ask one of nodes {}", on.join(", "));
+    let message =
+        format!("shard {shard} has no working replica on node {node}; ask one of nodes {}", on.join(", "));
     error(ErrorCode::UnknownShard, true, message)
 }
 
 pub(super) fn invalid_batch(shard: ShardId, problem: &codec::Error) -> ErrorBody {
-    error(ErrorCode::Invalid, false, format!("the batch for shard {shard} does not hold what it claims: {problem}"))
+    error(
+        ErrorCode::Invalid,
+        false,
+        format!("the batch for shard {shard} does not hold what it claims: {problem}"),
+    )
 }
 
 pub(super) fn receipt_body(receipt: &Receipt) -> AppendedBody {
