@@ -7,7 +7,7 @@ pub mod types;
 #[cfg(feature = "storage")]
 pub mod disk;
 
-#[cfg(feature = "node")]
+#[cfg(feature = "client")]
 pub mod clock;
 pub mod codec;
 #[cfg(feature = "node")]
@@ -31,5 +31,8 @@ pub mod transport;
 
 #[cfg(feature = "node")]
 pub mod lane;
+
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "node")]
 pub mod node;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tempfile::TempDir;
 
-use super::certs::{Authority, CertFolder, Validity};
+use super::tls::{Authority, CertFolder, Validity};
 use super::*;
 use crate::types::NodeId;
 use crate::wire::{HelloBody, NodeMessage, PacketLimits, Request, RequestBody, Response, ResponseBody};

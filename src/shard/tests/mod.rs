@@ -2,6 +2,7 @@
 
 mod appends;
 mod bench;
+mod chaos;
 mod closing;
 mod intake;
 mod leadership;
