@@ -34,3 +34,5 @@ pub mod lane;
 
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "node")]
+pub mod node;
