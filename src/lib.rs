@@ -12,6 +12,8 @@ pub mod clock;
 pub mod codec;
 #[cfg(feature = "node")]
 pub mod consensus;
+#[cfg(feature = "cli")]
+pub mod settings;
 
 #[cfg(feature = "client")]
 pub mod wire;

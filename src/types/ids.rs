@@ -48,7 +48,9 @@ impl ShardId {
 
 /// A name was refused; says which rule it broke.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} {name:?} is not valid: use 1 to {max} of the characters a-z A-Z 0-9 . _ -, starting with a letter or digit")]
+#[error(
+    "{what} {name:?} is not valid: use 1 to {max} of the characters a-z A-Z 0-9 . _ -, starting with a letter or digit"
+)]
 pub struct InvalidName {
     pub what: &'static str,
     pub name: String,
