@@ -17,3 +17,6 @@ pub mod settings;
 
 #[cfg(feature = "client")]
 pub mod wire;
+
+#[cfg(feature = "cli")]
+pub mod cli;

@@ -74,12 +74,11 @@ impl Reader<'_> {
         };
         for (key, value) in table {
             let path = format!("{name}.{}", key.get_ref());
-            match Setting::find(&path) {
-                Some(setting) => self.value(setting, value),
-                None => {
-                    let (what, expected) = unknown_key(&path);
-                    self.problem(key.span(), what, expected);
-                }
+            if let Some(setting) = Setting::find(&path) {
+                self.value(setting, value);
+            } else {
+                let (what, expected) = unknown_key(&path);
+                self.problem(key.span(), what, expected);
             }
         }
     }

@@ -183,14 +183,11 @@ fn node(values: &impl Lookup, nodes: &[NodeAddress]) -> Result<NodeSettings, Cla
     };
     let listen = match values.address("node.listen") {
         Some(listen) => listen,
-        None => match own.address.parse() {
-            Ok(address) => address,
-            Err(_) => {
-                let what =
-                    format!("this node's address {:?} is a name, so node.listen must be given", own.address);
-                return clash("cluster.initial_nodes", what, "node.listen, such as \"0.0.0.0:7400\"");
-            }
-        },
+        None => own.address.parse().or_else(|_| {
+            let what =
+                format!("this node's address {:?} is a name, so node.listen must be given", own.address);
+            clash("cluster.initial_nodes", what, "node.listen, such as \"0.0.0.0:7400\"")
+        })?,
     };
     Ok(NodeSettings {
         id,

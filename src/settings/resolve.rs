@@ -150,12 +150,11 @@ impl Layers {
                 .problems
                 .push(problem.expecting("--set KEY=VALUE, such as --set clock.eps_max=10ms"));
         };
-        match Setting::find(key.trim()) {
-            Some(setting) => self.text(setting, value, Origin::Flag, place),
-            None => {
-                let (what, expected) = unknown_key(key.trim());
-                self.problems.push(Problem::elsewhere(place, what).expecting(expected));
-            }
+        if let Some(setting) = Setting::find(key.trim()) {
+            self.text(setting, value, Origin::Flag, place);
+        } else {
+            let (what, expected) = unknown_key(key.trim());
+            self.problems.push(Problem::elsewhere(place, what).expecting(expected));
         }
     }
 

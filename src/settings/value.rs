@@ -50,13 +50,13 @@ impl Value {
             Kind::Integer { min, max } => {
                 let number =
                     text.replace('_', "").parse().map_err(|_| format!("{text:?} is not a whole number"))?;
-                within(number, min, max, u64::to_string).map(Self::Integer)
+                within(number, &min, &max, u64::to_string).map(Self::Integer)
             }
             Kind::Duration { min, max } => {
-                within(parse_duration(text)?, min, max, |d| format_duration(*d)).map(Self::Duration)
+                within(parse_duration(text)?, &min, &max, |d| format_duration(*d)).map(Self::Duration)
             }
             Kind::Size { min, max } => {
-                within(parse_size(text)?, min, max, |n| format_size(*n)).map(Self::Size)
+                within(parse_size(text)?, &min, &max, |n| format_size(*n)).map(Self::Size)
             }
             Kind::Switch => {
                 text.parse().map(Self::Switch).map_err(|_| format!("{text:?} is not true or false"))
@@ -112,9 +112,9 @@ fn choose(text: &str, built: &[&str], planned: &[&str]) -> Result<Value, String>
     }
 }
 
-fn within<T: PartialOrd>(value: T, min: T, max: T, show: impl Fn(&T) -> String) -> Result<T, String> {
-    if value < min || value > max {
-        return Err(format!("{} is out of bounds: from {} to {}", show(&value), show(&min), show(&max)));
+fn within<T: PartialOrd>(value: T, min: &T, max: &T, show: impl Fn(&T) -> String) -> Result<T, String> {
+    if value < *min || value > *max {
+        return Err(format!("{} is out of bounds: from {} to {}", show(&value), show(min), show(max)));
     }
     Ok(value)
 }

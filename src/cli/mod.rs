@@ -1,0 +1,15 @@
+//! The command line: commands, output, progress.
+//!
+//! Knows nothing of how anything is done: it parses what users write, calls `client`, `node` and `settings`, and
+//! prints. Invariants: data goes to stdout and all else to stderr; exit codes and field names are a contract; a
+//! flag whose feature is not built is refused, never ignored.
+
+mod arguments;
+mod configuration;
+mod failure;
+mod moment;
+mod output;
+mod produce;
+mod run;
+
+pub use run::run;
