@@ -131,7 +131,7 @@ pub const CATALOGUE: &[Setting] = &[
     with_default("limits.unanswered_per_shard", Kind::Integer { min: 1, max: 1_000_000 }, "1024"),
     with_default("limits.queue_bytes", Kind::Size { min: MIB, max: 65_536 * MIB }, "64MiB"),
     with_default("limits.subscription_bytes", Kind::Size { min: 64 * KIB, max: 1024 * MIB }, "1MiB"),
-    with_default("limits.shards", Kind::Integer { min: 1, max: 1_000_000 }, "10000"),
+    with_default("limits.shards", Kind::Integer { min: 1, max: 1_000_000 }, "5000"),
     with_default("log.level", LEVEL, "info"),
     with_default("log.format", FORMAT, "text"),
 ];

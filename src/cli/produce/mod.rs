@@ -2,6 +2,14 @@
 
 mod fields;
 mod lines;
+mod reader;
+mod report;
+mod send;
+mod tally;
 
 pub(super) use fields::{FieldPath, Fields, KeyPlace};
-pub(super) use lines::{LineError, Lines};
+pub(super) use lines::Lines;
+pub(super) use reader::{BadLine, Incoming, LineRecord};
+pub(super) use report::receipt_row;
+pub(super) use send::produce;
+pub(super) use tally::Tally;
