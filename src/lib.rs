@@ -12,11 +12,30 @@ pub mod clock;
 pub mod codec;
 #[cfg(feature = "node")]
 pub mod consensus;
+#[cfg(feature = "client")]
+pub mod merge;
+#[cfg(feature = "client")]
+pub mod routing;
+
 #[cfg(feature = "cli")]
 pub mod settings;
 
+#[cfg(feature = "storage")]
+pub mod segment;
+#[cfg(feature = "node")]
+pub mod shard;
 #[cfg(feature = "client")]
 pub mod wire;
+
+#[cfg(feature = "storage")]
+pub mod log;
+#[cfg(feature = "client")]
+pub mod transport;
+
+#[cfg(feature = "node")]
+pub mod lane;
+#[cfg(feature = "node")]
+pub mod node;
 
 #[cfg(feature = "cli")]
 pub mod cli;

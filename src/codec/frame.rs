@@ -195,18 +195,18 @@ impl FrameHeader {
 }
 
 fn header_crc(header: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&header[12..HEADER_BYTES]);
-    hasher.update(&header[..8]);
-    hasher.finalize()
+    checksum(&[&header[12..HEADER_BYTES], &header[..8]])
+}
+
+/// Proves a body against its producer's checksum.
+pub fn check_body_crc(body: &[u8], found: u32) -> Result<(), Error> {
+    let computed = crc32fast::hash(body);
+    if found == computed { Ok(()) } else { Err(Error::BodyCrc { found, computed }) }
 }
 
 /// The chain value of a log's first frame: it ties the log to its cluster and shard.
 pub fn chain_root(cluster: &ClusterId, shard: ShardId) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(cluster.as_str().as_bytes());
-    hasher.update(&shard.0.to_le_bytes());
-    hasher.finalize()
+    checksum(&[cluster.as_str().as_bytes(), &shard.0.to_le_bytes()])
 }
 
 /// A whole frame: its header, decoded and as bytes, and its body.
@@ -230,10 +230,7 @@ impl Frame {
         if header.body_len as usize != body.len() {
             return Err(Error::Short { needed: header.body_len as usize, available: body.len() });
         }
-        let (found, computed) = (header.body_crc, crc32fast::hash(&body));
-        if found != computed {
-            return Err(Error::BodyCrc { found, computed });
-        }
+        check_body_crc(&body, header.body_crc)?;
         Ok(Self { header, header_bytes, body })
     }
 
@@ -242,4 +239,13 @@ impl Frame {
         let crc: [u8; 4] = self.header_bytes[8..12].try_into().expect("four bytes");
         u32::from_le_bytes(crc)
     }
+}
+
+/// The CRC-32 of `parts`, one after the other.
+pub fn checksum(parts: &[&[u8]]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize()
 }

@@ -1,10 +1,23 @@
-//! Bytes of frames and records, format version 1. All integers little-endian.
+//! Bytes of frames, records and a shard's state, format version 1. All integers little-endian.
 //!
 //! Knows nothing of files, of the network, or of who may read what. Decoding never trusts a length
-//! before it is proved, never panics on foreign bytes, and never allocates more than the input's size.
+//! before it is proved, never panics on foreign bytes, and never allocates more than the input's size
+//! by a constant factor.
 
+mod dedup;
 mod error;
 mod frame;
+mod records;
+mod shard_state;
 
+pub use dedup::{DedupEntry, DedupTable, DedupVerdict, PRODUCERS_MAX};
 pub use error::Error;
-pub use frame::{BODY_BYTES_MAX, Compression, Frame, FrameHeader, FrameKind, HEADER_BYTES, chain_root};
+pub use frame::{
+    BODY_BYTES_MAX, Compression, Frame, FrameHeader, FrameKind, HEADER_BYTES, chain_root, check_body_crc,
+    checksum,
+};
+pub use records::{
+    BatchBuilder, EncodedBatch, RECORD_BYTES_MAX, decode_records, encode_records, encoded_len,
+    validate_records,
+};
+pub use shard_state::ShardState;

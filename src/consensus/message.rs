@@ -53,12 +53,15 @@ pub struct Message {
     pub manifest: Option<Manifest>,
 }
 
-/// What stands at the start of a log: the last entry before it, the configuration in force, and the shard's state
-/// there (opaque to consensus).
+/// What stands at the start of a log: the last entry before it and the shard's state there (opaque to
+/// consensus), with the configuration in force. A manifest on its way to another replica carries the
+/// sender's *current* configuration: a replica ignores one that does not name it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
     pub index: Index,
     pub term: Term,
     pub membership: Membership,
+    /// The last membership entry that `membership` includes; up to it, such entries change nothing.
+    pub membership_index: Index,
     pub shard_state: Bytes,
 }

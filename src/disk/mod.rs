@@ -8,6 +8,13 @@
 
 mod error;
 mod interface;
+mod memory;
+mod os;
+
+#[cfg(test)]
+mod conformance;
 
 pub use error::Error;
 pub use interface::{Disk, DiskFile, FolderLock};
+pub use memory::{MemoryDisk, SECTOR_BYTES};
+pub use os::OsDisk;

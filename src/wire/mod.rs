@@ -6,6 +6,7 @@
 
 mod client;
 mod node;
+mod packet;
 
 pub use client::{
     AppendBody, AppendedBody, ClockBody, ClockPeer, ClusterBody, CreateTopicBody, DeliverBody, ErrorBody,
@@ -13,9 +14,10 @@ pub use client::{
     ShardBody, ShardStatusBody, ShardStatusesBody, SubscribeBody, TopicBody, TopicNameBody, TopicsBody,
 };
 pub use node::{
-    ClosedAck, ClosedTick, EntryMeta, FloorAnswer, FloorRequest, IdleShard, NodeHello, NodeMessage,
-    RaftManifest, RaftMessage,
+    ClosedAck, ClosedPublication, ClosedTick, EntryMeta, FloorAnswer, FloorRequest, NodeHello, NodeMessage,
+    RaftManifest, RaftMessage, ShardPromise,
 };
+pub use packet::{PREFIX_BYTES, PacketDecoder, PacketError, PacketLimits, encode_packet};
 
 /// The major version in both ALPNs.
 pub const PROTOCOL_VERSION: u32 = 1;

@@ -38,6 +38,8 @@ pub struct NodeMessage {
     pub floor_requests: Vec<FloorRequest>,
     #[prost(message, repeated, tag = "7")]
     pub floor_answers: Vec<FloorAnswer>,
+    #[prost(message, optional, tag = "8")]
+    pub publication: Option<ClosedPublication>,
 }
 
 /// A Raft message of one shard; see `consensus::Message` for the fields' meanings.
@@ -103,11 +105,13 @@ pub struct RaftManifest {
     pub outgoing: Vec<u64>,
     #[prost(bytes = "bytes", tag = "6")]
     pub shard_state: Bytes,
+    #[prost(uint64, tag = "7")]
+    pub membership_index: u64,
 }
 
 /// One tick of closed timestamps, from the leader of many shards to one peer (TIME rules C2 to C4).
 ///
-/// The receiver keeps the set of idle shards that this sender leads, per `stream`; `set` and `unset`
+/// The receiver keeps the set of shards that this sender leads, per `stream`; `set` and `unset`
 /// change it, applied only when `sequence` follows the last one applied (or `whole` is set: then `set` is
 /// the whole set). The tick promises `closed_ns` for every shard in the set.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -122,23 +126,29 @@ pub struct ClosedTick {
     #[prost(fixed64, tag = "4")]
     pub closed_ns: u64,
     #[prost(message, repeated, tag = "5")]
-    pub set: Vec<IdleShard>,
+    pub set: Vec<ShardPromise>,
     #[prost(uint64, repeated, tag = "6")]
     pub unset: Vec<u64>,
-    /// Every shard that has stood in the set since `published_sequence` or before, the excepted ones aside,
-    /// is published closed at `published_ns` with the index its promise named.
-    #[prost(uint64, tag = "7")]
-    pub published_sequence: u64,
-    #[prost(fixed64, tag = "8")]
-    pub published_ns: u64,
-    #[prost(uint64, repeated, tag = "9")]
-    pub published_except: Vec<u64>,
+}
+
+/// What a quorum has accepted (C4): every shard that has stood unchanged in the set of `stream` since
+/// `sequence` or before, the excepted ones aside, is closed at `closed_ns` with the index its promise named.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ClosedPublication {
+    #[prost(uint64, tag = "1")]
+    pub stream: u64,
+    #[prost(uint64, tag = "2")]
+    pub sequence: u64,
+    #[prost(fixed64, tag = "3")]
+    pub closed_ns: u64,
+    #[prost(uint64, repeated, tag = "4")]
+    pub except: Vec<u64>,
 }
 
 /// A shard whose past a tick closes: every record stamped at or below the tick's time has an index of at
 /// most `index`, if it can ever commit.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct IdleShard {
+pub struct ShardPromise {
     #[prost(uint64, tag = "1")]
     pub shard: u64,
     #[prost(uint64, tag = "2")]

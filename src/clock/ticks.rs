@@ -1,0 +1,131 @@
+//! The raw clocks underneath: the operating system's four, or ones moved by hand.
+//!
+//! CLOCK_REALTIME gives values, BOOTTIME ages, MONOTONIC timers; the kernel slews REALTIME and MONOTONIC alike, so
+//! their difference changes only when REALTIME is stepped. MONOTONIC_RAW is slewed by nobody and witnesses
+//! that the slewing stays slow.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// How often the clocks are looked at to find how they stand to each other.
+const CLOSE_LOOKS: usize = 8;
+
+/// One look at the clocks a reading needs, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RawTime {
+    pub realtime_ns: u64,
+    pub monotonic_ns: u64,
+    pub boot_ns: u64,
+}
+
+/// Where raw time comes from.
+#[derive(Clone, Debug)]
+pub(super) enum Ticks {
+    Os,
+    ByHand(SimulatedTicks),
+}
+
+impl Ticks {
+    /// Three vDSO calls; nothing is allocated.
+    pub(super) fn read(&self) -> RawTime {
+        match self {
+            Self::Os => RawTime {
+                realtime_ns: os_ns(ClockId::Realtime),
+                monotonic_ns: os_ns(ClockId::Monotonic),
+                boot_ns: os_ns(ClockId::Boottime),
+            },
+            Self::ByHand(ticks) => ticks.read(),
+        }
+    }
+
+    /// The clocks as they stand to each other: of several looks the one that took least, because a thread that is
+    /// preempted between two clock reads sees a difference that is not there.
+    pub(super) fn read_closely(&self) -> (RawTime, Witness) {
+        let looks = (0..CLOSE_LOOKS).map(|_| self.look());
+        let (_, raw, witness) = looks.min_by_key(|(took_ns, ..)| *took_ns).unwrap_or_default();
+        (raw, witness)
+    }
+
+    fn look(&self) -> (u64, RawTime, Witness) {
+        let before = self.read();
+        let raw_ns = match self {
+            Self::Os => os_ns(ClockId::MonotonicRaw),
+            Self::ByHand(ticks) => ticks.0.raw_ns.load(Ordering::Relaxed),
+        };
+        let took_ns = self.read().monotonic_ns.saturating_sub(before.monotonic_ns);
+        (took_ns, before, Witness { monotonic_ns: before.monotonic_ns, raw_ns })
+    }
+}
+
+/// The slewed and the unslewed clock at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Witness {
+    pub(super) monotonic_ns: u64,
+    pub(super) raw_ns: u64,
+}
+
+fn os_ns(clock: ClockId) -> u64 {
+    let now = clock_gettime(clock);
+    now.tv_sec.cast_unsigned().saturating_mul(1_000_000_000).saturating_add(now.tv_nsec.cast_unsigned())
+}
+
+/// Raw clocks moved by hand: for tests and simulation. Clones are handles to the same clocks.
+#[derive(Clone, Debug, Default)]
+pub struct SimulatedTicks(Arc<Hands>);
+
+#[derive(Debug, Default)]
+struct Hands {
+    realtime_ns: AtomicU64,
+    monotonic_ns: AtomicU64,
+    boot_ns: AtomicU64,
+    raw_ns: AtomicU64,
+}
+
+impl SimulatedTicks {
+    /// Clocks of a machine that booted when its wall clock showed `realtime_ns`.
+    pub fn starting_at(realtime_ns: u64) -> Self {
+        let ticks = Self::default();
+        ticks.0.realtime_ns.store(realtime_ns, Ordering::Relaxed);
+        ticks
+    }
+
+    /// Time passes, for all clocks alike.
+    pub fn advance(&self, by: Duration) {
+        let ns = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        for clock in [&self.0.realtime_ns, &self.0.monotonic_ns, &self.0.boot_ns, &self.0.raw_ns] {
+            clock.fetch_add(ns, Ordering::Relaxed);
+        }
+    }
+
+    /// Somebody sets the wall clock.
+    pub fn step(&self, by_ns: i64) {
+        self.0.realtime_ns.fetch_add(by_ns.cast_unsigned(), Ordering::Relaxed);
+    }
+
+    /// The machine sleeps: wall and boot clock run on.
+    pub fn suspend(&self, duration: Duration) {
+        let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        for clock in [&self.0.realtime_ns, &self.0.boot_ns] {
+            clock.fetch_add(ns, Ordering::Relaxed);
+        }
+    }
+
+    /// The kernel slews wall and monotonic clock by `by_ns` against the unslewed one.
+    pub fn slew(&self, by_ns: i64) {
+        for clock in [&self.0.realtime_ns, &self.0.monotonic_ns, &self.0.boot_ns] {
+            clock.fetch_add(by_ns.cast_unsigned(), Ordering::Relaxed);
+        }
+    }
+
+    /// What the clocks show.
+    pub fn read(&self) -> RawTime {
+        RawTime {
+            realtime_ns: self.0.realtime_ns.load(Ordering::Relaxed),
+            monotonic_ns: self.0.monotonic_ns.load(Ordering::Relaxed),
+            boot_ns: self.0.boot_ns.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! One suite that holds both disks to the contract of `Disk` and `DiskFile`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Disk, Error, MemoryDisk, OsDisk};
+
+fn on_both(law: impl Fn(&dyn Disk)) {
+    law(&MemoryDisk::new());
+    let folder = tempfile::tempdir().unwrap();
+    law(&OsDisk::new(folder.path()).unwrap());
+}
+
+#[test]
+fn a_created_file_is_zeros_of_its_size_and_exists_once() {
+    on_both(|disk| {
+        let file = disk.create(Path::new("a/b/file"), 70_000).unwrap();
+        assert_eq!(file.size_bytes(), 70_000);
+        assert!(file.copy(0..70_000).iter().all(|byte| *byte == 0));
+        assert!(disk.create(Path::new("a/b/file"), 1).is_err());
+        assert!(disk.open(Path::new("a/b/other")).is_err());
+    });
+}
+
+#[test]
+fn a_write_shows_at_once_in_every_reader_of_the_file() {
+    on_both(|disk| {
+        let file = disk.create(Path::new("file"), 4096).unwrap();
+        let again = disk.open(Path::new("file")).unwrap();
+        file.write_at(510, b"timber").unwrap();
+        assert_eq!(&file.slice(510..516)[..], b"timber");
+        assert_eq!(again.copy(509..517), b"\0timber\0");
+        assert_eq!(again.size_bytes(), 4096);
+    });
+}
+
+#[test]
+fn a_slice_outlives_its_file_and_the_files_removal() {
+    on_both(|disk| {
+        let file = disk.create(Path::new("folder/file"), 4096).unwrap();
+        file.write_at(0, b"kept").unwrap();
+        let slice = file.slice(0..4);
+        disk.remove(Path::new("folder")).unwrap();
+        drop(file);
+        assert_eq!(&slice[..], b"kept");
+        assert!(disk.open(Path::new("folder/file")).is_err());
+        assert!(disk.remove(Path::new("folder")).is_err());
+    });
+}
+
+#[test]
+fn names_are_listed_sorted_and_an_absent_folder_is_empty() {
+    on_both(|disk| {
+        for path in ["shards/10/b", "shards/9/a", "shards/10/a"] {
+            disk.create(Path::new(path), 1).unwrap();
+        }
+        let names = |folder| disk.list(Path::new(folder)).unwrap();
+        assert_eq!(names("shards"), [Path::new("10"), Path::new("9")]);
+        assert_eq!(names("shards/10"), [Path::new("a"), Path::new("b")]);
+        assert!(names("absent").is_empty());
+    });
+}
+
+#[test]
+fn a_small_file_is_replaced_whole() {
+    on_both(|disk| {
+        let path = Path::new("meta/identity");
+        assert_eq!(disk.read(path).unwrap(), None);
+        disk.replace(path, b"long content").unwrap();
+        disk.replace(path, b"short").unwrap();
+        assert_eq!(disk.read(path).unwrap().unwrap(), b"short");
+        assert_eq!(disk.list(Path::new("meta")).unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn syncs_answer_once_per_file() {
+    on_both(|disk| {
+        let name = |n: usize| format!("file-{n}");
+        let files: Vec<_> = (0..20).map(|n| disk.create(Path::new(&name(n)), 64).unwrap()).collect();
+        for count in [0, 1, 2, 9, 20] {
+            for file in &files {
+                file.write_at(0, b"x").unwrap();
+            }
+            let results = disk.sync(&files[..count]);
+            assert_eq!(results.len(), count);
+            assert!(results.iter().all(Result::is_ok));
+        }
+    });
+}
+
+#[test]
+fn a_folder_is_locked_until_its_guard_is_dropped() {
+    on_both(|disk| {
+        let held = disk.lock().unwrap();
+        assert!(matches!(disk.lock(), Err(Error::Locked { .. })));
+        drop(held);
+        disk.lock().unwrap();
+    });
+}
+
+#[test]
+fn a_power_cut_keeps_synced_sectors_and_tears_unsynced_ones() {
+    let disk = MemoryDisk::new();
+    let path = Path::new("file");
+    let file = disk.create(path, 64 * 512).unwrap();
+    file.write_at(0, &[1; 512]).unwrap();
+    file.sync().unwrap();
+    file.write_at(512, &vec![2; 512 * 63]).unwrap();
+    disk.power_cut(42);
+    let bytes = disk.open(path).unwrap().copy(0..64 * 512);
+    assert!(bytes[..512].iter().all(|byte| *byte == 1));
+    let kept = bytes.chunks(512).filter(|sector| sector.iter().all(|byte| *byte == 2)).count();
+    let lost = bytes.chunks(512).filter(|sector| sector.iter().all(|byte| *byte == 0)).count();
+    assert_eq!(kept + lost, 63);
+    assert!(kept > 10 && lost > 10, "{kept} kept, {lost} lost");
+}
+
+#[test]
+fn a_failed_sync_poisons_the_file_until_it_is_opened_again() {
+    let disk = MemoryDisk::new();
+    let path = Path::new("file");
+    let file = disk.create(path, 512).unwrap();
+    disk.fail_syncs(path, true).unwrap();
+    assert!(file.sync().is_err());
+    disk.fail_syncs(path, false).unwrap();
+    assert!(matches!(file.sync(), Err(Error::Poisoned { .. })));
+    assert!(matches!(file.write_at(0, b"x"), Err(Error::Poisoned { .. })));
+    disk.open(path).unwrap().sync().unwrap();
+}
+
+#[test]
+fn a_full_disk_refuses_new_files_and_keeps_the_old() {
+    let disk = Arc::new(MemoryDisk::new());
+    disk.create(Path::new("old"), 600).unwrap();
+    disk.set_capacity_bytes(Some(1000));
+    assert!(matches!(disk.create(Path::new("new"), 600), Err(Error::NoSpace { .. })));
+    assert!(disk.open(Path::new("new")).is_err());
+    disk.open(Path::new("old")).unwrap().write_at(0, b"x").unwrap();
+}

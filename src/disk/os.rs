@@ -1,0 +1,234 @@
+//! The operating system's disk: preallocated files, memory-mapped for reading, written by position.
+//!
+//! Writes go through `pwrite` to the page cache, which the shared map shows at once. Files never change
+//! size after creation, so a map never reaches past its file's end: no SIGBUS.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+
+use super::{Disk, DiskFile, Error, FolderLock};
+
+/// Syncs run side by side on at most this many threads.
+const SYNC_THREADS_MAX: usize = 8;
+const ZEROS: &[u8] = &[0; 1 << 20];
+
+/// A folder of the operating system's file system.
+#[derive(Debug)]
+pub struct OsDisk {
+    root: PathBuf,
+}
+
+impl OsDisk {
+    /// A disk whose root is `root`; the folder is created if it is absent.
+    pub fn new(root: &Path) -> Result<Self, Error> {
+        let root = fs::create_dir_all(root)
+            .and_then(|()| fs::canonicalize(root))
+            .map_err(|e| Error::io("create", root, e))?;
+        root.parent().map_or(Ok(()), sync_folder)?;
+        Ok(Self { root })
+    }
+
+    fn full(&self, path: &Path) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// Makes a folder and those above it, each with a durable directory entry.
+    fn create_folder(&self, folder: &Path) -> Result<(), Error> {
+        if folder == self.root || folder.is_dir() {
+            return Ok(());
+        }
+        let Some(parent) = folder.parent() else { return Ok(()) };
+        self.create_folder(parent)?;
+        match fs::create_dir(folder) {
+            Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(Error::io("create", folder, e)),
+            _ => sync_folder(parent),
+        }
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().expect("a file inside the root has a parent")
+}
+
+fn sync_folder(folder: &Path) -> Result<(), Error> {
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|e| Error::io("sync folder", folder, e))
+}
+
+fn write_zeros(file: &mut File, size_bytes: u64) -> std::io::Result<()> {
+    let mut left = size_bytes;
+    while left > 0 {
+        let len = left.min(ZEROS.len() as u64);
+        file.write_all(&ZEROS[..len as usize])?;
+        left -= len;
+    }
+    file.sync_all()
+}
+
+fn replace_file(beside: &Path, path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut file = File::create(beside)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(beside, path)
+}
+
+impl Disk for OsDisk {
+    fn create(&self, path: &Path, size_bytes: u64) -> Result<Arc<dyn DiskFile>, Error> {
+        let path = self.full(path);
+        self.create_folder(parent(&path))?;
+        let opened = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
+        let mut file = opened.map_err(|e| Error::io("create", &path, e))?;
+        // Zeros are written, not promised: a later write then needs no new block and no metadata journal.
+        if let Err(e) = write_zeros(&mut file, size_bytes) {
+            let _ = fs::remove_file(&path);
+            return Err(Error::io("allocate", &path, e));
+        }
+        sync_folder(parent(&path))?;
+        Ok(Arc::new(OsFile::map(file, path)?))
+    }
+
+    fn open(&self, path: &Path) -> Result<Arc<dyn DiskFile>, Error> {
+        let path = self.full(path);
+        let opened = OpenOptions::new().read(true).write(true).open(&path);
+        let file = opened.map_err(|e| Error::io("open", &path, e))?;
+        Ok(Arc::new(OsFile::map(file, path)?))
+    }
+
+    fn list(&self, folder: &Path) -> Result<Vec<PathBuf>, Error> {
+        let folder = self.full(folder);
+        let entries = match fs::read_dir(&folder) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|e| Error::io("list", &folder, e))?,
+        };
+        let names = entries.map(|entry| entry.map(|entry| PathBuf::from(entry.file_name())));
+        let mut names = names.collect::<Result<Vec<_>, _>>().map_err(|e| Error::io("list", &folder, e))?;
+        names.sort();
+        Ok(names)
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), Error> {
+        let path = self.full(path);
+        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.map_err(|e| Error::io("remove", &path, e))?;
+        sync_folder(parent(&path))
+    }
+
+    fn replace(&self, path: &Path, content: &[u8]) -> Result<(), Error> {
+        let path = self.full(path);
+        self.create_folder(parent(&path))?;
+        let mut beside = path.clone().into_os_string();
+        beside.push(".new");
+        replace_file(Path::new(&beside), &path, content).map_err(|e| Error::io("replace", &path, e))?;
+        sync_folder(parent(&path))
+    }
+
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, Error> {
+        let path = self.full(path);
+        match fs::read(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            content => content.map(Some).map_err(|e| Error::io("read", &path, e)),
+        }
+    }
+
+    fn sync(&self, files: &[Arc<dyn DiskFile>]) -> Vec<Result<(), Error>> {
+        if files.len() <= 1 {
+            return files.iter().map(|file| file.sync()).collect();
+        }
+        let share = files.len().div_ceil(SYNC_THREADS_MAX);
+        std::thread::scope(|scope| {
+            let sync_all =
+                |files: &[Arc<dyn DiskFile>]| files.iter().map(|file| file.sync()).collect::<Vec<_>>();
+            let (mine, others) = files.split_at(share);
+            let others: Vec<_> =
+                others.chunks(share).map(|files| scope.spawn(move || sync_all(files))).collect();
+            let mut results = sync_all(mine);
+            for thread in others {
+                results.extend(thread.join().expect("a sync does not panic"));
+            }
+            results
+        })
+    }
+
+    fn lock(&self) -> Result<FolderLock, Error> {
+        let path = self.root.join("lock");
+        let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = opened.map_err(|e| Error::io("lock", &path, e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(FolderLock::new(file)),
+            Err(TryLockError::WouldBlock) => Err(Error::Locked { path: self.root.clone() }),
+            Err(TryLockError::Error(e)) => Err(Error::io("lock", &path, e)),
+        }
+    }
+}
+
+struct OsFile {
+    file: File,
+    path: PathBuf,
+    size_bytes: u64,
+    /// The whole map; slices share its ownership, so it outlives this file and its removal.
+    map: Bytes,
+    poisoned: AtomicBool,
+}
+
+impl OsFile {
+    fn map(file: File, path: PathBuf) -> Result<Self, Error> {
+        let size_bytes = file.metadata().map_err(|e| Error::io("open", &path, e))?.len();
+        let map = if size_bytes == 0 {
+            Bytes::new()
+        } else {
+            // SAFETY: the data folder is locked by this process, and no code here shortens a file, so the
+            // map stays valid. Bytes under a slice that its taker keeps are not written to again
+            // (`DiskFile::slice`).
+            let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::io("map", &path, e))?;
+            Bytes::from_owner(map)
+        };
+        Ok(Self { file, path, size_bytes, map, poisoned: AtomicBool::new(false) })
+    }
+
+    fn check_poison(&self) -> Result<(), Error> {
+        if self.poisoned.load(Ordering::Acquire) {
+            return Err(Error::Poisoned { path: self.path.clone() });
+        }
+        Ok(())
+    }
+}
+
+impl DiskFile for OsFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        assert!(offset + bytes.len() as u64 <= self.size_bytes, "a write stays inside its file");
+        self.check_poison()?;
+        self.file.write_all_at(bytes, offset).map_err(|e| Error::io("write", &self.path, e))
+    }
+
+    fn slice(&self, range: Range<u64>) -> Bytes {
+        self.map.slice(range.start as usize..range.end as usize)
+    }
+
+    fn copy(&self, range: Range<u64>) -> Vec<u8> {
+        self.map[range.start as usize..range.end as usize].to_vec()
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        self.check_poison()?;
+        self.file.sync_data().map_err(|e| {
+            // The kernel may have dropped the dirty pages and forgotten the error: a second sync would lie.
+            self.poisoned.store(true, Ordering::Release);
+            Error::io("sync", &self.path, e)
+        })
+    }
+}

@@ -1,0 +1,12 @@
+//! Closed timestamps between node pairs: one small message per tick closes the past of every shard that a
+//! node leads (TIME rules C2 to C4).
+//!
+//! Knows nothing of logs or sockets. The sender's side numbers the changes of the set of led shards; the
+//! receiver applies them in sequence only, or asks for the whole set. Invariants: a publication names only
+//! shards whose promise a quorum accepted; what a receiver holds at sequence n is what the sender held at n.
+
+mod acceptor;
+mod promiser;
+
+pub(super) use acceptor::{Acceptor, Applied};
+pub(super) use promiser::{Led, Promiser};

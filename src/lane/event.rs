@@ -1,0 +1,80 @@
+//! What goes into a lane.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::codec::Compression;
+use crate::disk::{self, DiskFile};
+use crate::types::{BatchId, Index, Monotonic, NodeId, ShardId, Timestamp};
+use crate::wire::NodeMessage;
+
+/// Names a request until it is answered; chosen by the asker, unique while in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// Something happened outside.
+pub enum Event {
+    Append(AppendCommand),
+    Read(ReadCommand),
+    /// The asker of a held read is gone.
+    CancelRead(Ticket),
+    /// A peer's message; `payload` holds the data of its entries.
+    Message {
+        from: NodeId,
+        message: NodeMessage,
+        payload: Bytes,
+    },
+    /// An `Output::syncs` request is done: one answer per file.
+    Synced {
+        token: u64,
+        results: Vec<Result<(), disk::Error>>,
+    },
+    /// An `Output::prepares` request is done.
+    Prepared {
+        token: u64,
+        result: Result<Arc<dyn DiskFile>, disk::Error>,
+    },
+    /// Hand a shard's leadership to another node.
+    Transfer {
+        shard: ShardId,
+        to: NodeId,
+    },
+    /// Take no more appends and hand all leaderships over.
+    Drain,
+    /// The lane's deadline has come.
+    Timer,
+}
+
+/// A batch to append. The body's CRC has been proved by the session that received it.
+pub struct AppendCommand {
+    pub ticket: Ticket,
+    pub shard: ShardId,
+    pub batch: BatchId,
+    /// The lowest sequence the producer still waits for in this shard.
+    pub lowest_open: u64,
+    pub record_count: u32,
+    pub compression: Compression,
+    pub body_crc: u32,
+    pub body: Bytes,
+    /// When the batch arrived at this node.
+    pub arrived: Monotonic,
+}
+
+/// A long poll: answered as soon as there are released frames from `from` on, or the shard is closed
+/// above `closed_above`.
+pub struct ReadCommand {
+    pub ticket: Ticket,
+    pub shard: ShardId,
+    pub from: ReadFrom,
+    pub max_bytes: usize,
+    pub closed_above: Timestamp,
+}
+
+/// Where a read begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// At the frame that holds the first record stamped at or after this.
+    Time(Timestamp),
+    Index(Index),
+}

@@ -1,0 +1,413 @@
+//! The lane itself: routes events to replicas, keeps the ticks, collects what comes out.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::closing::{Acceptor, Promiser};
+use super::log_view::LogView;
+use super::outbox::Outbox;
+use super::output::{Output, ReadRefusal, ReplicaStatus};
+use super::replica::{Failure, Replica, Tokens};
+use super::{AppendCommand, Error, Event, LaneOptions, ReadCommand, ShardSpec};
+use crate::clock::Reading;
+use crate::codec::ShardState;
+use crate::disk::Disk;
+use crate::log::{Log, LogIdentity};
+use crate::shard::{AppendRequest, Refusal, Shard, ShardOptions};
+use crate::types::{Monotonic, NodeId, Offset, ShardId, Term, Timestamp};
+
+/// How far a leader may run ahead of its clock by stamping more than one record a nanosecond: far more than
+/// any backlog that the queues admit.
+const BACKLOG_ALLOWANCE_NS: u64 = 10_000_000;
+/// Replication messages on their way to one replica.
+const IN_FLIGHT_MESSAGES_MAX: usize = 64;
+/// Entry bytes that one replication message carries; a larger entry travels alone.
+const MESSAGE_BYTES_MAX: u64 = 1 << 20;
+
+/// Many replicas, driven by one caller.
+pub struct Lane {
+    pub(super) options: LaneOptions,
+    disk: Arc<dyn Disk>,
+    pub(super) replicas: BTreeMap<ShardId, Replica>,
+    failed: BTreeMap<ShardId, (ShardSpec, String)>,
+    /// Shards made since this lane began: their replicas have no earlier life to have forgotten.
+    created: BTreeSet<ShardId>,
+    /// Replicas that something happened to since the last output.
+    pub(super) touched: BTreeSet<ShardId>,
+    /// Which replica waits for which request.
+    requests: BTreeMap<u64, ShardId>,
+    last_token: u64,
+    /// Replicas by the time that must have passed before they can release or close more.
+    wakes: BTreeSet<(Timestamp, ShardId)>,
+    wake_of: BTreeMap<ShardId, Timestamp>,
+    next_raft_tick: Monotonic,
+    next_closed_tick: Monotonic,
+    pub(super) acceptor: Acceptor,
+    pub(super) promiser: Promiser,
+    pub(super) outbox: Outbox,
+    pub(super) output: Output,
+    draining: bool,
+}
+
+/// What opening a shard found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// An unsynced tail was cut: where and how much.
+    pub cut: Option<String>,
+    pub replayed_bytes: u64,
+}
+
+impl Lane {
+    pub fn new(options: LaneOptions, disk: Arc<dyn Disk>) -> Self {
+        let promiser = Promiser::new(options.node, options.seed);
+        Self {
+            options,
+            disk,
+            replicas: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            created: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            requests: BTreeMap::new(),
+            last_token: 0,
+            wakes: BTreeSet::new(),
+            wake_of: BTreeMap::new(),
+            next_raft_tick: Monotonic(0),
+            next_closed_tick: Monotonic(0),
+            acceptor: Acceptor::default(),
+            promiser,
+            outbox: Outbox::default(),
+            output: Output::default(),
+            draining: false,
+        }
+    }
+
+    /// Makes the empty log of this node's replica, durably. A log that is there already is left alone.
+    pub fn create_shard(&mut self, spec: &ShardSpec) -> Result<(), Error> {
+        let identity = self.identity(spec)?;
+        let shard = spec.shard;
+        if self.exists(shard) {
+            return Ok(());
+        }
+        let genesis = ShardState::genesis(&self.options.cluster, shard, spec.genesis_membership());
+        let disk = Arc::clone(&self.disk);
+        Log::create(disk, &folder(shard), &identity, &genesis, self.options.log.clone())
+            .map_err(|source| Error::Log { shard, source })?;
+        self.created.insert(shard);
+        Ok(())
+    }
+
+    /// Whether this node's disk holds a log of the shard.
+    pub fn exists(&self, shard: ShardId) -> bool {
+        self.disk.list(&folder(shard)).is_ok_and(|names| !names.is_empty())
+    }
+
+    /// Opens this node's replica and starts it. A replica that cannot be opened is listed as failed.
+    pub fn open_shard(&mut self, spec: &ShardSpec, now: &Reading) -> Result<OpenReport, Error> {
+        let shard = spec.shard;
+        if self.replicas.contains_key(&shard) {
+            return Err(Error::Open { shard });
+        }
+        self.failed.remove(&shard);
+        let opened = self.open(spec);
+        match opened {
+            Ok((replica, report)) => {
+                self.replicas.insert(shard, replica);
+                self.touched.insert(shard);
+                self.start_ticks(now);
+                Ok(report)
+            }
+            Err(error) => {
+                self.failed.insert(shard, (spec.clone(), error.to_string()));
+                Err(error)
+            }
+        }
+    }
+
+    fn open(&self, spec: &ShardSpec) -> Result<(Replica, OpenReport), Error> {
+        let identity = self.identity(spec)?;
+        let shard = spec.shard;
+        let disk = Arc::clone(&self.disk);
+        let (log, recovery) = Log::open(disk, &folder(shard), &identity, self.options.log.clone())
+            .map_err(|source| Error::Log { shard, source })?;
+        let report = OpenReport {
+            cut: recovery.cut.as_ref().map(ToString::to_string),
+            replayed_bytes: recovery.bytes_replayed,
+        };
+        let log = Rc::new(RefCell::new(log));
+        let options = ShardOptions {
+            cluster: self.options.cluster.clone(),
+            shard,
+            replica: identity.replica,
+            durability: spec.durability,
+            eps_max_ns: self.options.eps_max_ns,
+            backlog_allowance_ns: BACKLOG_ALLOWANCE_NS,
+            election_ticks_min: self.options.election_ticks.start,
+            election_ticks_max: self.options.election_ticks.end,
+            heartbeat_ticks: self.options.heartbeat_ticks,
+            in_flight_messages_max: IN_FLIGHT_MESSAGES_MAX,
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            unanswered_max: self.options.unanswered_max,
+            seed: self.options.seed ^ shard.0.rotate_left(32) ^ identity.replica.0,
+            forgotten: !self.created.contains(&shard),
+        };
+        let view = Box::new(LogView::new(Rc::clone(&log)));
+        let core =
+            Shard::open(options, recovery.vote, view).map_err(|source| Error::Shard { shard, source })?;
+        Ok((Replica::new(spec.clone(), identity.replica, log, core), report))
+    }
+
+    fn identity(&self, spec: &ShardSpec) -> Result<LogIdentity, Error> {
+        let (shard, node) = (spec.shard, self.options.node);
+        let replica = spec.replica_on(node).ok_or(Error::NotPlaced { shard, node })?;
+        Ok(LogIdentity { cluster: self.options.cluster.clone(), topic: spec.topic, shard, replica })
+    }
+
+    fn start_ticks(&mut self, now: &Reading) {
+        if self.replicas.len() == 1 {
+            self.next_raft_tick = now.monotonic.plus(self.options.raft_tick);
+            self.next_closed_tick = now.monotonic.plus(self.options.closed_tick);
+        }
+    }
+
+    /// Stops this node's replica and deletes its files.
+    pub fn remove_shard(&mut self, shard: ShardId) -> Result<(), Error> {
+        if let Some(replica) = self.replicas.remove(&shard) {
+            replica.stop("the shard was deleted", &mut self.output);
+        }
+        self.failed.remove(&shard);
+        self.forget_wake(shard);
+        self.disk.remove(&folder(shard)).map_err(|source| Error::Disk { shard, source })
+    }
+
+    /// Stands for election now: for the preferred leader of a shard just made.
+    pub fn campaign(&mut self, shard: ShardId) {
+        if let Some(replica) = self.replicas.get_mut(&shard) {
+            replica.shard.campaign();
+            self.touched.insert(shard);
+        }
+    }
+
+    /// Takes one event. What it causes comes out of `take_output`.
+    pub fn handle(&mut self, event: Event, now: &Reading) {
+        match event {
+            Event::Append(command) => self.append(command, now),
+            Event::Read(command) => self.read(command, now),
+            Event::CancelRead(ticket) => {
+                self.replicas.values_mut().for_each(|replica| replica.cancel_read(ticket));
+            }
+            Event::Message { from, message, payload } => self.receive(from, message, payload, now),
+            Event::Synced { token, results } => {
+                self.answer(token, |replica, outbox| replica.synced(results, now, outbox));
+            }
+            Event::Prepared { token, result } => {
+                self.answer(token, |replica, _| replica.prepared(result));
+            }
+            Event::Transfer { shard, to } => self.transfer(shard, to),
+            Event::Drain => self.draining = true,
+            Event::Timer => {}
+        }
+    }
+
+    fn append(&mut self, command: AppendCommand, now: &Reading) {
+        let ticket = command.ticket;
+        let refusal = match self.replicas.get_mut(&command.shard) {
+            None => Refusal::NotHosted,
+            Some(_) if self.draining => Refusal::NotLeader { leader: None },
+            Some(replica) => {
+                self.touched.insert(command.shard);
+                let request = AppendRequest {
+                    ticket: ticket.0,
+                    batch: command.batch,
+                    lowest_open: command.lowest_open,
+                    record_count: command.record_count,
+                    compression: command.compression,
+                    body_crc: command.body_crc,
+                    body: command.body,
+                    arrived: command.arrived,
+                };
+                match replica.shard.append(request, now) {
+                    Ok(_) => return,
+                    Err(refusal) => refusal,
+                }
+            }
+        };
+        self.output.appended.push((ticket, Err(refusal)));
+    }
+
+    fn read(&mut self, command: ReadCommand, now: &Reading) {
+        let shard = command.shard;
+        if let Some(replica) = self.replicas.get_mut(&shard) {
+            replica.read(command, now, &mut self.output);
+            return;
+        }
+        let refusal = match self.failed.get(&shard) {
+            Some((_, reason)) => ReadRefusal::Failed { shard, reason: reason.clone() },
+            None => ReadRefusal::UnknownShard(shard),
+        };
+        self.output.reads.push((command.ticket, Err(refusal)));
+    }
+
+    fn answer(&mut self, token: u64, deliver: impl FnOnce(&mut Replica, &mut Outbox) -> Result<(), Failure>) {
+        // The replica may have failed or gone since it asked.
+        let Some(shard) = self.requests.remove(&token) else { return };
+        let Some(replica) = self.replicas.get_mut(&shard) else { return };
+        self.touched.insert(shard);
+        if let Err(failure) = deliver(replica, &mut self.outbox) {
+            self.fail(shard, &failure);
+        }
+    }
+
+    fn transfer(&mut self, shard: ShardId, to: NodeId) {
+        let Some(replica) = self.replicas.get_mut(&shard) else { return };
+        if let Some(target) = replica.replica_on(to) {
+            replica.shard.transfer(target);
+            self.touched.insert(shard);
+        }
+    }
+
+    pub(super) fn fail(&mut self, shard: ShardId, failure: &Failure) {
+        let Some(replica) = self.replicas.remove(&shard) else { return };
+        let reason = failure.to_string();
+        self.forget_wake(shard);
+        self.failed.insert(shard, (replica.spec.clone(), reason.clone()));
+        replica.stop(&reason, &mut self.output);
+        self.output.failed.push((shard, reason));
+    }
+
+    /// Everything that the events so far cause. `now` must not lie before any event's.
+    pub fn take_output(&mut self, now: &Reading) -> Output {
+        self.run_ticks(now);
+        self.wake_due(now);
+        while let Some(shard) = self.touched.pop_first() {
+            self.settle(shard, now);
+        }
+        self.output.sends = self.outbox.flush(now.interval);
+        std::mem::take(&mut self.output)
+    }
+
+    fn settle(&mut self, shard: ShardId, now: &Reading) {
+        let Some(replica) = self.replicas.get_mut(&shard) else { return };
+        let (syncs, prepares) = (self.output.syncs.len(), self.output.prepares.len());
+        let mut tokens = Tokens { next: &mut self.last_token };
+        let settled = replica.settle(now, &mut tokens, &mut self.outbox, &mut self.output);
+        let wake = replica.shard.wake_after();
+        let asked = self.output.syncs[syncs..].iter().map(|sync| sync.token);
+        let asked = asked.chain(self.output.prepares[prepares..].iter().map(|prepare| prepare.token));
+        self.requests.extend(asked.map(|token| (token, shard)));
+        match settled {
+            Ok(()) => self.note_wake(shard, wake),
+            Err(failure) => self.fail(shard, &failure),
+        }
+    }
+
+    fn note_wake(&mut self, shard: ShardId, wake: Option<Timestamp>) {
+        self.forget_wake(shard);
+        if let Some(wake) = wake {
+            self.wake_of.insert(shard, wake);
+            self.wakes.insert((wake, shard));
+        }
+    }
+
+    fn forget_wake(&mut self, shard: ShardId) {
+        if let Some(old) = self.wake_of.remove(&shard) {
+            self.wakes.remove(&(old, shard));
+        }
+    }
+
+    /// Timers only wake; what has passed is decided by the clock's `earliest`.
+    fn wake_due(&mut self, now: &Reading) {
+        if now.is_trusted() {
+            let due = self.wakes.iter().take_while(|(wake, _)| *wake < now.interval.earliest);
+            self.touched.extend(due.map(|(_, shard)| *shard));
+        }
+    }
+
+    fn run_ticks(&mut self, now: &Reading) {
+        if self.replicas.is_empty() {
+            return;
+        }
+        if now.monotonic >= self.next_raft_tick {
+            self.next_raft_tick = next_tick(self.next_raft_tick, self.options.raft_tick, now.monotonic);
+            self.raft_tick(now);
+        }
+        if now.monotonic >= self.next_closed_tick {
+            self.next_closed_tick = next_tick(self.next_closed_tick, self.options.closed_tick, now.monotonic);
+            if now.is_trusted() {
+                self.closed_tick(now);
+            }
+        }
+    }
+
+    fn raft_tick(&mut self, now: &Reading) {
+        let draining = self.draining;
+        for (shard, replica) in &mut self.replicas {
+            if draining {
+                replica.shard.hand_over();
+            }
+            replica.shard.tick(now);
+            replica.ask_floor(&mut self.outbox);
+            self.touched.insert(*shard);
+        }
+    }
+
+    /// When the shell must come back at the latest.
+    pub fn deadline(&self, now: &Reading) -> Option<Monotonic> {
+        if self.replicas.is_empty() {
+            return None;
+        }
+        let tick = self.next_raft_tick.min(self.next_closed_tick);
+        let wake = self.wakes.first().filter(|_| now.is_trusted()).map(|(wake, _)| {
+            now.monotonic.plus(Duration::from_nanos(wake.next().ns_since(now.interval.earliest)))
+        });
+        Some(wake.map_or(tick, |wake| wake.min(tick)))
+    }
+
+    pub fn status(&self, shard: ShardId, now: &Reading) -> Option<ReplicaStatus> {
+        if let Some(replica) = self.replicas.get(&shard) {
+            return Some(replica.status(now));
+        }
+        self.failed.get(&shard).map(|(spec, reason)| failed_status(spec, reason))
+    }
+
+    pub fn statuses(&self, now: &Reading) -> Vec<ReplicaStatus> {
+        let working = self.replicas.values().map(|replica| replica.status(now));
+        working.chain(self.failed.values().map(|(spec, reason)| failed_status(spec, reason))).collect()
+    }
+
+    /// Whether a drain has handed every leadership over.
+    pub fn is_drained(&self) -> bool {
+        self.draining && !self.replicas.values().any(|replica| replica.shard.is_leader())
+    }
+}
+
+fn folder(shard: ShardId) -> PathBuf {
+    PathBuf::from("shards").join(shard.to_string())
+}
+
+/// The tick after `due`. A shell that was held up misses ticks; it does not run them all at once.
+fn next_tick(due: Monotonic, tick: Duration, now: Monotonic) -> Monotonic {
+    let next = due.plus(tick);
+    if next > now { next } else { now.plus(tick) }
+}
+
+fn failed_status(spec: &ShardSpec, reason: &str) -> ReplicaStatus {
+    ReplicaStatus {
+        shard: spec.shard,
+        topic: spec.topic,
+        leader: None,
+        term: Term(0),
+        appended: Offset(0),
+        synced: Offset(0),
+        committed: Offset(0),
+        released: Offset(0),
+        trimmed: Offset(0),
+        closed: Timestamp::ZERO,
+        leading_since: None,
+        preferred_ready: None,
+        failure: Some(reason.to_owned()),
+    }
+}

@@ -1,0 +1,91 @@
+//! What comes out of a lane.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Ticket;
+use crate::codec::Frame;
+use crate::disk::DiskFile;
+use crate::shard::{Refusal, StepRefusal};
+use crate::types::{Index, Monotonic, NodeId, Offset, Receipt, ShardId, Term, Timestamp, TopicId};
+use crate::wire::NodeMessage;
+
+/// Everything the shell has to do after the events it brought.
+#[derive(Default)]
+pub struct Output {
+    pub sends: Vec<Send>,
+    pub syncs: Vec<SyncRequest>,
+    pub prepares: Vec<PrepareRequest>,
+    pub appended: Vec<(Ticket, Result<Receipt, Refusal>)>,
+    pub reads: Vec<(Ticket, Result<ReadAnswer, ReadRefusal>)>,
+    /// Committed frames of shards opened with `follow_committed`, in order.
+    pub committed: Vec<(ShardId, Frame)>,
+    /// Peers' messages that were not taken, and why.
+    pub refused: Vec<(NodeId, ShardId, StepRefusal)>,
+    /// Replicas that stopped, and why.
+    pub failed: Vec<(ShardId, String)>,
+}
+
+/// A message for a peer. It may be lost: whatever matters is sent again.
+pub struct Send {
+    pub to: NodeId,
+    pub message: NodeMessage,
+    /// The data of the message's entries, in order.
+    pub payload: Vec<Bytes>,
+    /// It carries much data and should not delay others.
+    pub bulk: bool,
+}
+
+/// Make the files' content durable, then answer with `Event::Synced`.
+pub struct SyncRequest {
+    pub token: u64,
+    pub files: Vec<Arc<dyn DiskFile>>,
+}
+
+/// Create a file of zeros in the background, then answer with `Event::Prepared`.
+pub struct PrepareRequest {
+    pub token: u64,
+    pub path: PathBuf,
+    pub size_bytes: u64,
+}
+
+/// Released frames, and how far the shard is closed once they are read.
+#[derive(Clone, Debug)]
+pub struct ReadAnswer {
+    pub frames: Vec<Frame>,
+    /// Where to read on.
+    pub next: Index,
+    /// Every record stamped at or below this lies before `next`.
+    pub closed: Timestamp,
+}
+
+/// Why a read is not answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadRefusal {
+    #[error("shard {0} has no replica on this node")]
+    UnknownShard(ShardId),
+    #[error("shard {shard} cannot be read here: {reason}")]
+    Failed { shard: ShardId, reason: String },
+}
+
+/// One replica as `shard list` shows it. Offsets are "first not yet".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaStatus {
+    pub shard: ShardId,
+    pub topic: TopicId,
+    pub leader: Option<NodeId>,
+    pub term: Term,
+    pub appended: Offset,
+    pub synced: Offset,
+    pub committed: Offset,
+    pub released: Offset,
+    pub trimmed: Offset,
+    pub closed: Timestamp,
+    /// Since when this replica has led, if it leads.
+    pub leading_since: Option<Monotonic>,
+    /// This replica leads, and the preferred leader, another one, has all of its log.
+    pub preferred_ready: Option<NodeId>,
+    pub failure: Option<String>,
+}

@@ -1,0 +1,145 @@
+//! What peers say: Raft messages, closed timestamps, floors.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::Lane;
+use super::closing::{Applied, Led};
+use super::convert;
+use crate::clock::Reading;
+use crate::shard::FloorReply;
+use crate::types::{NodeId, ReplicaId, ShardId, Term, Timestamp};
+use crate::wire::{
+    ClosedAck, ClosedPublication, ClosedTick, FloorAnswer, FloorRequest, NodeMessage, RaftMessage,
+};
+
+impl Lane {
+    pub(super) fn receive(&mut self, from: NodeId, message: NodeMessage, mut payload: Bytes, now: &Reading) {
+        for raft in message.raft {
+            if !self.receive_raft(from, raft, &mut payload, now) {
+                // The payload's place is lost with a malformed message; Raft sends again.
+                break;
+            }
+        }
+        for request in &message.floor_requests {
+            self.answer_floor(from, request);
+        }
+        for answer in &message.floor_answers {
+            self.take_floor(from, answer, now);
+        }
+        if let Some(tick) = message.closed {
+            self.accept_tick(from, &tick, now);
+        }
+        if let Some(ack) = message.closed_ack {
+            self.take_acknowledgement(from, &ack, now);
+        }
+        if let Some(publication) = message.publication {
+            self.take_publication(from, &publication);
+        }
+    }
+
+    /// Whether the message could be read.
+    fn receive_raft(&mut self, from: NodeId, raft: RaftMessage, payload: &mut Bytes, now: &Reading) -> bool {
+        let shard = ShardId(raft.shard);
+        let Ok(message) = convert::from_wire(raft, payload) else { return false };
+        let Some(replica) = self.replicas.get_mut(&shard) else { return true };
+        if message.to != replica.me || replica.spec.node_of(message.from) != Some(from) {
+            return true;
+        }
+        self.touched.insert(shard);
+        if let Err(refusal) = replica.shard.step(message, now) {
+            // What stops a replica shows when it settles; anything else concerns this message alone.
+            self.output.refused.push((from, shard, refusal));
+        }
+        true
+    }
+
+    fn answer_floor(&mut self, from: NodeId, request: &FloorRequest) {
+        let Some(replica) = self.replicas.get(&ShardId(request.shard)) else { return };
+        let Some(reply) = replica.shard.answer_floor(Term(request.term)) else { return };
+        let answer = FloorAnswer {
+            shard: request.shard,
+            term: request.term,
+            replica: replica.me.0,
+            max_promised_ns: reply.max_promised.0,
+            forgotten: reply.forgotten,
+        };
+        self.outbox.to(from).floor_answers.push(answer);
+    }
+
+    fn take_floor(&mut self, from: NodeId, answer: &FloorAnswer, now: &Reading) {
+        let (shard, peer) = (ShardId(answer.shard), ReplicaId(answer.replica));
+        let Some(replica) = self.replicas.get_mut(&shard) else { return };
+        if replica.spec.node_of(peer) != Some(from) {
+            return;
+        }
+        let max_promised = Timestamp(answer.max_promised_ns);
+        let reply = FloorReply { max_promised, forgotten: answer.forgotten };
+        replica.shard.on_floor_answer(peer, Term(answer.term), reply, now);
+        self.touched.insert(shard);
+    }
+
+    fn accept_tick(&mut self, from: NodeId, tick: &ClosedTick, now: &Reading) {
+        let ack = match self.acceptor.apply(from, tick) {
+            Applied::Stale => return,
+            Applied::Restart(ack) => ack,
+            Applied::Offer { closed, promises } => {
+                let mut except = Vec::new();
+                for (shard, promise) in promises {
+                    let replica = self.replicas.get_mut(&shard);
+                    let accepted = replica.is_some_and(|r| r.shard.accept_promise(promise, closed, now));
+                    if !accepted {
+                        except.push(shard.0);
+                    }
+                }
+                ClosedAck { stream: tick.stream, sequence: tick.sequence, except, restart: false }
+            }
+        };
+        self.outbox.to(from).closed_ack = Some(ack);
+    }
+
+    fn take_acknowledgement(&mut self, from: NodeId, ack: &ClosedAck, now: &Reading) {
+        for (shard, promise, closed) in self.promiser.acknowledge(from, ack) {
+            let Some(replica) = self.replicas.get_mut(&shard) else { continue };
+            // The leader counts its own acceptance last (C3).
+            if replica.shard.accept_promise(promise, closed, now) {
+                replica.shard.publish(closed, promise.index);
+                self.promiser.publish(shard, closed);
+                self.touched.insert(shard);
+            }
+        }
+        for (node, publication) in self.promiser.publications() {
+            self.outbox.to(node).publication = Some(publication);
+        }
+    }
+
+    fn take_publication(&mut self, from: NodeId, publication: &ClosedPublication) {
+        for (shard, index) in self.acceptor.published(from, publication) {
+            if let Some(replica) = self.replicas.get_mut(&shard) {
+                replica.shard.publish(Timestamp(publication.closed_ns), index);
+                self.touched.insert(shard);
+            }
+        }
+    }
+
+    /// Closes the past of every shard led here (C2): one time for all of them.
+    pub(super) fn closed_tick(&mut self, now: &Reading) {
+        let closed = now.interval.latest;
+        let mut led = BTreeMap::new();
+        for (shard, replica) in &mut self.replicas {
+            let Some(promise) = replica.shard.promise(closed, now) else { continue };
+            let membership = replica.shard.voters();
+            let nodes = replica.spec.replicas.iter().map(|placed| (placed.replica, placed.node)).collect();
+            let one = Led { promise, membership, own: replica.me, nodes };
+            if one.is_alone() && replica.shard.accept_promise(promise, closed, now) {
+                replica.shard.publish(closed, promise.index);
+                self.touched.insert(*shard);
+            }
+            led.insert(*shard, one);
+        }
+        for (node, tick) in self.promiser.tick(closed, led) {
+            self.outbox.to(node).closed = Some(tick);
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! One hosted replica: its core, its log, and what is between them: writes, syncs, held reads.
+//!
+//! Invariants: the core hears "persisted" only after the sync of what it handed over; at most one sync is under
+//! way, and everything written meanwhile goes into the next (group commit); a read sees released frames only.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::outbox::Outbox;
+use super::output::{Output, PrepareRequest, ReadAnswer, ReadRefusal, ReplicaStatus, SyncRequest};
+use super::{ReadCommand, ReadFrom, ShardSpec, Ticket};
+use crate::clock::Reading;
+use crate::consensus::Message;
+use crate::log::{Log, Share};
+use crate::shard::{Persist, Shard};
+use crate::types::{Index, Monotonic, NodeId, Offset, ReplicaId, Timestamp};
+use crate::wire::FloorRequest;
+
+/// Why a replica stopped.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Log(#[from] crate::log::Error),
+    #[error(transparent)]
+    Shard(#[from] crate::shard::Error),
+    #[error(transparent)]
+    Disk(#[from] crate::disk::Error),
+}
+
+pub(super) struct Replica {
+    pub(super) spec: ShardSpec,
+    pub(super) me: ReplicaId,
+    pub(super) shard: Shard,
+    log: Rc<RefCell<Log>>,
+    /// Hand-overs of the core that are written, but in no sync yet.
+    written: Vec<u64>,
+    /// Hand-overs that the sync under way will prove.
+    syncing: Vec<u64>,
+    preparing: bool,
+    /// The last committed frame handed out, where committed frames are followed.
+    followed: Index,
+    held: Vec<ReadCommand>,
+    leading_since: Option<Monotonic>,
+    asked_floor: bool,
+}
+
+/// Draws numbers that match requests with their answers.
+pub(super) struct Tokens<'a> {
+    pub(super) next: &'a mut u64,
+}
+
+impl Tokens<'_> {
+    fn draw(&mut self) -> u64 {
+        *self.next += 1;
+        *self.next
+    }
+}
+
+impl Replica {
+    pub(super) fn new(spec: ShardSpec, me: ReplicaId, log: Rc<RefCell<Log>>, shard: Shard) -> Self {
+        let followed = log.borrow().first_index().before();
+        Self {
+            spec,
+            me,
+            shard,
+            log,
+            written: Vec::new(),
+            syncing: Vec::new(),
+            preparing: false,
+            followed,
+            held: Vec::new(),
+            leading_since: None,
+            asked_floor: false,
+        }
+    }
+
+    /// Carries out everything the core wants, until it wants nothing more. Tokens drawn for this
+    /// replica's requests are in the output.
+    pub(super) fn settle(
+        &mut self,
+        now: &Reading,
+        tokens: &mut Tokens<'_>,
+        outbox: &mut Outbox,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
+        self.shard.advance(now);
+        while let Some(persist) = self.shard.take_persist(now) {
+            self.persist(persist, outbox)?;
+            self.shard.advance(now);
+        }
+        if let Some(failure) = self.shard.failure() {
+            return Err(failure.clone().into());
+        }
+        self.answer(output);
+        self.note_applied();
+        self.follow(output)?;
+        self.request_sync(tokens, output);
+        self.request_segment(tokens, output);
+        self.note_leadership(now, outbox);
+        self.serve_held(now, output);
+        Ok(())
+    }
+
+    fn answer(&mut self, output: &mut Output) {
+        let answers = self.shard.take_answers();
+        output.appended.extend(answers.into_iter().map(|answer| (Ticket(answer.ticket), answer.result)));
+    }
+
+    fn note_applied(&self) {
+        let (applied, membership) = self.shard.applied();
+        self.log.borrow_mut().note_applied(applied, membership);
+    }
+
+    fn persist(&mut self, persist: Persist, outbox: &mut Outbox) -> Result<(), Failure> {
+        if persist.writes() {
+            self.written.push(persist.number);
+            let mut log = self.log.borrow_mut();
+            if !persist.frames.is_empty() {
+                log.append(&persist.frames, self.shard.committed())?;
+            }
+            if let Some(vote) = persist.vote {
+                log.save_vote(vote)?;
+            }
+        }
+        self.send(persist.send_now, outbox);
+        Ok(())
+    }
+
+    fn send(&self, messages: Vec<Message>, outbox: &mut Outbox) {
+        for message in messages {
+            if let Some(node) = self.spec.node_of(message.to) {
+                outbox.raft(node, self.spec.shard, message);
+            }
+        }
+    }
+
+    fn request_sync(&mut self, tokens: &mut Tokens<'_>, output: &mut Output) {
+        if self.syncing.is_empty() && !self.written.is_empty() {
+            self.syncing = std::mem::take(&mut self.written);
+            let files = self.log.borrow_mut().take_dirty();
+            output.syncs.push(SyncRequest { token: tokens.draw(), files });
+        }
+    }
+
+    /// The sync under way is done.
+    pub(super) fn synced(
+        &mut self,
+        results: Vec<Result<(), crate::disk::Error>>,
+        now: &Reading,
+        outbox: &mut Outbox,
+    ) -> Result<(), Failure> {
+        results.into_iter().collect::<Result<(), _>>()?;
+        for number in std::mem::take(&mut self.syncing) {
+            let freed = self.shard.on_persisted(number, now);
+            self.send(freed, outbox);
+        }
+        Ok(())
+    }
+
+    fn request_segment(&mut self, tokens: &mut Tokens<'_>, output: &mut Output) {
+        if self.preparing {
+            return;
+        }
+        if let Some(plan) = self.log.borrow_mut().wants_segment() {
+            self.preparing = true;
+            let (token, path, size_bytes) = (tokens.draw(), plan.path, plan.bytes);
+            output.prepares.push(PrepareRequest { token, path, size_bytes });
+        }
+    }
+
+    /// The next segment's file is there.
+    pub(super) fn prepared(
+        &mut self,
+        file: Result<std::sync::Arc<dyn crate::disk::DiskFile>, crate::disk::Error>,
+    ) -> Result<(), Failure> {
+        self.preparing = false;
+        let mut log = self.log.borrow_mut();
+        match file {
+            Ok(file) => log.install_segment(file)?,
+            // Not yet a failure: the append that needs the segment tries again and tells.
+            Err(_) => log.abandon_segment(),
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, output: &mut Output) -> Result<(), Failure> {
+        const FOLLOW_BYTES_MAX: u64 = 1 << 20;
+        if !self.spec.follow_committed {
+            return Ok(());
+        }
+        let log = self.log.borrow();
+        let committed = self.shard.committed().min(log.last_index());
+        while self.followed < committed {
+            let frames =
+                log.frames(self.followed.plus(1), committed.plus(1), FOLLOW_BYTES_MAX, Share::Copy)?;
+            for frame in frames {
+                self.followed = frame.header.index;
+                output.committed.push((self.spec.shard, frame));
+            }
+        }
+        Ok(())
+    }
+
+    /// A new leader asks for its floor at once; the lane repeats the question with every tick.
+    fn note_leadership(&mut self, now: &Reading, outbox: &mut Outbox) {
+        if !self.shard.is_leader() {
+            self.leading_since = None;
+            self.asked_floor = false;
+            return;
+        }
+        self.leading_since.get_or_insert(now.monotonic);
+        if !self.asked_floor {
+            self.asked_floor = true;
+            self.ask_floor(outbox);
+        }
+    }
+
+    pub(super) fn ask_floor(&self, outbox: &mut Outbox) {
+        let Some(question) = self.shard.floor_request() else { return };
+        for peer in question.peers {
+            if let Some(node) = self.spec.node_of(peer) {
+                let request = FloorRequest { shard: self.spec.shard.0, term: question.term.0 };
+                outbox.to(node).floor_requests.push(request);
+            }
+        }
+    }
+
+    /// Answers a read if there is something to tell, else holds it.
+    pub(super) fn read(&mut self, command: ReadCommand, now: &Reading, output: &mut Output) {
+        self.held.push(command);
+        self.serve_held(now, output);
+    }
+
+    pub(super) fn cancel_read(&mut self, ticket: Ticket) {
+        self.held.retain(|held| held.ticket != ticket);
+    }
+
+    fn serve_held(&mut self, now: &Reading, output: &mut Output) {
+        if self.held.is_empty() {
+            return;
+        }
+        let (released, closed) = (self.shard.released(), self.shard.closed(now));
+        let log = self.log.borrow();
+        let shard = self.spec.shard;
+        self.held.retain_mut(|command| match serve(&log, command, released, closed) {
+            Ok(None) => true,
+            Ok(Some(answer)) => {
+                output.reads.push((command.ticket, Ok(answer)));
+                false
+            }
+            Err(error) => {
+                let refusal = ReadRefusal::Failed { shard, reason: error.to_string() };
+                output.reads.push((command.ticket, Err(refusal)));
+                false
+            }
+        });
+    }
+
+    /// Stops: everything still asked of this replica is answered.
+    pub(super) fn stop(mut self, reason: &str, output: &mut Output) {
+        self.shard.stop(reason.to_owned());
+        self.answer(output);
+        for held in self.held.drain(..) {
+            let refusal = ReadRefusal::Failed { shard: self.spec.shard, reason: reason.to_owned() };
+            output.reads.push((held.ticket, Err(refusal)));
+        }
+    }
+
+    pub(super) fn status(&self, now: &Reading) -> ReplicaStatus {
+        let status = self.shard.status(now);
+        let preferred = self.spec.replicas.first().filter(|placed| placed.replica != self.me);
+        let ready = |replica| self.shard.has_all(replica);
+        ReplicaStatus {
+            shard: self.spec.shard,
+            topic: self.spec.topic,
+            leader: status.leader.and_then(|replica| self.spec.node_of(replica)),
+            term: status.term,
+            appended: status.appended.next_offset,
+            synced: status.synced.next_offset,
+            committed: status.committed.next_offset,
+            released: status.released.next_offset,
+            trimmed: Offset(0),
+            closed: status.closed,
+            leading_since: self.leading_since,
+            preferred_ready: preferred.filter(|placed| ready(placed.replica)).map(|placed| placed.node),
+            failure: None,
+        }
+    }
+
+    pub(super) fn replica_on(&self, node: NodeId) -> Option<ReplicaId> {
+        self.spec.replica_on(node)
+    }
+}
+
+/// Frames from the command's place up to `released`; `None` if there is nothing to tell yet. The command's
+/// place moves over frames without records.
+fn serve(
+    log: &Log,
+    command: &mut ReadCommand,
+    released: Index,
+    closed: Timestamp,
+) -> Result<Option<ReadAnswer>, crate::log::Error> {
+    let end = released.plus(1);
+    let mut next = match command.from {
+        // What is not released may still be replaced: a seek never answers a place beyond it.
+        ReadFrom::Time(time) => log.seek(time)?.min(end),
+        ReadFrom::Index(index) => index.max(log.first_index()),
+    };
+    let mut frames = Vec::new();
+    while next < end && frames.is_empty() {
+        let found = log.frames(next, end, command.max_bytes as u64, Share::Map)?;
+        next = found.last().expect("a log gives at least one frame").header.index.plus(1);
+        frames.extend(found.into_iter().filter(|frame| frame.header.record_count > 0));
+    }
+    if let ReadFrom::Index(_) = command.from {
+        command.from = if frames.is_empty() { ReadFrom::Index(next) } else { command.from };
+    }
+    let closed = match frames.last() {
+        Some(last) if next < end => last.header.last_timestamp(),
+        _ => closed,
+    };
+    let news = !frames.is_empty() || closed > command.closed_above;
+    Ok(news.then_some(ReadAnswer { frames, next, closed }))
+}

@@ -1,0 +1,276 @@
+//! The writing side of a log: append, truncate, roll, vote.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::vote::VoteFile;
+use super::{Error, LogIdentity, names};
+use crate::codec::{Frame, ShardState};
+use crate::disk::{Disk, DiskFile};
+use crate::segment::{HEAD_BYTES_MIN, Segment, SegmentHead, Tail};
+use crate::types::{Index, Membership, Vote};
+
+/// Sizes of a log's segments: the first is small, each next one twice as large, up to a maximum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogOptions {
+    pub first_segment_bytes: u64,
+    pub segment_bytes_max: u64,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { first_segment_bytes: 64 << 10, segment_bytes_max: 64 << 20 }
+    }
+}
+
+impl LogOptions {
+    fn after(&self, size_bytes: u64) -> u64 {
+        (2 * size_bytes).min(self.segment_bytes_max).max(self.first_segment_bytes)
+    }
+}
+
+/// A file the log would like to have ready: blank, created with `Disk::create`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentPlan {
+    pub path: PathBuf,
+    pub bytes: u64,
+}
+
+/// A segment and its number.
+pub(super) struct Held {
+    pub(super) number: u64,
+    pub(super) segment: Segment,
+}
+
+/// A blank file, ready to become the next segment.
+pub(super) struct Spare {
+    pub(super) number: u64,
+    pub(super) file: Arc<dyn DiskFile>,
+}
+
+/// One shard's log, open. One thread owns it.
+pub struct Log {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) folder: PathBuf,
+    pub(super) identity: LogIdentity,
+    pub(super) options: LogOptions,
+    /// Sealed ones, then the active one; never empty.
+    pub(super) segments: Vec<Held>,
+    /// The state after the last frame, but for `applied` and `membership`: those are as of the active
+    /// segment's head, so that `state_at` depends on the bytes on disk alone.
+    pub(super) state: ShardState,
+    pub(super) votes: VoteFile,
+    pub(super) applied: (Index, Membership),
+    pub(super) spare: Option<Spare>,
+    /// The number of a segment being prepared.
+    pub(super) planned: Option<u64>,
+    pub(super) next_number: u64,
+    pub(super) active_dirty: bool,
+    pub(super) vote_dirty: bool,
+    pub(super) failed: bool,
+}
+
+impl Log {
+    /// Begins a log after `genesis`, durably. Leftovers of a creation cut short are replaced; a folder that
+    /// holds a log is refused.
+    pub fn create(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        identity: &LogIdentity,
+        genesis: &ShardState,
+        options: LogOptions,
+    ) -> Result<Self, Error> {
+        super::open::clear_leftovers(&*disk, folder, identity)?;
+        let head = SegmentHead { identity: identity.clone(), state: genesis.clone() };
+        let head_bytes = head.encode().len() as u64;
+        let file =
+            disk.create(&names::segment(folder, 1), options.first_segment_bytes.max(2 * head_bytes))?;
+        let segment = Segment::create(file, &head)?;
+        // The vote comes last: a folder with a vote is a whole log.
+        let votes = VoteFile::create(&*disk, folder, identity)?;
+        Ok(Self {
+            disk,
+            folder: folder.to_owned(),
+            identity: identity.clone(),
+            options,
+            segments: vec![Held { number: 1, segment }],
+            state: genesis.clone(),
+            votes,
+            applied: (genesis.applied, genesis.membership.clone()),
+            spare: None,
+            planned: None,
+            next_number: 2,
+            active_dirty: false,
+            vote_dirty: false,
+            failed: false,
+        })
+    }
+
+    /// Takes consecutive frames. If the first lies at or below the last one here, the log is truncated
+    /// before it first; that never reaches down to `known_committed`. A frame that does not follow is
+    /// refused before anything changes. On a full disk the frames that still found room are in.
+    pub fn append(&mut self, frames: &[Frame], known_committed: Index) -> Result<(), Error> {
+        let Some(first) = frames.first() else { return Ok(()) };
+        self.check_usable()?;
+        let first = first.header.index;
+        if first > self.last_index() {
+            check_follow(Tail::from(&self.state), frames)?;
+        } else {
+            assert!(first > known_committed, "committed entry {first} is not overwritten");
+            let state = self.state_at(first.before())?;
+            check_follow(Tail::from(&state), frames)?;
+            let truncated = self.truncate(state);
+            self.note_failure(truncated)?;
+        }
+        let written = self.write(frames);
+        self.note_failure(written)
+    }
+
+    /// Notes the vote; durable with the next sync of `take_dirty`.
+    pub fn save_vote(&mut self, vote: Vote) -> Result<(), Error> {
+        self.check_usable()?;
+        let saved = self.votes.save(vote);
+        self.note_failure(saved)?;
+        self.vote_dirty = true;
+        Ok(())
+    }
+
+    /// The files to sync so that all written so far is durable.
+    pub fn take_dirty(&mut self) -> Vec<Arc<dyn DiskFile>> {
+        let active = self.active_dirty.then(|| Arc::clone(self.active().file()));
+        let vote = self.vote_dirty.then(|| Arc::clone(self.votes.file()));
+        (self.active_dirty, self.vote_dirty) = (false, false);
+        active.into_iter().chain(vote).collect()
+    }
+
+    /// Once the active segment is half full: the next one's file, asked for once. Answer with
+    /// `install_segment` or `abandon_segment`.
+    pub fn wants_segment(&mut self) -> Option<SegmentPlan> {
+        let active = self.active();
+        if self.spare.is_some() || self.planned.is_some() || !active.is_half_full() {
+            return None;
+        }
+        let bytes = self.options.after(active.size_bytes());
+        let number = self.take_number();
+        self.planned = Some(number);
+        Some(SegmentPlan { path: names::segment(&self.folder, number), bytes })
+    }
+
+    /// Takes the file of the last plan. One that comes too late, because the log has moved on, is removed.
+    pub fn install_segment(&mut self, file: Arc<dyn DiskFile>) -> Result<(), Error> {
+        let number = self.planned.take().expect("a segment is installed once, after it was wanted");
+        let active = self.segments.last().expect("a log has a segment").number;
+        if number < active {
+            return Ok(self.disk.remove(&names::segment(&self.folder, number))?);
+        }
+        self.spare = Some(Spare { number, file });
+        Ok(())
+    }
+
+    /// The planned file could not be made; it may be asked for again.
+    pub fn abandon_segment(&mut self) {
+        self.planned = None;
+    }
+
+    /// Notes how far membership frames are applied; stands in the next segment's head.
+    pub fn note_applied(&mut self, applied: Index, membership: &Membership) {
+        assert!(applied <= self.last_index(), "only entries of the log are applied");
+        self.applied = (applied, membership.clone());
+    }
+
+    fn active(&self) -> &Segment {
+        &self.segments.last().expect("a log has a segment").segment
+    }
+
+    fn active_mut(&mut self) -> &mut Segment {
+        &mut self.segments.last_mut().expect("a log has a segment").segment
+    }
+
+    fn take_number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number - 1
+    }
+
+    fn check_usable(&self) -> Result<(), Error> {
+        if self.failed { Err(Error::Failed { folder: self.folder.clone() }) } else { Ok(()) }
+    }
+
+    /// After a failed write what stands on disk is unknown, until recovery has looked.
+    fn note_failure<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        self.failed |= result.as_ref().is_err_and(|error| !error.is_no_space());
+        result
+    }
+
+    fn write(&mut self, frames: &[Frame]) -> Result<(), Error> {
+        let mut rest = frames;
+        while let Some(next) = rest.first() {
+            let fitting = self.active().fitting(rest);
+            if fitting == 0 {
+                self.roll(next.header.frame_len())?;
+                continue;
+            }
+            let (run, after) = rest.split_at(fitting);
+            self.active_mut().append(run)?;
+            self.active_dirty = true;
+            for frame in run {
+                self.state.fold(&frame.header, frame.header_crc());
+            }
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// Seals the active segment and starts the next, with room for a frame of `frame_len` bytes. The old
+    /// one is synced before the new head exists: recovery calls every flaw of a sealed segment rot.
+    fn roll(&mut self, frame_len: usize) -> Result<(), Error> {
+        let mut state = self.state.clone();
+        (state.applied, state.membership) = self.applied.clone();
+        let head = SegmentHead { identity: self.identity.clone(), state };
+        let needed = (head.encode().len() + frame_len.next_multiple_of(8)) as u64;
+        let Spare { number, file } = self.blank_file(needed)?;
+        self.active().file().sync()?;
+        let segment = Segment::create(file, &head)?;
+        self.active_mut().seal();
+        self.segments.push(Held { number, segment });
+        self.state = head.state;
+        self.active_dirty = false;
+        Ok(())
+    }
+
+    fn blank_file(&mut self, needed: u64) -> Result<Spare, Error> {
+        if let Some(spare) = self.spare.take() {
+            if spare.file.size_bytes() >= needed {
+                return Ok(spare);
+            }
+            self.disk.remove(&names::segment(&self.folder, spare.number))?;
+        }
+        let bytes =
+            self.options.after(self.active().size_bytes()).max(needed.next_multiple_of(HEAD_BYTES_MIN));
+        let number = self.take_number();
+        let file = self.disk.create(&names::segment(&self.folder, number), bytes)?;
+        Ok(Spare { number, file })
+    }
+
+    /// Drops all frames after `state`. Later segments go first, the last one first, each durably: a crash
+    /// in between leaves a shorter or longer prefix of the old log, never a mix.
+    fn truncate(&mut self, state: ShardState) -> Result<(), Error> {
+        while self.active().start().index > state.index {
+            let number = self.segments.last().expect("a log has a segment").number;
+            self.disk.remove(&names::segment(&self.folder, number))?;
+            self.segments.pop();
+        }
+        self.active_mut().truncate(state.index)?;
+        self.active_dirty = true;
+        self.state = state;
+        Ok(())
+    }
+}
+
+fn check_follow(mut tail: Tail, frames: &[Frame]) -> Result<(), Error> {
+    for frame in frames {
+        let index = frame.header.index;
+        tail.check_next(&frame.header).map_err(|fault| Error::NotNext { index, fault })?;
+        tail.advance(&frame.header, frame.header_crc());
+    }
+    Ok(())
+}

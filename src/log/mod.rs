@@ -1,0 +1,24 @@
+//! One shard's log: its segments in order, and its vote.
+//!
+//! Knows nothing of Raft's rules, of clocks, or of who may read what: callers say what is committed. All
+//! files of a log stand in one folder: `vote`, and segments numbered in order of creation, the last one
+//! active, the others sealed.
+//!
+//! Invariants: what `append` took is readable at once and durable once the files of `take_dirty` are
+//! synced; a segment is sealed only when all of it is synced; nothing is cut that may have been answered.
+
+mod append;
+mod error;
+mod names;
+mod open;
+mod read;
+mod vote;
+
+#[cfg(test)]
+mod tests;
+
+pub use append::{Log, LogOptions, SegmentPlan};
+pub use error::Error;
+pub use open::Recovery;
+
+pub use crate::segment::{CutTail, SegmentIdentity as LogIdentity, Share};

@@ -1,0 +1,134 @@
+//! The reading side of a log: positions, frames, seeks, state.
+
+use super::{Error, Log, Share};
+use crate::codec::{Frame, FrameHeader, ShardState};
+use crate::segment::Segment;
+use crate::types::{Index, Offset, Term, Timestamp, Vote};
+
+impl Log {
+    /// The first index the log holds, or will hold.
+    pub fn first_index(&self) -> Index {
+        self.segments[0].segment.first_index()
+    }
+
+    /// The last index the log holds; the one before the first if it is empty.
+    pub fn last_index(&self) -> Index {
+        self.state.index
+    }
+
+    /// The saved vote, synced or not; `committed` is at most the last index.
+    pub fn vote(&self) -> Vote {
+        let vote = self.votes.vote();
+        Vote { committed: vote.committed.min(self.last_index()), ..vote }
+    }
+
+    /// The state at the log's start.
+    pub fn first_state(&self) -> Result<ShardState, Error> {
+        Ok(self.segments[0].segment.start_state()?)
+    }
+
+    /// The term of the entry at `index`, from the one before the first.
+    pub fn term(&self, index: Index) -> Result<Term, Error> {
+        if index == self.state.index {
+            return Ok(self.state.term);
+        }
+        self.check_holds(index, self.first_index().before())?;
+        let starting = self.segments.iter().rev().find(|held| held.segment.start().index <= index);
+        let start = starting.expect("the first segment starts at or before it").segment.start();
+        if start.index == index { Ok(start.term) } else { Ok(self.header(index)?.term) }
+    }
+
+    pub fn header(&self, index: Index) -> Result<FrameHeader, Error> {
+        self.check_holds(index, self.first_index())?;
+        Ok(self.segments[self.segment_of(index)].segment.header(index)?)
+    }
+
+    /// The state after the entry at `index`, from the one before the first. Its `applied` and
+    /// `membership` are those of the nearest segment head at or below it.
+    pub fn state_at(&self, index: Index) -> Result<ShardState, Error> {
+        if index == self.state.index {
+            return Ok(self.state.clone());
+        }
+        self.check_holds(index, self.first_index().before())?;
+        let starting = self.segments.iter().rev().find(|held| held.segment.start().index <= index);
+        let nearest = starting.expect("the first segment starts at or before it");
+        Ok(nearest.segment.state_at(index)?)
+    }
+
+    /// Proved frames `from..to_exclusive`: at least one, then as many as fit in `max_bytes`. `Share::Map`
+    /// is for frames that are committed.
+    pub fn frames(
+        &self,
+        from: Index,
+        to_exclusive: Index,
+        max_bytes: u64,
+        share: Share,
+    ) -> Result<Vec<Frame>, Error> {
+        assert!(from < to_exclusive, "at least one frame is asked for");
+        self.check_holds(from, self.first_index())?;
+        self.check_holds(to_exclusive.before(), self.first_index())?;
+        let mut budget_bytes = max_bytes;
+        let mut frames = Vec::new();
+        for held in &self.segments[self.segment_of(from)..] {
+            let next = from.plus(frames.len() as u64);
+            if next >= to_exclusive
+                || !held.segment.read(next, to_exclusive, &mut budget_bytes, share, &mut frames)?
+            {
+                break;
+            }
+        }
+        Ok(frames)
+    }
+
+    /// The first frame with a record at or after `t`; one past the last if there is none.
+    pub fn seek(&self, t: Timestamp) -> Result<Index, Error> {
+        let found = self.first_where(
+            |segment| segment.start().last_timestamp < t,
+            |header| header.last_timestamp() >= t,
+        )?;
+        self.skip_empty(found)
+    }
+
+    /// The frame that holds the record at `offset`; one past the last if there is none yet.
+    pub fn seek_offset(&self, offset: Offset) -> Result<Index, Error> {
+        self.first_where(
+            |segment| segment.start().next_offset <= offset,
+            |header| header.next_offset() > offset,
+        )
+    }
+
+    /// The first frame that has `reached`. Segments `below` start short of it, so it stands in the last such
+    /// one or right behind.
+    fn first_where(
+        &self,
+        below: impl Fn(&Segment) -> bool,
+        reached: impl Fn(&FrameHeader) -> bool,
+    ) -> Result<Index, Error> {
+        let count = self.segments.partition_point(|held| below(&held.segment));
+        let segment = &self.segments[count.saturating_sub(1)].segment;
+        Ok(if count == 0 { segment.first_index() } else { segment.first_where(reached)? })
+    }
+
+    fn skip_empty(&self, mut index: Index) -> Result<Index, Error> {
+        while index <= self.last_index() && self.header(index)?.record_count == 0 {
+            index = index.plus(1);
+        }
+        Ok(index)
+    }
+
+    /// The segment that holds the frame `index`.
+    fn segment_of(&self, index: Index) -> usize {
+        self.segments.partition_point(|held| held.segment.start().index < index) - 1
+    }
+
+    fn check_holds(&self, index: Index, first: Index) -> Result<(), Error> {
+        let last = self.last_index();
+        if index < first {
+            Err(Error::Compacted { index })
+        } else if index > last {
+            Err(Error::Unavailable { index, last })
+        } else {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Laws of the log, driven over a `MemoryDisk`.
+
+mod crash;
+mod fixture;
+mod reading;
+mod truncation;
+mod writing;

@@ -1,0 +1,199 @@
+//! Appending, rolling, reopening, the vote, and what is refused.
+
+use std::sync::Arc;
+
+use super::fixture::{
+    self, FIRST_SEGMENT, Leader, all, create, folder, identity, open, refused, segment, sync,
+};
+use crate::disk::{Disk, MemoryDisk, OsDisk};
+use crate::log::{Error, Log, LogIdentity, Share};
+use crate::segment;
+use crate::types::{ClusterId, Index, Membership, ReplicaId, ShardId, Term, Vote};
+
+#[test]
+fn a_log_rolls_and_reopens_with_every_frame() {
+    let disk = Arc::new(MemoryDisk::new());
+    let (mut log, mut leader) = (create(&disk), Leader::new());
+    let frames = leader.frames(300, 300);
+    for some in frames.chunks(7) {
+        log.append(some, Index(0)).unwrap();
+    }
+    assert!(disk.list(folder()).unwrap().len() > 4, "several segments");
+    assert_eq!(all(&log), frames);
+    sync(&disk, &mut log);
+    disk.lose_unsynced();
+    let (log, recovery) = open(&disk);
+    assert_eq!(recovery.cut, None);
+    assert_eq!(all(&log), frames);
+    assert_eq!(log.state_at(Index(300)).unwrap(), leader.state);
+}
+
+#[test]
+fn a_log_on_the_operating_systems_disk_reopens_with_every_frame() {
+    let root = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk::new(root.path()).unwrap());
+    let options = fixture::OPTIONS;
+    let mut log =
+        Log::create(Arc::clone(&disk), folder(), &identity(), &fixture::genesis(), options).unwrap();
+    let frames = Leader::new().frames(200, 500);
+    log.append(&frames, Index(0)).unwrap();
+    assert!(disk.sync(&log.take_dirty()).iter().all(Result::is_ok));
+    drop(log);
+    let (log, _) = Log::open(disk, folder(), &identity(), options).unwrap();
+    assert_eq!(all(&log), frames);
+    let mapped = log.frames(Index(1), Index(201), u64::MAX, Share::Map).unwrap();
+    assert_eq!(mapped, frames);
+}
+
+#[test]
+fn segment_sizes_double_up_to_the_maximum_and_fit_a_large_frame() {
+    let disk = Arc::new(MemoryDisk::new());
+    let (mut log, mut leader) = (create(&disk), Leader::new());
+    log.append(&leader.frames(110, 500), Index(0)).unwrap();
+    log.append(&[leader.frame(1, 100_000)], Index(0)).unwrap();
+    let size = |number| disk.open(&segment(number)).unwrap().size_bytes();
+    assert_eq!([1, 2, 3, 4].map(size), [8 << 10, 16 << 10, 32 << 10, 32 << 10]);
+    assert_eq!(size(5), 106_496);
+    drop(log);
+    assert_eq!(open(&disk).0.last_index(), Index(111));
+}
+
+#[test]
+fn a_frame_that_does_not_follow_is_refused_and_changes_nothing() {
+    let disk = Arc::new(MemoryDisk::new());
+    let (mut log, mut leader) = (create(&disk), Leader::new());
+    let frames = leader.frames(5, 10);
+    log.append(&frames[..2], Index(0)).unwrap();
+    assert!(matches!(log.append(&frames[3..], Index(0)), Err(Error::NotNext { index: Index(4), .. })));
+    let other = Leader::after(fixture::genesis(), 2).frames(3, 11);
+    assert!(matches!(log.append(&other[2..], Index(0)), Err(Error::NotNext { .. })));
+    let mixed = [other[1].clone(), frames[2].clone()];
+    assert!(log.append(&mixed, Index(0)).is_err());
+    assert_eq!(all(&log), frames[..2]);
+}
+
+#[test]
+fn a_prepared_segment_is_used_and_a_late_one_removed() {
+    let disk = Arc::new(MemoryDisk::new());
+    let (mut log, mut leader) = (create(&disk), Leader::new());
+    assert_eq!(log.wants_segment(), None);
+    log.append(&leader.frames(9, 100), Index(0)).unwrap();
+    let plan = log.wants_segment().unwrap();
+    assert_eq!(log.wants_segment(), None, "asked for once");
+    log.install_segment(disk.create(&plan.path, plan.bytes).unwrap()).unwrap();
+    log.append(&leader.frames(50, 100), Index(0)).unwrap();
+    assert_eq!(disk.list(folder()).unwrap().len(), 3);
+    let plan = log.wants_segment().unwrap();
+    log.append(&leader.frames(100, 100), Index(0)).unwrap();
+    let late = disk.create(&plan.path, plan.bytes).unwrap();
+    log.install_segment(late).unwrap();
+    assert!(disk.open(&plan.path).is_err());
+    let frames = all(&log);
+    drop(log);
+    assert_eq!(all(&open(&disk).0), frames);
+}
+
+#[test]
+fn a_full_disk_refuses_the_append_and_the_log_goes_on_later() {
+    let disk = Arc::new(MemoryDisk::new());
+    let (mut log, mut leader) = (create(&disk), Leader::new());
+    disk.set_capacity_bytes(Some(10 << 10));
+    let frames = leader.frames(100, 100);
+    assert!(log.append(&frames, Index(0)).unwrap_err().is_no_space());
+    let taken = log.last_index().0 as usize;
+    assert!(taken > 0 && taken < 100);
+    disk.set_capacity_bytes(None);
+    log.append(&frames[taken..], Index(0)).unwrap();
+    assert_eq!(all(&log), frames);
+}
+
+#[test]
+fn after_a_failed_sync_the_log_takes_no_more() {
+    let disk = Arc::new(MemoryDisk::new());
+    let (mut log, mut leader) = (create(&disk), Leader::new());
+    log.append(&leader.frames(1, 10), Index(0)).unwrap();
+    disk.fail_syncs(FIRST_SEGMENT.as_ref(), true).unwrap();
+    assert!(disk.sync(&log.take_dirty())[0].is_err());
+    assert!(log.append(&leader.frames(1, 10), Index(0)).is_err());
+    assert!(matches!(log.save_vote(Vote::default()), Err(Error::Failed { .. })));
+}
+
+#[test]
+fn a_log_in_the_wrong_folder_is_refused() {
+    let disk = Arc::new(MemoryDisk::new());
+    let (mut log, mut leader) = (create(&disk), Leader::new());
+    log.append(&leader.frames(3, 10), Index(0)).unwrap();
+    let other_cluster: ClusterId = "other".parse().unwrap();
+    let strangers = [
+        (LogIdentity { cluster: other_cluster, ..identity() }, "cluster"),
+        (LogIdentity { shard: ShardId(8), ..identity() }, "shard"),
+        (LogIdentity { replica: ReplicaId(4), ..identity() }, "replica"),
+    ];
+    for (stranger, expected) in strangers {
+        let opened = Log::open(Arc::clone(&disk) as _, folder(), &stranger, fixture::OPTIONS);
+        let Err(Error::Segment(segment::Error::Identity { field, .. })) = opened else { panic!("refused") };
+        assert_eq!(field, expected);
+    }
+    let again =
+        Log::create(Arc::clone(&disk) as _, folder(), &identity(), &fixture::genesis(), fixture::OPTIONS);
+    assert!(matches!(again, Err(Error::Exists { .. })));
+    assert!(matches!(
+        Log::open(Arc::clone(&disk) as _, "elsewhere".as_ref(), &identity(), fixture::OPTIONS),
+        Err(Error::Absent { .. })
+    ));
+}
+
+#[test]
+fn the_vote_survives_a_torn_slot_and_never_looks_fresh() {
+    let vote = |term| Vote { term: Term(term), voted_for: Some(ReplicaId(2)), committed: Index(0) };
+    let disk = Arc::new(MemoryDisk::new());
+    let mut log = create(&disk);
+    for term in 1..=4 {
+        log.save_vote(vote(term)).unwrap();
+        sync(&disk, &mut log);
+        assert_eq!(open(&Arc::new(disk.fork())).1.vote, vote(term));
+    }
+    // Sequence 5 stands in the second slot: the last write, torn.
+    let votes = crate::log::names::vote(folder());
+    disk.flip(&votes, 512 + 30, 0xff).unwrap();
+    let (mut log, recovery) = open(&disk);
+    assert_eq!(recovery.vote, vote(3));
+    log.save_vote(vote(9)).unwrap();
+    drop(log);
+    assert_eq!(open(&disk).1.vote, vote(9));
+    disk.flip(&votes, 30, 0xff).unwrap();
+    disk.flip(&votes, 512 + 30, 0xff).unwrap();
+    assert!(matches!(refused(&disk), Error::VoteDamaged { .. }));
+}
+
+#[test]
+fn a_creation_cut_short_is_begun_again() {
+    let disk = Arc::new(MemoryDisk::new());
+    drop(create(&disk));
+    disk.remove(&crate::log::names::vote(folder())).unwrap();
+    assert!(matches!(refused(&disk), Error::Unfinished { .. }));
+    disk.flip(FIRST_SEGMENT.as_ref(), 20, 1).unwrap();
+    drop(create(&disk));
+    assert_eq!(open(&disk).0.last_index(), Index(0));
+}
+
+#[test]
+fn what_is_applied_stands_in_the_next_segments_head() {
+    let disk = Arc::new(MemoryDisk::new());
+    let (mut log, mut leader) = (create(&disk), Leader::new());
+    log.append(&leader.frames(5, 100), Index(0)).unwrap();
+    let membership = Membership { voters: vec![ReplicaId(3)], ..Membership::default() };
+    log.note_applied(Index(4), &membership);
+    log.append(&leader.frames(60, 100), Index(0)).unwrap();
+    drop(log);
+    let log = open(&disk).0;
+    let state = log.state_at(log.last_index()).unwrap();
+    assert_eq!((state.applied, state.membership), (Index(4), membership));
+    assert_eq!(log.first_state().unwrap(), fixture::genesis());
+}
+
+#[test]
+fn a_log_may_move_between_threads() {
+    fn moves<T: Send>() {}
+    moves::<Log>();
+}

@@ -1,0 +1,130 @@
+//! The vote file: two slots of one sector each, written in turn; the newest valid slot counts.
+//!
+//! A torn write harms only the slot being written; the other still holds the vote before it, which is
+//! the last one answered on. A file that never held a vote is all zeros; one that did never looks fresh.
+//!
+//! | offset in slot | bytes | field |
+//! |---|---|---|
+//! | 0 | 4 | magic `TMVT` |
+//! | 4 | 2 | format version |
+//! | 6 | 2 | reserved, zero |
+//! | 8 | 4 | CRC, over bytes 12..64 and then 0..8 |
+//! | 12 | 4 | reserved, zero |
+//! | 16 | 8 | sequence: the higher slot is the newer |
+//! | 24 | 8 | term |
+//! | 32 | 8 | voted for, 0 for nobody |
+//! | 40 | 8 | committed index |
+//! | 48 | 8 | shard |
+//! | 56 | 8 | replica |
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::{Buf, BufMut};
+
+use super::{Error, LogIdentity, names};
+use crate::codec::checksum;
+use crate::disk::{Disk, DiskFile};
+use crate::types::{Index, ReplicaId, Term, Vote};
+
+const SLOT_BYTES: u64 = 512;
+const FILE_BYTES: u64 = 2 * SLOT_BYTES;
+const USED_BYTES: usize = 64;
+const MAGIC: u32 = u32::from_le_bytes(*b"TMVT");
+const VERSION: u16 = 1;
+
+/// The open vote file.
+pub(super) struct VoteFile {
+    file: Arc<dyn DiskFile>,
+    identity: LogIdentity,
+    vote: Vote,
+    sequence: u64,
+}
+
+struct Slot {
+    sequence: u64,
+    vote: Vote,
+    shard: u64,
+    replica: u64,
+}
+
+impl VoteFile {
+    /// Makes the vote file with the vote of a replica that never voted, durably.
+    pub(super) fn create(disk: &dyn Disk, folder: &Path, identity: &LogIdentity) -> Result<Self, Error> {
+        let file = disk.create(&names::vote(folder), FILE_BYTES)?;
+        let mut votes = Self { file, identity: identity.clone(), vote: Vote::default(), sequence: 0 };
+        votes.save(Vote::default())?;
+        votes.file.sync()?;
+        Ok(votes)
+    }
+
+    pub(super) fn open(disk: &dyn Disk, folder: &Path, identity: &LogIdentity) -> Result<Self, Error> {
+        let file = disk.open(&names::vote(folder))?;
+        let bytes = file.copy(0..file.size_bytes());
+        let slots = bytes.chunks(SLOT_BYTES as usize).filter_map(decode_slot);
+        let Some(newest) = slots.max_by_key(|slot| slot.sequence) else {
+            return Err(if bytes.iter().all(|byte| *byte == 0) {
+                Error::Unfinished { folder: folder.to_owned() }
+            } else {
+                Error::VoteDamaged { file: file.path().to_owned() }
+            });
+        };
+        if (newest.shard, newest.replica) != (identity.shard.0, identity.replica.0) {
+            let name = |shard, replica| format!("replica {replica} of shard {shard}");
+            return Err(Error::VoteIdentity {
+                file: file.path().to_owned(),
+                expected: name(identity.shard.0, identity.replica.0),
+                found: name(newest.shard, newest.replica),
+            });
+        }
+        Ok(Self { file, identity: identity.clone(), vote: newest.vote, sequence: newest.sequence })
+    }
+
+    pub(super) fn vote(&self) -> Vote {
+        self.vote
+    }
+
+    pub(super) fn file(&self) -> &Arc<dyn DiskFile> {
+        &self.file
+    }
+
+    /// Writes `vote` over the older slot. Not yet synced.
+    pub(super) fn save(&mut self, vote: Vote) -> Result<(), Error> {
+        let sequence = self.sequence + 1;
+        let slot = encode_slot(&self.identity, sequence, vote);
+        self.file.write_at((sequence % 2) * SLOT_BYTES, &slot)?;
+        (self.vote, self.sequence) = (vote, sequence);
+        Ok(())
+    }
+}
+
+fn encode_slot(identity: &LogIdentity, sequence: u64, vote: Vote) -> Vec<u8> {
+    let mut slot = Vec::with_capacity(SLOT_BYTES as usize);
+    slot.put_u32_le(MAGIC);
+    slot.put_u16_le(VERSION);
+    slot.put_u16_le(0);
+    slot.put_u64_le(0);
+    slot.put_u64_le(sequence);
+    slot.put_u64_le(vote.term.0);
+    slot.put_u64_le(vote.voted_for.map_or(0, |replica| replica.0));
+    slot.put_u64_le(vote.committed.0);
+    slot.put_u64_le(identity.shard.0);
+    slot.put_u64_le(identity.replica.0);
+    let crc = checksum(&[&slot[12..USED_BYTES], &slot[..8]]);
+    slot[8..12].copy_from_slice(&crc.to_le_bytes());
+    slot.resize(SLOT_BYTES as usize, 0);
+    slot
+}
+
+fn decode_slot(slot: &[u8]) -> Option<Slot> {
+    let mut b = slot.get(..USED_BYTES)?;
+    let (magic, version, _, crc, _) =
+        (b.get_u32_le(), b.get_u16_le(), b.get_u16_le(), b.get_u32_le(), b.get_u32_le());
+    if magic != MAGIC || version != VERSION || crc != checksum(&[&slot[12..USED_BYTES], &slot[..8]]) {
+        return None;
+    }
+    let (sequence, term, voted_for) = (b.get_u64_le(), Term(b.get_u64_le()), ReplicaId(b.get_u64_le()));
+    let voted_for = Some(voted_for).filter(|replica| replica.0 != 0);
+    let vote = Vote { term, voted_for, committed: Index(b.get_u64_le()) };
+    Some(Slot { sequence, vote, shard: b.get_u64_le(), replica: b.get_u64_le() })
+}

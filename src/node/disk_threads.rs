@@ -1,0 +1,109 @@
+//! The threads that wait for the disk so that the lane does not: a pool that syncs, one that prepares files.
+//!
+//! Each sync takes every request that waits and syncs their files as one set, each file once: the slower
+//! the disk, the larger the sets. Invariant: every request is answered exactly once, unless the node stops.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use super::lane_thread::LaneHandle;
+use super::work_queue::WorkQueue;
+use crate::disk::{self, Disk, DiskFile};
+use crate::lane::{Event, PrepareRequest, SyncRequest};
+
+/// Queues to the disk's threads.
+pub(crate) struct DiskThreads {
+    syncs: Arc<WorkQueue<SyncRequest>>,
+    prepares: Arc<WorkQueue<PrepareRequest>>,
+}
+
+impl DiskThreads {
+    /// Starts `sync_threads` threads that sync and one that prepares; they end after `close`.
+    pub(crate) fn start(
+        disk: &Arc<dyn Disk>,
+        lane: &LaneHandle,
+        sync_threads: usize,
+    ) -> std::io::Result<(Arc<Self>, Vec<JoinHandle<()>>)> {
+        let threads = Arc::new(Self { syncs: Arc::new(WorkQueue::new()), prepares: Arc::new(WorkQueue::new()) });
+        let mut joins = Vec::with_capacity(sync_threads + 1);
+        for _ in 0..sync_threads {
+            let (queue, disk, lane) = (Arc::clone(&threads.syncs), Arc::clone(disk), lane.clone());
+            joins.push(spawn("sync", move || run_syncs(&queue, disk.as_ref(), &lane))?);
+        }
+        let (queue, disk, lane) = (Arc::clone(&threads.prepares), Arc::clone(disk), lane.clone());
+        joins.push(spawn("prepare", move || run_prepares(&queue, disk.as_ref(), &lane))?);
+        Ok((threads, joins))
+    }
+
+    pub(crate) fn sync(&self, requests: Vec<SyncRequest>) {
+        if !requests.is_empty() {
+            self.syncs.push_all(requests);
+        }
+    }
+
+    pub(crate) fn prepare(&self, requests: Vec<PrepareRequest>) {
+        if !requests.is_empty() {
+            self.prepares.push_all(requests);
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.syncs.close();
+        self.prepares.close();
+    }
+}
+
+pub(crate) fn spawn(
+    name: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(format!("timberline-{name}")).spawn(work)
+}
+
+fn run_syncs(queue: &WorkQueue<SyncRequest>, disk: &dyn Disk, lane: &LaneHandle) {
+    while let Some(requests) = queue.take_all() {
+        let (files, places) = merge(requests.iter().flat_map(|request| &request.files));
+        lane.metrics().syncs.inc_by(files.len() as u64);
+        let results = disk.sync(&files);
+        let mut results: Vec<Option<Result<(), disk::Error>>> = results.into_iter().map(Some).collect();
+        for request in requests {
+            let answers = request.files.iter().map(|file| answer(&mut results[places[file.path()]], file));
+            let (token, results) = (request.token, answers.collect());
+            lane.report(Event::Synced { token, results });
+        }
+    }
+}
+
+/// The distinct files, and where in their order each path stands.
+fn merge<'a>(
+    files: impl Iterator<Item = &'a Arc<dyn DiskFile>>,
+) -> (Vec<Arc<dyn DiskFile>>, HashMap<PathBuf, usize>) {
+    let (mut distinct, mut places) = (Vec::new(), HashMap::new());
+    for file in files {
+        places.entry(file.path().to_owned()).or_insert_with(|| {
+            distinct.push(Arc::clone(file));
+            distinct.len() - 1
+        });
+    }
+    (distinct, places)
+}
+
+/// A file's result for one of those who asked. Success is for all; the error itself goes to the first, and
+/// the others hear that the file is poisoned.
+fn answer(result: &mut Option<Result<(), disk::Error>>, file: &Arc<dyn DiskFile>) -> Result<(), disk::Error> {
+    match result {
+        Some(Ok(())) => Ok(()),
+        Some(Err(_)) => result.take().expect("it is there"),
+        None => Err(disk::Error::Poisoned { path: file.path().to_owned() }),
+    }
+}
+
+fn run_prepares(queue: &WorkQueue<PrepareRequest>, disk: &dyn Disk, lane: &LaneHandle) {
+    while let Some(requests) = queue.take_all() {
+        for PrepareRequest { token, path, size_bytes } in requests {
+            lane.report(Event::Prepared { token, result: disk.create(&path, size_bytes) });
+        }
+    }
+}

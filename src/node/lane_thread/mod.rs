@@ -1,0 +1,16 @@
+//! The thread that drives a lane: brings it events, carries its output away, wakes it on time.
+//!
+//! Knows nothing of sockets or of what clients say. Invariants: the lane is touched by this thread only;
+//! nobody who gives it work ever waits, except the disk's threads with their results; every queue is
+//! bounded in number and in bytes.
+
+mod handle;
+mod hosting;
+mod progress;
+mod run;
+mod waiters;
+
+pub(crate) use handle::{Append, Busy, LaneHandle, LaneLimits, PendingRead, Ready};
+pub(crate) use hosting::{Hosting, spec_of};
+pub(crate) use progress::Progress;
+pub(crate) use run::{LaneStart, LaneThread, Outlets};

@@ -1,0 +1,176 @@
+//! The loop: wait for an event or the deadline, take in what waits, carry the output away.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::handle::{Call, LaneShared, event_bytes};
+use super::{Hosting, LaneHandle, LaneLimits, Progress};
+use crate::clock::{Clock, Reading};
+use crate::disk::Disk;
+use crate::lane::{Event, Lane, LaneOptions, Output, ShardSpec};
+use crate::node::disk_threads::{DiskThreads, spawn};
+use crate::node::folder::Registry;
+use crate::node::metrics::Metrics;
+use crate::transport::{Link, StreamClass};
+use crate::types::ShardId;
+
+/// Events taken in before the output is carried away.
+const EVENTS_PER_STEP: usize = 512;
+/// The longest wait: a clock that steps back must not hold the lane up.
+const WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Where the output goes.
+pub(crate) struct Outlets {
+    pub(crate) link: Arc<dyn Link>,
+    pub(crate) disk: Arc<DiskThreads>,
+}
+
+/// A lane's thread that is yet to start: its handle is needed before the outlets can be made.
+pub(crate) struct LaneThread {
+    calls: Receiver<Call>,
+    shared: Arc<LaneShared>,
+    progress: watch::Sender<Progress>,
+}
+
+/// What the thread is started with.
+pub(crate) struct LaneStart {
+    pub(crate) options: LaneOptions,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) registry: Registry,
+    pub(crate) system: ShardSpec,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) outlets: Outlets,
+}
+
+impl LaneThread {
+    pub(crate) fn new(limits: LaneLimits, metrics: Arc<Metrics>) -> (Self, LaneHandle) {
+        let (progress, watcher) = watch::channel(Progress::default());
+        let (handle, calls, shared) = LaneHandle::new(limits, metrics, watcher);
+        (Self { calls, shared, progress }, handle)
+    }
+
+    /// Starts the thread. `Err` with the reason if the system shard cannot be opened.
+    pub(crate) fn start(self, start: LaneStart) -> std::io::Result<(JoinHandle<()>, Result<(), String>)> {
+        let (opened, result) = sync_channel(1);
+        // The lane is made on its own thread and never leaves it.
+        let thread = spawn("lane", move || {
+            let LaneStart { options, disk, registry, system, clock, outlets } = start;
+            let hosting = Hosting::new(options.node, registry, self.progress);
+            let lane = Lane::new(options, disk);
+            let (calls, shared) = (self.calls, self.shared);
+            let mut running = Running { lane, hosting, calls, shared, clock, outlets, stopped: false };
+            let result = running.hosting.open_system(&mut running.lane, system, &running.clock.now());
+            let failed = result.is_err();
+            // The starter waits for this.
+            let _ = opened.send(result);
+            if !failed {
+                running.run();
+            }
+            running.shared.waiters.close();
+        })?;
+        let result = result.recv().unwrap_or_else(|_| Err("the lane's thread ended early".to_owned()));
+        Ok((thread, result))
+    }
+}
+
+struct Running {
+    lane: Lane,
+    hosting: Hosting,
+    calls: Receiver<Call>,
+    shared: Arc<LaneShared>,
+    clock: Arc<Clock>,
+    outlets: Outlets,
+    stopped: bool,
+}
+
+impl Running {
+    fn run(&mut self) {
+        while !self.stopped {
+            self.take_in();
+            for ticket in self.shared.waiters.take_cancelled() {
+                self.lane.handle(Event::CancelRead(ticket), &self.clock.now());
+            }
+            let output = self.lane.take_output(&self.clock.now());
+            self.carry(output);
+            self.hosting.step(&mut self.lane, &self.clock.now());
+        }
+    }
+
+    /// Waits for the first event or the deadline, then takes in what else waits.
+    fn take_in(&mut self) {
+        let now = self.clock.now();
+        let wait = self.wait(&now);
+        match self.calls.recv_timeout(wait) {
+            Ok(call) => self.handle(call),
+            Err(RecvTimeoutError::Timeout) => self.lane.handle(Event::Timer, &self.clock.now()),
+            Err(RecvTimeoutError::Disconnected) => self.stopped = true,
+        }
+        for _ in 1..EVENTS_PER_STEP {
+            match self.calls.try_recv() {
+                Ok(call) => self.handle(call),
+                Err(_) => break,
+            }
+        }
+    }
+
+    fn wait(&self, now: &Reading) -> Duration {
+        let lane = self.lane.deadline(now).map(|deadline| deadline.since(now.monotonic));
+        [lane, self.hosting.idle_for()].into_iter().flatten().min().unwrap_or(WAIT_MAX).min(WAIT_MAX)
+    }
+
+    fn handle(&mut self, call: Call) {
+        let now = self.clock.now();
+        match call {
+            Call::Event(event) => {
+                self.shared.release(event_bytes(&event));
+                self.lane.handle(event, &now);
+            }
+            // Those who asked may be gone.
+            Call::Statuses(shards, answer) => drop(answer.send(self.statuses(shards, &now))),
+            Call::Readiness(answer) => drop(answer.send(self.hosting.readiness(&self.lane, &now))),
+            Call::IsDrained(answer) => drop(answer.send(self.lane.is_drained())),
+            Call::Stop => self.stopped = true,
+        }
+    }
+
+    fn statuses(&self, shards: Option<Vec<ShardId>>, now: &Reading) -> Vec<crate::lane::ReplicaStatus> {
+        match shards {
+            None => self.lane.statuses(now).into_iter().chain(self.hosting.lost_statuses()).collect(),
+            Some(shards) => {
+                let lost = self.hosting.lost_statuses().filter(|status| shards.contains(&status.shard));
+                let open = shards.iter().filter_map(|shard| self.lane.status(*shard, now));
+                open.chain(lost).collect()
+            }
+        }
+    }
+
+    fn carry(&mut self, output: Output) {
+        let Output { sends, syncs, prepares, appended, reads, committed, failed } = output;
+        self.outlets.disk.sync(syncs);
+        for send in sends {
+            let class = if send.bulk { StreamClass::Bulk } else { StreamClass::Raft };
+            if !self.outlets.link.send(send.to, send.message, send.payload, class) {
+                self.shared.metrics.messages_dropped.inc();
+            }
+        }
+        self.outlets.disk.prepare(prepares);
+        for (ticket, result) in appended {
+            match &result {
+                Ok(receipt) => self.shared.metrics.acknowledged(receipt),
+                Err(_) => drop(self.shared.metrics.refusals.inc()),
+            }
+            self.shared.waiters.answer_append(ticket, result);
+        }
+        for (ticket, result) in reads {
+            self.shared.waiters.answer_read(ticket, result);
+        }
+        self.hosting.take(committed.into_iter().map(|(_, frame)| frame));
+        for (shard, reason) in failed {
+            tracing::error!(shard = shard.0, reason, "this node's replica stopped");
+        }
+    }
+}

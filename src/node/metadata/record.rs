@@ -1,0 +1,87 @@
+//! The records of the system topic, each the value of one record.
+//!
+//! They name everything they change, placements included: folding one needs no decision. Fields are only
+//! ever added.
+
+use bytes::Bytes;
+use prost::Message;
+
+/// One change.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct SystemRecord {
+    #[prost(oneof = "SystemChange", tags = "1, 2, 3")]
+    pub(crate) change: Option<SystemChange>,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Oneof)]
+pub(crate) enum SystemChange {
+    #[prost(message, tag = "1")]
+    CreateTopic(CreateTopic),
+    #[prost(message, tag = "2")]
+    DeleteTopic(DeleteTopic),
+    #[prost(message, tag = "3")]
+    RegisterNode(RegisterNode),
+}
+
+/// A topic with all of its shards, in key order.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct CreateTopic {
+    #[prost(uint64, tag = "1")]
+    pub(crate) topic: u64,
+    #[prost(string, tag = "2")]
+    pub(crate) name: String,
+    #[prost(bool, tag = "3")]
+    pub(crate) range_partitioned: bool,
+    /// 0 disk, 1 memory.
+    #[prost(uint32, tag = "4")]
+    pub(crate) durability: u32,
+    #[prost(message, repeated, tag = "5")]
+    pub(crate) shards: Vec<CreateShard>,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct CreateShard {
+    #[prost(uint64, tag = "1")]
+    pub(crate) shard: u64,
+    #[prost(fixed64, tag = "2")]
+    pub(crate) hash_start: u64,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(crate) key_start: Bytes,
+    /// The preferred leader first.
+    #[prost(message, repeated, tag = "4")]
+    pub(crate) replicas: Vec<PlaceReplica>,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct PlaceReplica {
+    #[prost(uint64, tag = "1")]
+    pub(crate) node: u64,
+    #[prost(uint64, tag = "2")]
+    pub(crate) replica: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct DeleteTopic {
+    #[prost(uint64, tag = "1")]
+    pub(crate) topic: u64,
+}
+
+/// A node and where it listens; a later record for the same node moves it.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct RegisterNode {
+    #[prost(uint64, tag = "1")]
+    pub(crate) node: u64,
+    #[prost(string, tag = "2")]
+    pub(crate) address: String,
+}
+
+impl SystemRecord {
+    pub(crate) fn new(change: SystemChange) -> Self {
+        Self { change: Some(change) }
+    }
+
+    /// The record's value.
+    pub(crate) fn encoded(&self) -> Bytes {
+        self.encode_to_vec().into()
+    }
+}

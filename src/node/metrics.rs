@@ -1,0 +1,128 @@
+//! What a node counts and measures, for Prometheus. Names and units follow its conventions (seconds).
+//!
+//! Knows nothing of how the numbers are served.
+
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::types::Receipt;
+
+/// All metrics of one node. The handles are shared with the registry.
+pub(crate) struct Metrics {
+    registry: Registry,
+    pub(crate) appends: Counter,
+    pub(crate) records: Counter,
+    pub(crate) refusals: Counter,
+    pub(crate) syncs: Counter,
+    pub(crate) messages_dropped: Counter,
+    pub(crate) shards_led: Gauge,
+    pub(crate) shards_failed: Gauge,
+    pub(crate) clock_uncertainty_ns: Gauge,
+    pub(crate) clock_trusted: Gauge,
+    pub(crate) peers_connected: Gauge,
+    queue: Histogram,
+    sync: Histogram,
+    replication: Histogram,
+    commit_wait: Histogram,
+    total: Histogram,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("timberline");
+        let mut counter = |name: &str, help: &str| {
+            let metric = Counter::default();
+            registry.register(name, help, metric.clone());
+            metric
+        };
+        let appends = counter("appends", "Batches acknowledged by this node as leader");
+        let records = counter("records", "Records in acknowledged batches");
+        let refusals = counter("append_refusals", "Batches refused, for whatever reason");
+        let syncs = counter("file_syncs", "Files synced");
+        let messages_dropped =
+            counter("messages_dropped", "Messages between nodes lost to a full queue or a missing connection");
+        let mut gauge = |name: &str, help: &str| {
+            let metric = Gauge::default();
+            registry.register(name, help, metric.clone());
+            metric
+        };
+        let shards_led = gauge("shards_led", "Shards this node leads");
+        let shards_failed = gauge("shards_failed", "Replicas on this node that stopped or cannot be opened");
+        let clock_uncertainty_ns = gauge("clock_uncertainty_ns", "Half the width of the clock's interval");
+        let clock_trusted = gauge("clock_trusted", "1 while the clock is trusted, 0 while it is fenced");
+        let peers_connected = gauge("peers_connected", "Nodes with a connection to this one");
+        let mut stage = |name: &str, help: &str| {
+            let metric = Histogram::new(exponential_buckets(20e-6, 2.0, 18));
+            registry.register(name, help, metric.clone());
+            metric
+        };
+        Self {
+            queue: stage("append_queue_seconds", "From a batch's arrival to its stamp"),
+            sync: stage("append_sync_seconds", "From the stamp to the leader's own sync"),
+            replication: stage("append_replication_seconds", "From the stamp to commitment by a quorum"),
+            commit_wait: stage("append_commit_wait_seconds", "From commitment until the clock is past the stamp"),
+            total: stage("append_total_seconds", "From a batch's arrival to its acknowledgement"),
+            registry,
+            appends,
+            records,
+            refusals,
+            syncs,
+            messages_dropped,
+            shards_led,
+            shards_failed,
+            clock_uncertainty_ns,
+            clock_trusted,
+            peers_connected,
+        }
+    }
+
+    /// Counts an acknowledged batch.
+    pub(crate) fn acknowledged(&self, receipt: &Receipt) {
+        let wait = &receipt.wait;
+        self.appends.inc();
+        self.records.inc_by(receipt.record_count.into());
+        self.queue.observe(wait.queue.as_secs_f64());
+        self.sync.observe(wait.sync.as_secs_f64());
+        self.replication.observe(wait.replication.as_secs_f64());
+        self.commit_wait.observe(wait.commit_wait.as_secs_f64());
+        self.total.observe((wait.queue + wait.replication + wait.commit_wait).as_secs_f64());
+    }
+
+    /// All metrics in the OpenMetrics text format.
+    pub(crate) fn encode(&self) -> String {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry).expect("a string takes any text");
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::types::StageTimes;
+
+    #[test]
+    fn an_acknowledged_batch_is_seen_in_every_stage() {
+        let metrics = Metrics::new();
+        let ms = Duration::from_millis;
+        let wait = StageTimes { queue: ms(1), sync: ms(2), replication: ms(3), commit_wait: ms(4) };
+        metrics.acknowledged(&Receipt {
+            shard: crate::types::ShardId(1),
+            first_offset: crate::types::Offset(0),
+            first_timestamp: crate::types::Timestamp(1),
+            record_count: 7,
+            uncertainty_ns: 1,
+            term: crate::types::Term(1),
+            durability: crate::types::Durability::Disk,
+            wait,
+        });
+        let text = metrics.encode();
+        assert!(text.contains("timberline_records_total 7"), "{text}");
+        assert!(text.contains("timberline_append_total_seconds_sum 0.008"), "{text}");
+    }
+}

@@ -1,0 +1,130 @@
+//! Errors in the words and codes of the wire.
+
+use crate::codec;
+use crate::lane::ReadRefusal;
+use crate::node::lane_thread::Busy;
+use crate::node::shared::NodeShared;
+use crate::shard::{self, Refusal};
+use crate::types::{Durability, Receipt, ShardId};
+use crate::wire::{AppendedBody, ErrorBody, ErrorCode, Outcome};
+
+/// An error after which nothing was applied.
+pub(super) fn error(code: ErrorCode, retryable: bool, message: impl Into<String>) -> ErrorBody {
+    ErrorBody {
+        code: code as i32,
+        message: message.into(),
+        retryable,
+        outcome: Outcome::NotApplied as i32,
+        leader: 0,
+        expected_sequence: 0,
+    }
+}
+
+/// The request was taken in and its fate is not known.
+pub(super) fn unknown(code: ErrorCode, message: impl Into<String>) -> ErrorBody {
+    ErrorBody { outcome: Outcome::Unknown as i32, ..error(code, true, message) }
+}
+
+pub(super) fn busy(busy: Busy) -> ErrorBody {
+    error(ErrorCode::Busy, true, busy.to_string())
+}
+
+/// The lane ended while the answer was awaited.
+pub(super) fn stopped() -> ErrorBody {
+    unknown(ErrorCode::Unavailable, "this node stopped before it had an answer; ask another node")
+}
+
+pub(super) fn refused(shared: &NodeShared, shard: ShardId, refusal: &Refusal) -> ErrorBody {
+    let leader = match refusal {
+        Refusal::NotLeader { leader: Some(replica) } => shared.node_of(shard, *replica),
+        _ => None,
+    };
+    let leader = leader.map_or(0, |node| node.0);
+    let next = match refusal {
+        Refusal::NotLeader { .. } if leader != 0 => format!("; ask node {leader}"),
+        Refusal::NotLeader { .. } => "; no leader is known here: try again shortly".to_owned(),
+        _ if refusal.is_retryable() => "; try again shortly".to_owned(),
+        _ => String::new(),
+    };
+    let outcome = match refusal.outcome() {
+        shard::Outcome::NotApplied => Outcome::NotApplied,
+        shard::Outcome::Unknown => Outcome::Unknown,
+    };
+    let expected_sequence =
+        if let Refusal::SequenceGap { expected } = refusal { *expected } else { 0 };
+    ErrorBody {
+        code: code_of(refusal) as i32,
+        message: format!("shard {shard} on node {}: {refusal}{next}", shared.node),
+        retryable: refusal.is_retryable(),
+        outcome: outcome as i32,
+        leader,
+        expected_sequence,
+    }
+}
+
+fn code_of(refusal: &Refusal) -> ErrorCode {
+    match refusal {
+        Refusal::NotLeader { .. } | Refusal::Replaced | Refusal::Moving => ErrorCode::NotLeader,
+        Refusal::Fenced { .. } | Refusal::FloorPending => ErrorCode::Fenced,
+        Refusal::Busy { .. } | Refusal::AheadOfClock { .. } => ErrorCode::Busy,
+        Refusal::SequenceGap { .. } => ErrorCode::SequenceGap,
+        Refusal::ProducerFenced { .. } => ErrorCode::ProducerFenced,
+        Refusal::TooOld => ErrorCode::Conflict,
+        Refusal::LeadershipLost => ErrorCode::LeadershipLost,
+        Refusal::TooLarge { .. } => ErrorCode::TooLarge,
+        Refusal::Empty | Refusal::Invalid(_) => ErrorCode::Invalid,
+        Refusal::Stopped { .. } => ErrorCode::Unavailable,
+        Refusal::NotHosted => ErrorCode::UnknownShard,
+    }
+}
+
+pub(super) fn unreadable(shared: &NodeShared, refusal: &ReadRefusal) -> ErrorBody {
+    let on = format!("node {}: {refusal}", shared.node);
+    match refusal {
+        ReadRefusal::UnknownShard(shard) => unknown_shard(shared, *shard),
+        ReadRefusal::Failed { .. } => {
+            error(ErrorCode::Unavailable, true, format!("{on}; read from another replica"))
+        }
+    }
+}
+
+/// The shard is not here: elsewhere, or nowhere.
+pub(super) fn unknown_shard(shared: &NodeShared, shard: ShardId) -> ErrorBody {
+    let node = shared.node;
+    let Some(view_shard) = shared.view().shard(shard).map(|(_, shard)| shard.clone()) else {
+        let message =
+            format!("node {node} knows no shard {shard}: its topic was deleted, or not yet created here");
+        return error(ErrorCode::UnknownShard, true, message);
+    };
+    let on: Vec<String> = view_shard.replicas.iter().map(|replica| replica.node.to_string()).collect();
+    let message = format!("shard {shard} has no working replica on node {node}; ask one of nodes {}", on.join(", "));
+    error(ErrorCode::UnknownShard, true, message)
+}
+
+pub(super) fn invalid_batch(shard: ShardId, problem: &codec::Error) -> ErrorBody {
+    error(ErrorCode::Invalid, false, format!("the batch for shard {shard} does not hold what it claims: {problem}"))
+}
+
+pub(super) fn receipt_body(receipt: &Receipt) -> AppendedBody {
+    let ns = |duration: std::time::Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    AppendedBody {
+        shard: receipt.shard.0,
+        first_offset: receipt.first_offset.0,
+        first_timestamp_ns: receipt.first_timestamp.0,
+        record_count: receipt.record_count,
+        uncertainty_ns: receipt.uncertainty_ns,
+        term: receipt.term.0,
+        durability: durability_number(receipt.durability),
+        queue_ns: ns(receipt.wait.queue),
+        sync_ns: ns(receipt.wait.sync),
+        replication_ns: ns(receipt.wait.replication),
+        commit_wait_ns: ns(receipt.wait.commit_wait),
+    }
+}
+
+pub(super) fn durability_number(durability: Durability) -> u32 {
+    match durability {
+        Durability::Disk => 0,
+        Durability::Memory => 1,
+    }
+}

@@ -1,0 +1,75 @@
+//! Client connections: accepted, greeted in time, each with its streams.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::stream;
+use crate::node::shared::NodeShared;
+use crate::transport::{ClientConnection, ClientListener, CloseCode};
+
+/// How long a connection may go without a hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the streams of one connection share.
+pub(super) struct Session {
+    pub(super) shared: Arc<NodeShared>,
+    greeted: AtomicBool,
+}
+
+impl Session {
+    pub(super) fn greet(&self) {
+        self.greeted.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_greeted(&self) -> bool {
+        self.greeted.load(Ordering::Relaxed)
+    }
+}
+
+/// Serves client connections until the endpoint closes.
+pub(crate) async fn serve(mut listener: ClientListener, shared: Arc<NodeShared>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Some(connection) => {
+                    connections.spawn(serve_connection(connection, Arc::clone(&shared)));
+                }
+                None => break,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn serve_connection(connection: ClientConnection, shared: Arc<NodeShared>) {
+    let session = Arc::new(Session { shared, greeted: AtomicBool::new(false) });
+    let mut streams = JoinSet::new();
+    let hello_due = tokio::time::sleep(HELLO_TIMEOUT);
+    tokio::pin!(hello_due);
+    let mut watched = true;
+    loop {
+        tokio::select! {
+            accepted = connection.accept_stream() => match accepted {
+                Ok(accepted) => {
+                    streams.spawn(stream::serve(accepted, Arc::clone(&session)));
+                }
+                Err(ended) => {
+                    tracing::debug!(client = %connection.remote(), %ended, "client gone");
+                    break;
+                }
+            },
+            Some(_) = streams.join_next() => {}
+            () = &mut hello_due, if watched => {
+                watched = false;
+                if !session.is_greeted() {
+                    connection.close(CloseCode::HelloTimeout, "no hello in time");
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! How the cluster, this node's clock and its replicas stand.
+
+use super::{answers, topics};
+use crate::clock::ClockState;
+use crate::lane::ReplicaStatus;
+use crate::node::shared::NodeShared;
+use crate::types::ShardId;
+use crate::wire::{ClockBody, ClusterBody, ErrorBody, NodeBody, ShardStatusBody, ShardStatusesBody};
+
+pub(super) async fn cluster(shared: &NodeShared) -> Result<ClusterBody, ErrorBody> {
+    let statuses = shared.lane.statuses(None).await.map_err(answers::busy)?;
+    let counts = topics::counts(&shared.view(), &statuses);
+    let nodes = shared.addresses.iter().map(|(node, address)| {
+        let (replicas, shards_led) = counts.get(node).copied().unwrap_or_default();
+        NodeBody {
+            node: node.0,
+            address: address.clone(),
+            connected: *node == shared.node || shared.mesh.connected(*node),
+            shards_led,
+            replicas,
+        }
+    });
+    Ok(ClusterBody { cluster: shared.cluster.to_string(), node: shared.node.0, nodes: nodes.collect() })
+}
+
+pub(super) fn clock(shared: &NodeShared) -> ClockBody {
+    let status = shared.clock.status();
+    let reading = shared.clock.now();
+    let state = match status.state {
+        ClockState::Trusted => "trusted",
+        ClockState::Untrusted(_) => "fenced",
+    };
+    ClockBody {
+        node: shared.node.0,
+        state: state.to_owned(),
+        source: status.source,
+        uncertainty_ns: status.uncertainty_ns,
+        age_ns: status.age_ns,
+        drift_ppb: status.growth_ppb,
+        earliest_ns: reading.interval.earliest.0,
+        latest_ns: reading.interval.latest.0,
+        // Peers' clocks are compared in a later version.
+        peers: Vec::new(),
+        reason: status.reason.unwrap_or_default(),
+    }
+}
+
+/// This node's replicas of a topic's shards.
+pub(super) async fn shards(shared: &NodeShared, name: &str) -> Result<ShardStatusesBody, ErrorBody> {
+    let topic = topics::find(shared, &shared.view(), name)?;
+    let here = topic.shards.iter().filter(|shard| shard.is_on(shared.node));
+    let here: Vec<ShardId> = here.map(|shard| shard.id).collect();
+    let statuses = shared.lane.statuses(Some(here)).await.map_err(answers::busy)?;
+    Ok(ShardStatusesBody { node: shared.node.0, shards: statuses.into_iter().map(status_body).collect() })
+}
+
+fn status_body(status: ReplicaStatus) -> ShardStatusBody {
+    ShardStatusBody {
+        shard: status.shard.0,
+        leader: status.leader.map_or(0, |node| node.0),
+        term: status.term.0,
+        appended: status.appended.0,
+        synced: status.synced.0,
+        committed: status.committed.0,
+        released: status.released.0,
+        trimmed: status.trimmed.0,
+        closed_ns: status.closed.0,
+        failure: status.failure.unwrap_or_default(),
+    }
+}

@@ -1,0 +1,190 @@
+//! One stream: requests in, replies out, matched by id. A task writes, this one reads, others wait.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::connection::Session;
+use super::{answers, append, status, subscribe, topics};
+use crate::transport::{PacketSender, ServerStream};
+use crate::wire::{
+    ErrorBody, ErrorCode, HelloBody, PROTOCOL_VERSION, Request, RequestBody, Response, ResponseBody,
+};
+
+/// Replies that may wait for the stream's window.
+const REPLIES_MAX: usize = 16;
+/// Subscriptions of one stream.
+const SUBSCRIPTIONS_MAX: usize = 64;
+
+/// A response and the bytes beside it.
+pub(super) struct Reply {
+    pub(super) response: Response,
+    pub(super) payload: Vec<Bytes>,
+}
+
+impl Reply {
+    pub(super) fn new(id: u64, body: ResponseBody) -> Self {
+        Self { response: Response { id, body: Some(body) }, payload: Vec::new() }
+    }
+}
+
+/// Serves one stream until the client ends it. Subscriptions end with it; other requests are still answered.
+pub(super) async fn serve(stream: ServerStream, session: Arc<Session>) {
+    let (sender, mut receiver) = stream.split();
+    let (replies, outgoing) = mpsc::channel(REPLIES_MAX);
+    let mut writer = JoinSet::new();
+    writer.spawn(write(sender, outgoing));
+    let in_flight = Arc::new(Semaphore::new(session.shared.limits.requests_per_stream));
+    let mut stream = Stream { session, replies, in_flight, work: JoinSet::new(), subscriptions: JoinSet::new() };
+    loop {
+        tokio::select! {
+            packet = receiver.recv() => match packet {
+                Ok(Some((request, payload))) => stream.take(request, payload).await,
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::debug!(%error, "client stream ended");
+                    break;
+                }
+            },
+            Some(_) = stream.work.join_next() => {}
+            Some(_) = stream.subscriptions.join_next() => {}
+            // Nobody reads the replies any more.
+            _ = writer.join_next() => return,
+        }
+    }
+    stream.subscriptions.shutdown().await;
+    while stream.work.join_next().await.is_some() {}
+    drop(stream);
+    writer.join_next().await;
+}
+
+/// Ends when all who reply are gone, or the client.
+async fn write(mut sender: PacketSender<Response>, mut outgoing: mpsc::Receiver<Reply>) {
+    let mut batch = Vec::with_capacity(REPLIES_MAX);
+    while outgoing.recv_many(&mut batch, REPLIES_MAX).await > 0 {
+        let packets = batch.drain(..).map(|reply| (reply.response, reply.payload)).collect();
+        if sender.send_all(packets).await.is_err() {
+            return;
+        }
+    }
+    sender.finish();
+}
+
+struct Stream {
+    session: Arc<Session>,
+    replies: mpsc::Sender<Reply>,
+    in_flight: Arc<Semaphore>,
+    work: JoinSet<()>,
+    subscriptions: JoinSet<()>,
+}
+
+impl Stream {
+    async fn take(&mut self, request: Request, payload: Bytes) {
+        let id = request.id;
+        if let Err(error) = self.start(id, request.body, payload).await {
+            self.reply(id, ResponseBody::Error(error)).await;
+        }
+    }
+
+    /// Answers at once, or starts what will answer.
+    async fn start(&mut self, id: u64, body: Option<RequestBody>, payload: Bytes) -> Result<(), ErrorBody> {
+        let Some(body) = body else {
+            let message = "this node does not know that request; use a client of its version";
+            return Err(answers::error(ErrorCode::Invalid, false, message));
+        };
+        if let RequestBody::Hello(hello) = body {
+            let body = self.hello(&hello)?;
+            self.reply(id, ResponseBody::Hello(body)).await;
+            return Ok(());
+        }
+        if !self.session.is_greeted() {
+            let message = "a connection begins with a hello; send one first";
+            return Err(answers::error(ErrorCode::Denied, false, message));
+        }
+        if let RequestBody::Subscribe(request) = body {
+            if self.subscriptions.len() >= SUBSCRIPTIONS_MAX {
+                let message =
+                    format!("a stream has at most {SUBSCRIPTIONS_MAX} subscriptions; open another stream");
+                return Err(answers::error(ErrorCode::Busy, true, message));
+            }
+            let (session, replies) = (Arc::clone(&self.session), self.replies.clone());
+            self.subscriptions.spawn(async move { subscribe::run(&session.shared, id, request, replies).await });
+            return Ok(());
+        }
+        let Ok(permit) = Arc::clone(&self.in_flight).try_acquire_owned() else {
+            let message = format!(
+                "this stream has {} requests unanswered; wait for answers",
+                self.session.shared.limits.requests_per_stream
+            );
+            return Err(answers::error(ErrorCode::Busy, true, message));
+        };
+        let (session, replies) = (Arc::clone(&self.session), self.replies.clone());
+        if let RequestBody::Append(request) = body {
+            let pending = append::submit(&session.shared, &request, payload)?;
+            self.work.spawn(async move {
+                let answer = pending.answer(&session.shared).await;
+                drop(permit);
+                // A client that left needs no answer.
+                let _ = replies.send(Reply::new(id, answer)).await;
+            });
+        } else {
+            self.work.spawn(async move {
+                let answer = answer(&session, body).await.unwrap_or_else(ResponseBody::Error);
+                drop(permit);
+                let _ = replies.send(Reply::new(id, answer)).await;
+            });
+        }
+        Ok(())
+    }
+
+    fn hello(&self, hello: &HelloBody) -> Result<HelloBody, ErrorBody> {
+        let shared = &self.session.shared;
+        if hello.protocol != PROTOCOL_VERSION {
+            let message = format!(
+                "node {} speaks protocol {PROTOCOL_VERSION}, the client {}; use a client of the node's version",
+                shared.node, hello.protocol
+            );
+            return Err(answers::error(ErrorCode::Denied, false, message));
+        }
+        if !hello.cluster.is_empty() && hello.cluster != shared.cluster.as_str() {
+            let message = format!(
+                "node {} belongs to cluster {}, the client asked for {}; correct the endpoint",
+                shared.node, shared.cluster, hello.cluster
+            );
+            return Err(answers::error(ErrorCode::Denied, false, message));
+        }
+        self.session.greet();
+        Ok(HelloBody {
+            protocol: PROTOCOL_VERSION,
+            cluster: shared.cluster.to_string(),
+            node: shared.node.0,
+        })
+    }
+
+    async fn reply(&self, id: u64, body: ResponseBody) {
+        // The writer's end is seen by the reading loop.
+        let _ = self.replies.send(Reply::new(id, body)).await;
+    }
+}
+
+async fn answer(session: &Session, body: RequestBody) -> Result<ResponseBody, ErrorBody> {
+    let shared = &session.shared;
+    Ok(match body {
+        RequestBody::CreateTopic(request) => ResponseBody::Topic(topics::create(shared, request).await?),
+        RequestBody::DeleteTopic(request) => ResponseBody::Topic(topics::delete(shared, &request.name).await?),
+        RequestBody::DescribeTopic(request) => {
+            ResponseBody::Topic(topics::describe(shared, &request.name).await?)
+        }
+        RequestBody::ListTopics(_) => ResponseBody::Topics(topics::list(shared).await?),
+        RequestBody::Cluster(_) => ResponseBody::Cluster(status::cluster(shared).await?),
+        RequestBody::Clock(_) => ResponseBody::Clock(status::clock(shared)),
+        RequestBody::ShardStatus(request) => {
+            ResponseBody::ShardStatuses(status::shards(shared, &request.name).await?)
+        }
+        RequestBody::Hello(_) | RequestBody::Append(_) | RequestBody::Subscribe(_) => {
+            unreachable!("answered where they are taken")
+        }
+    })
+}

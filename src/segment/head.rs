@@ -1,0 +1,154 @@
+//! A segment's head: whose frames follow, and the shard's state before the first of them.
+//!
+//! | offset | bytes | field |
+//! |---|---|---|
+//! | 0 | 4 | magic `TMSG` |
+//! | 4 | 2 | format version |
+//! | 6 | 2 | length of the cluster id |
+//! | 8 | 4 | head CRC, over bytes 12..head length and then 0..8 |
+//! | 12 | 4 | head length, a multiple of 4096 |
+//! | 16 | 4 | length of the shard state |
+//! | 20 | 4 | reserved, zero |
+//! | 24 | 8 | topic |
+//! | 32 | 8 | shard |
+//! | 40 | 8 | replica |
+//! | 48 | 8 | first index |
+//! | 56 | 8 | reserved, zero |
+//! | 64 | 32 | cluster id, zero-padded |
+//! | 96 | .. | shard state (codec's `ShardState`), zeros to the head's end |
+
+use bytes::{Buf, BufMut, BytesMut};
+
+use super::Error;
+use crate::codec::{self, ShardState};
+use crate::disk::DiskFile;
+use crate::types::{ClusterId, Index, ReplicaId, ShardId, TopicId};
+
+/// Heads are a multiple of this; most are exactly this.
+pub const HEAD_BYTES_MIN: u64 = 4096;
+/// More than a full state takes: bounds what a foreign head may claim.
+const HEAD_BYTES_MAX: u64 = 1 << 20;
+const MAGIC: u32 = u32::from_le_bytes(*b"TMSG");
+const VERSION: u16 = 1;
+const STATE_AT: usize = 96;
+
+/// Whose segment it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentIdentity {
+    pub cluster: ClusterId,
+    pub topic: TopicId,
+    pub shard: ShardId,
+    pub replica: ReplicaId,
+}
+
+/// What stands before a segment's frames.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentHead {
+    pub identity: SegmentIdentity,
+    /// The state before the segment's first frame.
+    pub state: ShardState,
+}
+
+impl SegmentHead {
+    pub fn first_index(&self) -> Index {
+        self.state.index.plus(1)
+    }
+
+    /// The head's bytes, padded.
+    pub fn encode(&self) -> Vec<u8> {
+        let state = self.state.encode();
+        let len = (STATE_AT + state.len()).next_multiple_of(HEAD_BYTES_MIN as usize);
+        let cluster = self.identity.cluster.as_str().as_bytes();
+        let mut bytes = BytesMut::with_capacity(len);
+        bytes.put_u32_le(MAGIC);
+        bytes.put_u16_le(VERSION);
+        bytes.put_u16_le(cluster.len() as u16);
+        bytes.put_u32_le(0);
+        bytes.put_u32_le(len as u32);
+        bytes.put_u32_le(state.len() as u32);
+        bytes.put_u32_le(0);
+        bytes.put_u64_le(self.identity.topic.0);
+        bytes.put_u64_le(self.identity.shard.0);
+        bytes.put_u64_le(self.identity.replica.0);
+        bytes.put_u64_le(self.first_index().0);
+        bytes.put_u64_le(0);
+        bytes.put_slice(cluster);
+        bytes.resize(STATE_AT, 0);
+        bytes.put_slice(&state);
+        bytes.resize(len, 0);
+        let crc = head_crc(&bytes);
+        bytes[8..12].copy_from_slice(&crc.to_le_bytes());
+        bytes.into()
+    }
+
+    /// Reads and proves the head at the start of `bytes`; also gives its length.
+    pub fn decode(bytes: &[u8]) -> Result<(Self, u64), codec::Error> {
+        let short = |needed| codec::Error::Short { needed, available: bytes.len() };
+        let mut b = bytes.get(..STATE_AT).ok_or_else(|| short(STATE_AT))?;
+        let magic = b.get_u32_le();
+        if magic != MAGIC {
+            return Err(codec::Error::Magic { found: magic });
+        }
+        let version = b.get_u16_le();
+        if version != VERSION {
+            return Err(codec::Error::Version { found: version });
+        }
+        let (cluster_len, found) = (usize::from(b.get_u16_le()), b.get_u32_le());
+        let (len, state_len, reserved) = (b.get_u32_le() as usize, b.get_u32_le() as usize, b.get_u32_le());
+        if len as u64 > HEAD_BYTES_MAX || !(len as u64).is_multiple_of(HEAD_BYTES_MIN) || len == 0 {
+            return Err(codec::Error::Field { field: "head length", found: len as u64 });
+        }
+        let head = bytes.get(..len).ok_or_else(|| short(len))?;
+        let computed = head_crc(head);
+        if found != computed {
+            return Err(codec::Error::HeaderCrc { found, computed });
+        }
+        let (topic, shard, replica) =
+            (TopicId(b.get_u64_le()), ShardId(b.get_u64_le()), ReplicaId(b.get_u64_le()));
+        let (first_index, reserved_too) = (b.get_u64_le(), b.get_u64_le());
+        if reserved != 0 || reserved_too != 0 {
+            return Err(codec::Error::Field { field: "reserved bytes", found: reserved_too });
+        }
+        let cluster = b.get(..cluster_len).and_then(|name| std::str::from_utf8(name).ok()?.parse().ok());
+        let cluster =
+            cluster.ok_or(codec::Error::Field { field: "cluster id length", found: cluster_len as u64 })?;
+        let state = head.get(STATE_AT..STATE_AT + state_len).ok_or_else(|| short(STATE_AT + state_len))?;
+        let state = ShardState::decode(state)?;
+        if first_index != state.index.plus(1).0 {
+            return Err(codec::Error::Field { field: "first index", found: first_index });
+        }
+        Ok((Self { identity: SegmentIdentity { cluster, topic, shard, replica }, state }, len as u64))
+    }
+
+    /// Reads and proves a file's head; also gives its length.
+    pub fn read(file: &dyn DiskFile) -> Result<(Self, u64), codec::Error> {
+        let start = file.copy(0..file.size_bytes().min(HEAD_BYTES_MIN));
+        match Self::decode(&start) {
+            Err(codec::Error::Short { needed, .. }) if needed as u64 <= file.size_bytes() => {
+                Self::decode(&file.copy(0..needed as u64))
+            }
+            decoded => decoded,
+        }
+    }
+
+    /// Refuses a segment of another cluster, topic, shard or replica.
+    pub fn check_identity(&self, file: &dyn DiskFile, expected: &SegmentIdentity) -> Result<(), Error> {
+        let found = &self.identity;
+        let fields = [
+            ("cluster", expected.cluster.to_string(), found.cluster.to_string()),
+            ("topic", expected.topic.to_string(), found.topic.to_string()),
+            ("shard", expected.shard.to_string(), found.shard.to_string()),
+            ("replica", expected.replica.to_string(), found.replica.to_string()),
+        ];
+        match fields.into_iter().find(|(_, expected, found)| expected != found) {
+            None => Ok(()),
+            Some((field, expected, found)) => {
+                Err(Error::Identity { file: file.path().to_owned(), field, expected, found })
+            }
+        }
+    }
+}
+
+fn head_crc(head: &[u8]) -> u32 {
+    codec::checksum(&[&head[12..], &head[..8]])
+}

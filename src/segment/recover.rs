@@ -1,0 +1,154 @@
+//! Recovery of a log's last segment after a crash: what is proved stays, an unsynced tail is cut, rot is
+//! named and left as it is. The rule and its argument are in `docs/SEGMENT_FORMAT.md`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::file::{header_crc, padded_len, slice_within, zero};
+use super::frame_index::FrameIndex;
+use super::{Error, FrameFault, Segment, SegmentHead, Share, Tail};
+use crate::codec::{self, Frame, FrameHeader, HEADER_BYTES, ShardState};
+use crate::disk::DiskFile;
+use crate::types::Index;
+
+const CHUNK_BYTES: u64 = 64 << 10;
+const ZEROS: &[u8] = &[0; CHUNK_BYTES as usize];
+
+/// An unsynced tail that was cut: these bytes are zeros now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CutTail {
+    pub file: PathBuf,
+    pub at_byte: u64,
+    pub bytes: u64,
+    /// The last frame that was kept.
+    pub after: Index,
+    pub reason: FrameFault,
+}
+
+/// A recovered segment, ready for appends once its file is synced.
+pub struct Recovered {
+    pub segment: Segment,
+    /// The state after its last frame.
+    pub state: ShardState,
+    pub cut: Option<CutTail>,
+    pub frames: u64,
+    pub bytes: u64,
+}
+
+/// Scans a log's last segment frame by frame. Cut bytes are zeroed but not yet synced.
+pub fn recover(file: Arc<dyn DiskFile>, head: SegmentHead, head_bytes: u64) -> Result<Recovered, Error> {
+    let start = Tail::from(&head.state);
+    let (mut state, mut at) = (head.state, head_bytes);
+    let mut index = FrameIndex::new(start.index.plus(1));
+    let fault = loop {
+        match next_frame(&*file, at, &Tail::from(&state)) {
+            Ok((header, crc)) => {
+                index.push(at);
+                state.fold(&header, crc);
+                at += padded_len(header.frame_len());
+            }
+            Err(fault) => break fault,
+        }
+    };
+    let cut = cut_tail(&*file, at, state.index, fault)?;
+    let (frames, bytes) = (index.marks() as u64, at - head_bytes);
+    let segment = Segment::active(file, head_bytes, start, index, at);
+    Ok(Recovered { segment, state, cut, frames, bytes })
+}
+
+/// The header, and its CRC, of the whole frame at `at` that follows `tail`.
+fn next_frame(file: &dyn DiskFile, at: u64, tail: &Tail) -> Result<(FrameHeader, u32), FrameFault> {
+    let header_bytes = slice_within(file, at..at + HEADER_BYTES as u64, Share::Map)?;
+    let header = FrameHeader::decode(&header_bytes)?;
+    tail.check_next(&header)?;
+    let body = at + HEADER_BYTES as u64..at + header.frame_len() as u64;
+    let crc = header_crc(&header_bytes);
+    Frame::decode(header_bytes, slice_within(file, body, Share::Map)?)?;
+    Ok((header, crc))
+}
+
+/// Cuts whatever stands behind the last good frame, unless it proves that something was lost.
+fn cut_tail(
+    file: &dyn DiskFile,
+    at: u64,
+    after: Index,
+    reason: FrameFault,
+) -> Result<Option<CutTail>, Error> {
+    let Some(end) = end_of_content(file, at) else { return Ok(None) };
+    let index = after.plus(1);
+    if let Some((witness_at_byte, witness)) = committed_witness(file, at, index) {
+        let file = file.path().to_owned();
+        let (committed, witness) = (witness.committed, witness.index);
+        return Err(Error::Rot { file, at_byte: at, index, reason, witness, witness_at_byte, committed });
+    }
+    zero(file, at..end)?;
+    Ok(Some(CutTail { file: file.path().to_owned(), at_byte: at, bytes: end - at, after, reason }))
+}
+
+/// The first later frame that says the frame `index`, which is bad, was committed.
+fn committed_witness(file: &dyn DiskFile, at: u64, index: Index) -> Option<(u64, FrameHeader)> {
+    let rest = file.slice(at..file.size_bytes());
+    let mut headers = Headers { bytes: rest, next: 0 };
+    headers
+        .find(|(_, header)| header.index > index && header.committed >= index)
+        .map(|(found_at, header)| (at + found_at, header))
+}
+
+/// Whether any whole frame stands in a file without a good head, and where.
+pub fn holds_whole_frame(file: &dyn DiskFile) -> Option<u64> {
+    let bytes = file.slice(0..file.size_bytes());
+    let mut headers = Headers { bytes: bytes.clone(), next: 0 };
+    headers.find(|(at, header)| whole(&bytes, *at, header)).map(|(at, _)| at)
+}
+
+/// Whether a file is all zeros: prepared, never used.
+pub fn is_blank(file: &dyn DiskFile) -> bool {
+    end_of_content(file, 0).is_none()
+}
+
+/// Where the last non-zero byte from `at` on ends.
+fn end_of_content(file: &dyn DiskFile, at: u64) -> Option<u64> {
+    let mut end = file.size_bytes();
+    while end > at {
+        let start = end.saturating_sub(CHUNK_BYTES).max(at);
+        let chunk = file.slice(start..end);
+        if chunk[..] != ZEROS[..chunk.len()] {
+            let last = chunk.iter().rposition(|byte| *byte != 0).expect("the chunk is not all zeros");
+            return Some(start + last as u64 + 1);
+        }
+        end = start;
+    }
+    None
+}
+
+fn whole(bytes: &Bytes, at: u64, header: &FrameHeader) -> bool {
+    let body = at as usize + HEADER_BYTES..at as usize + header.frame_len();
+    bytes.get(body).is_some_and(|body| codec::checksum(&[body]) == header.body_crc)
+}
+
+/// Every proved header at a multiple of 8, wherever it stands. The bodies of whole frames are stepped over:
+/// a record's value may hold a frame.
+struct Headers {
+    bytes: Bytes,
+    next: usize,
+}
+
+impl Iterator for Headers {
+    type Item = (u64, FrameHeader);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.next + HEADER_BYTES <= self.bytes.len() {
+            let at = self.next;
+            self.next += 8;
+            if let Ok(header) = FrameHeader::decode(&self.bytes[at..]) {
+                if whole(&self.bytes, at as u64, &header) {
+                    self.next = at + padded_len(header.frame_len()) as usize;
+                }
+                return Some((at as u64, header));
+            }
+        }
+        None
+    }
+}

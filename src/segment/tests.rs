@@ -1,0 +1,52 @@
+//! Laws of one segment's head and index; the log's tests drive the rest.
+
+use std::path::Path;
+
+use super::*;
+use crate::codec::{self, ShardState};
+use crate::disk::{Disk, MemoryDisk};
+use crate::types::{Membership, ReplicaId, ShardId, TopicId};
+
+fn head(voters: u64) -> SegmentHead {
+    let identity = SegmentIdentity {
+        cluster: "test".parse().unwrap(),
+        topic: TopicId(1),
+        shard: ShardId(2),
+        replica: ReplicaId(3),
+    };
+    let membership = Membership { voters: (1..=voters).map(ReplicaId).collect(), ..Membership::default() };
+    let state = ShardState::genesis(&identity.cluster, &identity.shard, membership);
+    SegmentHead { identity, state }
+}
+
+#[test]
+fn a_head_fills_whole_pages_and_reads_back() {
+    for (voters, pages) in [(3, 1), (490, 1), (600, 2), (1020, 3)] {
+        let head = head(voters);
+        let bytes = head.encode();
+        assert_eq!(bytes.len() as u64, pages * HEAD_BYTES_MIN, "{voters} voters");
+        let file = MemoryDisk::new().create(Path::new("a.segment"), 16 << 10).unwrap();
+        file.write_at(0, &bytes).unwrap();
+        assert_eq!(SegmentHead::read(&*file).unwrap(), (head, bytes.len() as u64));
+    }
+}
+
+#[test]
+fn every_byte_of_a_head_is_proved() {
+    let bytes = head(3).encode();
+    for at in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 0x40;
+        assert!(SegmentHead::decode(&flipped).is_err(), "byte {at}");
+    }
+    assert!(matches!(SegmentHead::decode(&bytes[..50]), Err(codec::Error::Short { .. })));
+}
+
+#[test]
+fn a_blank_file_is_told_from_a_used_one() {
+    let file = MemoryDisk::new().create(Path::new("a.segment"), 200_000).unwrap();
+    assert!(is_blank(&*file));
+    file.write_at(199_999, &[1]).unwrap();
+    assert!(!is_blank(&*file));
+    assert_eq!(holds_whole_frame(&*file), None);
+}

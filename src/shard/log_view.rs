@@ -1,0 +1,154 @@
+//! The log as raft must see it: what the caller has written, and behind it what waits to be taken for writing.
+//!
+//! Raft counts entries as stored from the moment they are taken out of it, so the frames that have not been
+//! handed over yet are laid over the log. Knows nothing of terms' meaning or of commitment.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use crate::codec::{Frame, FrameHeader, FrameKind, ShardState};
+use crate::consensus::{LogEntry, LogReader, Manifest, ReadError};
+use crate::types::{Index, Term};
+
+/// One shard's own log, with what a shard needs beyond raft's view.
+pub trait ShardLog: LogReader {
+    /// The shard's state after the entry at `index`, from `first_index - 1` to `last_index`.
+    fn state_at(&self, index: Index) -> Result<ShardState, ReadError>;
+    /// The header of the frame at `index`.
+    fn header(&self, index: Index) -> Result<FrameHeader, ReadError>;
+}
+
+/// The log under the frames that wait to be written. Raft reads through one handle, the shard through
+/// another.
+#[derive(Clone)]
+pub(super) struct LogView {
+    log: Rc<dyn ShardLog>,
+    unwritten: Rc<RefCell<VecDeque<Frame>>>,
+}
+
+impl LogView {
+    pub(super) fn new(log: Box<dyn ShardLog>) -> Self {
+        Self { log: Rc::from(log), unwritten: Rc::default() }
+    }
+
+    /// Lays `frame` over the log; from its index on, what was there is gone.
+    pub(super) fn push(&self, frame: Frame) {
+        self.cut(frame.header.index);
+        self.unwritten.borrow_mut().push_back(frame);
+    }
+
+    /// Drops the waiting frames from `index` on.
+    pub(super) fn cut(&self, index: Index) {
+        self.unwritten.borrow_mut().retain(|frame| frame.header.index < index);
+    }
+
+    /// Hands the waiting frames over for writing.
+    pub(super) fn take(&self) -> Vec<Frame> {
+        self.unwritten.borrow_mut().drain(..).collect()
+    }
+
+    /// The last entry the caller has written.
+    pub(super) fn last_written(&self) -> Index {
+        match self.unwritten_from() {
+            Some(from) => from.before().min(self.log.last_index()),
+            None => self.log.last_index(),
+        }
+    }
+
+    pub(super) fn header(&self, index: Index) -> Result<FrameHeader, ReadError> {
+        match self.waiting(index) {
+            Some(frame) => Ok(frame.header),
+            None => self.log.header(index),
+        }
+    }
+
+    pub(super) fn state_at(&self, index: Index) -> Result<ShardState, ReadError> {
+        let Some(from) = self.unwritten_from().filter(|from| *from <= index) else {
+            return self.log.state_at(index);
+        };
+        if index > self.last_index() {
+            return Err(ReadError::Unavailable { index });
+        }
+        let mut state = self.log.state_at(from.before())?;
+        for frame in self.unwritten.borrow().iter().take_while(|frame| frame.header.index <= index) {
+            state.fold(&frame.header, frame.header_crc());
+        }
+        Ok(state)
+    }
+
+    fn unwritten_from(&self) -> Option<Index> {
+        self.unwritten.borrow().front().map(|frame| frame.header.index)
+    }
+
+    /// The waiting frame at `index`.
+    fn waiting(&self, index: Index) -> Option<Frame> {
+        let unwritten = self.unwritten.borrow();
+        let from = unwritten.front()?.header.index;
+        let at = usize::try_from(index.0.checked_sub(from.0)?).ok()?;
+        unwritten.get(at).cloned()
+    }
+}
+
+impl LogReader for LogView {
+    fn first_index(&self) -> Index {
+        self.log.first_index()
+    }
+
+    fn last_index(&self) -> Index {
+        self.unwritten.borrow().back().map_or_else(|| self.log.last_index(), |frame| frame.header.index)
+    }
+
+    fn term(&self, index: Index) -> Result<Term, ReadError> {
+        match self.waiting(index) {
+            Some(frame) => Ok(frame.header.term),
+            None if index > self.last_index() => Err(ReadError::Unavailable { index }),
+            None => self.log.term(index),
+        }
+    }
+
+    fn entries(&self, from: Index, to: Index, max_bytes: u64) -> Result<Vec<LogEntry>, ReadError> {
+        if from < to && to.before() > self.last_index() {
+            return Err(ReadError::Unavailable { index: to.before() });
+        }
+        let waiting_from = self.unwritten_from().unwrap_or(to).min(to);
+        let mut entries =
+            if from < waiting_from { self.log.entries(from, waiting_from, max_bytes)? } else { Vec::new() };
+        if from.plus(entries.len() as u64) < waiting_from {
+            return Ok(entries);
+        }
+        let mut bytes: u64 = entries.iter().map(entry_bytes).sum();
+        for index in from.max(waiting_from).0..to.0 {
+            let index = Index(index);
+            let entry = self.waiting(index).map(entry_of).ok_or(ReadError::Unavailable { index })?;
+            bytes = bytes.saturating_add(entry_bytes(&entry));
+            if bytes > max_bytes && !entries.is_empty() {
+                break;
+            }
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+
+    fn manifest(&self) -> Manifest {
+        self.log.manifest()
+    }
+}
+
+fn entry_bytes(entry: &LogEntry) -> u64 {
+    (entry.context.len() + entry.data.len()) as u64
+}
+
+/// A frame as raft knows it: what raft itself made has no context.
+fn entry_of(frame: Frame) -> LogEntry {
+    let made_by_raft = frame.header.kind == FrameKind::LeaderStart;
+    LogEntry {
+        term: frame.header.term,
+        index: frame.header.index,
+        membership: frame.header.kind == FrameKind::Membership,
+        context: if made_by_raft { Bytes::new() } else { frame.header_bytes },
+        data: frame.body,
+    }
+}

@@ -1,0 +1,38 @@
+//! One replica of one shard: the rules that turn a replicated log into a time-ordered one.
+//!
+//! Knows nothing of files, sockets, threads or OS clocks: time is an argument, events go in, what to write, to
+//! send and to answer comes out. Invariants: timestamps strictly rise, across terms (I2); nothing is exposed
+//! before `now.earliest` is past it (I4); a replica whose clock is not trusted assigns, exposes and promises
+//! nothing (I7); answers leave in index order (I9).
+
+mod admission;
+mod error;
+mod exposure;
+mod fence;
+mod floor;
+mod guard;
+mod intake;
+mod log_view;
+mod options;
+mod persistence;
+mod promises;
+mod reign;
+mod release;
+mod replica;
+mod request;
+mod sequencer;
+mod status;
+#[cfg(test)]
+mod test_time;
+#[cfg(test)]
+mod tests;
+
+pub use error::{Error, StepRefusal};
+pub use floor::{FloorQuestion, FloorReply};
+pub use log_view::ShardLog;
+pub use options::ShardOptions;
+pub use promises::Promise;
+pub use release::Position;
+pub use replica::Shard;
+pub use request::{Admission, Answer, AppendRequest, Outcome, Refusal};
+pub use status::{Persist, ShardStatus};

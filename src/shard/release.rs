@@ -1,0 +1,184 @@
+//! The one queue between the log and everybody who may see it (TIME.md, rule 2; DESIGN.md, idea 3).
+//!
+//! Entries enter in log order, and leave in log order once they are committed and `now.earliest` is past
+//! their last timestamp. Two cursors, committed and past, each only move forward; released is the smaller.
+//! Knows nothing of why a clock is trusted: the caller does not ask with a reading that is not.
+
+use std::collections::VecDeque;
+use std::mem;
+
+use crate::clock::Reading;
+use crate::types::{Index, Monotonic, Offset, Receipt, StageTimes, Timestamp};
+
+/// Entry and record position together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    pub index: Index,
+    /// The offset of the first record after the entry.
+    pub next_offset: Offset,
+}
+
+/// A request that waits for an entry to be released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Waiter {
+    pub(super) ticket: u64,
+    /// The answer, but for its times.
+    pub(super) receipt: Receipt,
+    /// Set for the request that put the entry there; a duplicate's receipt tells no times.
+    pub(super) timeline: Option<Timeline>,
+}
+
+/// When an entry passed the stages that its release does not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Timeline {
+    pub(super) arrived: Monotonic,
+    pub(super) stamped: Monotonic,
+    pub(super) synced: Option<Monotonic>,
+}
+
+/// An entry that is not released yet.
+#[derive(Debug)]
+pub(super) struct Unreleased {
+    pub(super) position: Position,
+    pub(super) last_timestamp: Timestamp,
+    pub(super) is_membership: bool,
+    pub(super) committed_at: Option<Monotonic>,
+    pub(super) waiters: Vec<Waiter>,
+}
+
+/// An answered request: its ticket and receipt.
+pub(super) type Released = (u64, Receipt);
+
+/// The queue with its cursors.
+#[derive(Debug)]
+pub(super) struct ReleaseQueue {
+    entries: VecDeque<Unreleased>,
+    committed: Position,
+    released: Position,
+    released_timestamp: Timestamp,
+    tickets: usize,
+}
+
+impl ReleaseQueue {
+    /// Starts where `released` was already visible to all.
+    pub(super) fn new(released: Position, released_timestamp: Timestamp) -> Self {
+        let entries = VecDeque::new();
+        Self { entries, committed: released, released, released_timestamp, tickets: 0 }
+    }
+
+    pub(super) fn push(&mut self, entry: Unreleased) {
+        let last = self.entries.back().map_or(self.released, |last| last.position);
+        assert!(entry.position.index > last.index, "entries enter the queue in log order");
+        self.entries.push_back(entry);
+    }
+
+    /// Lets a request wait until everything up to `index` is released.
+    pub(super) fn wait(&mut self, index: Index, waiter: Waiter) {
+        let at = self.entries.partition_point(|entry| entry.position.index < index);
+        let entry = self.entries.get_mut(at).expect("what is not released stands in the queue");
+        entry.waiters.push(waiter);
+        self.tickets += 1;
+    }
+
+    /// The own disk holds everything up to `index`.
+    pub(super) fn note_synced(&mut self, index: Index, now: Monotonic) {
+        for entry in self.entries.iter_mut().take_while(|entry| entry.position.index <= index) {
+            for timeline in entry.waiters.iter_mut().filter_map(|waiter| waiter.timeline.as_mut()) {
+                timeline.synced.get_or_insert(now);
+            }
+        }
+    }
+
+    /// Moves the committed cursor to `index`, telling of each entry it passes.
+    pub(super) fn commit(&mut self, index: Index, now: Monotonic, mut passed: impl FnMut(&Unreleased)) {
+        let from = self.entries.partition_point(|entry| entry.position.index <= self.committed.index);
+        for entry in self.entries.range_mut(from..).take_while(|entry| entry.position.index <= index) {
+            entry.committed_at = Some(now);
+            self.committed = entry.position;
+            passed(entry);
+        }
+    }
+
+    /// Releases what is committed and past, oldest first; `now` is a trusted clock's.
+    pub(super) fn release(&mut self, now: &Reading, mut answer: impl FnMut(Released)) {
+        while let Some(entry) = self.entries.front() {
+            let committed = entry.position.index <= self.committed.index;
+            if !committed || now.interval.earliest <= entry.last_timestamp {
+                return;
+            }
+            let Some(entry) = self.entries.pop_front() else { return };
+            self.released = entry.position;
+            self.released_timestamp = entry.last_timestamp;
+            let committed_at = entry.committed_at.unwrap_or(now.monotonic);
+            for waiter in entry.waiters {
+                self.tickets -= 1;
+                answer((waiter.ticket, waiter.receipt_after(committed_at, now.monotonic)));
+            }
+        }
+    }
+
+    /// Takes out the entries from `index` on, which another leader's overwrite; gives their tickets.
+    pub(super) fn truncate(&mut self, index: Index) -> Vec<u64> {
+        assert!(index > self.committed.index, "what is committed is never overwritten");
+        let from = self.entries.partition_point(|entry| entry.position.index < index);
+        let waiters = self.entries.drain(from..).flat_map(|entry| entry.waiters);
+        let tickets: Vec<u64> = waiters.map(|waiter| waiter.ticket).collect();
+        self.tickets -= tickets.len();
+        tickets
+    }
+
+    /// Gives up the requests that wait for entries not committed yet; the entries stay.
+    pub(super) fn abandon_uncommitted(&mut self) -> Vec<u64> {
+        self.abandon_above(self.committed.index)
+    }
+
+    /// Gives up every request.
+    pub(super) fn abandon_all(&mut self) -> Vec<u64> {
+        self.abandon_above(Index(0))
+    }
+
+    fn abandon_above(&mut self, index: Index) -> Vec<u64> {
+        let from = self.entries.partition_point(|entry| entry.position.index <= index);
+        let waiters = self.entries.range_mut(from..).flat_map(|entry| mem::take(&mut entry.waiters));
+        let tickets: Vec<u64> = waiters.map(|waiter| waiter.ticket).collect();
+        self.tickets -= tickets.len();
+        tickets
+    }
+
+    /// What `earliest` must pass for the next release; `None` if commitment is what is missing.
+    pub(super) fn wake_after(&self) -> Option<Timestamp> {
+        let entry = self.entries.front()?;
+        (entry.position.index <= self.committed.index).then_some(entry.last_timestamp)
+    }
+
+    pub(super) fn committed(&self) -> Position {
+        self.committed
+    }
+
+    pub(super) fn released(&self) -> Position {
+        self.released
+    }
+
+    /// The last timestamp of what is released.
+    pub(super) fn released_timestamp(&self) -> Timestamp {
+        self.released_timestamp
+    }
+
+    /// Requests that wait.
+    pub(super) fn tickets(&self) -> usize {
+        self.tickets
+    }
+}
+
+impl Waiter {
+    fn receipt_after(&self, committed: Monotonic, released: Monotonic) -> Receipt {
+        let wait = self.timeline.map(|timeline| StageTimes {
+            queue: timeline.stamped.since(timeline.arrived),
+            // The quorum may do without the leader's own disk; then the sync took at least this long.
+            sync: timeline.synced.unwrap_or(released).since(timeline.stamped),
+            replication: committed.since(timeline.stamped),
+            commit_wait: released.since(committed),
+        });
+        Receipt { wait: wait.unwrap_or_default(), ..self.receipt }
+    }
+}

@@ -1,0 +1,123 @@
+//! What is asked of a shard and what it answers: append requests, receipts by ticket, refusals.
+//!
+//! Every refusal says whether to try again and whether the batch can still turn up in the log.
+
+use bytes::Bytes;
+
+use crate::clock::Fault;
+use crate::codec::{self, Compression};
+use crate::types::{BatchId, Monotonic, Receipt, ReplicaId};
+
+/// A batch to append. The body is stored as it is.
+#[derive(Clone, Debug)]
+pub struct AppendRequest {
+    /// The caller's name for this request: its answer carries it. Unique while unanswered.
+    pub ticket: u64,
+    pub batch: BatchId,
+    /// The lowest sequence the producer has not had an answer for.
+    pub lowest_open: u64,
+    pub record_count: u32,
+    pub compression: Compression,
+    /// The producer's checksum of `body`.
+    pub body_crc: u32,
+    pub body: Bytes,
+    /// When the request reached this node.
+    pub arrived: Monotonic,
+}
+
+/// An append was taken in; its answer comes by ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It has a place in the log, which may yet be lost.
+    Assigned,
+    /// The log holds this batch already: the answer is the first one's, and waits as that does.
+    Duplicate,
+}
+
+/// The final answer to one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub ticket: u64,
+    pub result: Result<Receipt, Refusal>,
+}
+
+/// What became of a refused batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is not in the log and never will be by this request.
+    NotApplied,
+    /// It may be in the log, now or later.
+    Unknown,
+}
+
+/// Why an append was not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("the shard has no working replica on this node")]
+    NotHosted,
+    #[error("this replica does not lead the shard")]
+    NotLeader { leader: Option<ReplicaId> },
+    #[error("the leader's clock is not to be trusted: {fault}")]
+    Fenced { fault: Fault },
+    #[error("a new leader is still asking its peers what they promised to readers")]
+    FloorPending,
+    #[error("{unanswered} appends are unanswered, the limit is {max}")]
+    Busy { unanswered: usize, max: usize },
+    #[error("the shard's timestamps lead the clock by {ahead_ns} ns, the limit is {max_ns} ns")]
+    AheadOfClock { ahead_ns: u64, max_ns: u64 },
+    #[error("the shard takes no appends at the moment: its leadership is moving")]
+    Moving,
+    #[error("an earlier batch of this producer is not released yet")]
+    Unsettled,
+    #[error("the batch's sequence leaves a gap: {expected} is the next")]
+    SequenceGap { expected: u64 },
+    #[error("a newer run of this producer, epoch {epoch}, has taken over")]
+    ProducerFenced { epoch: u32 },
+    #[error("the batch is older than the shard remembers, so it cannot tell whether it holds it")]
+    TooOld,
+    #[error("leadership was lost before the batch was committed; it may still become so")]
+    LeadershipLost,
+    #[error("leadership was lost and another leader's entry took the batch's place")]
+    Replaced,
+    #[error("a batch of {found} bytes is above the limit of {max}")]
+    TooLarge { found: usize, max: usize },
+    #[error("a batch without records")]
+    Empty,
+    #[error("the batch does not hold what it claims: {0}")]
+    Invalid(#[from] codec::Error),
+    #[error("the shard has stopped: {reason}")]
+    Stopped { reason: String },
+}
+
+impl Refusal {
+    /// The same request may succeed later or elsewhere.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NotHosted
+            | Self::NotLeader { .. }
+            | Self::Fenced { .. }
+            | Self::FloorPending
+            | Self::Busy { .. }
+            | Self::AheadOfClock { .. }
+            | Self::Moving
+            | Self::Unsettled
+            | Self::LeadershipLost
+            | Self::Replaced
+            | Self::Stopped { .. } => true,
+            Self::SequenceGap { .. }
+            | Self::ProducerFenced { .. }
+            | Self::TooOld
+            | Self::TooLarge { .. }
+            | Self::Empty
+            | Self::Invalid(_) => false,
+        }
+    }
+
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            // A batch too old to remember may well have been applied, by an earlier attempt.
+            Self::LeadershipLost | Self::TooOld | Self::Stopped { .. } => Outcome::Unknown,
+            _ => Outcome::NotApplied,
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The shard's laws: three replicas in one thread, over logs in memory, under one true time.
+
+mod appends;
+mod bench;
+mod closing;
+mod intake;
+mod leadership;
+mod restarts;

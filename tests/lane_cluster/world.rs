@@ -1,0 +1,339 @@
+//! Three lanes in one thread: virtual time, in-memory disks, a link that loses, delays, doubles and reorders.
+//!
+//! Everything random comes from one seed, so a run can be repeated line by line. Each node's clock is off by as
+//! much as its bound allows, one ahead and one behind: an honest clock at its worst.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use timberline::clock::{Reading, TimeInterval};
+use timberline::codec::{Compression, EncodedBatch, encode_records};
+use timberline::disk::{Disk, MemoryDisk};
+use timberline::lane::{
+    AppendCommand, Event, Lane, LaneOptions, Output, Placement, ReadAnswer, ReadCommand, ReadFrom,
+    ReplicaStatus, ShardSpec, Ticket,
+};
+use timberline::log::LogOptions;
+use timberline::shard::Refusal;
+use timberline::types::{
+    BatchId, Durability, Monotonic, NodeId, ProducerId, Receipt, Record, ReplicaId, ShardId, Timestamp,
+    TopicId,
+};
+
+/// Half the width of every node's interval.
+pub const EPS_NS: u64 = 1_000_000;
+/// True time when the world begins.
+const EPOCH_NS: u64 = 1_700_000_000_000_000_000;
+pub const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+
+/// What the link does to messages, in percent.
+#[derive(Clone, Copy)]
+pub struct Weather {
+    pub lost: u64,
+    pub doubled: u64,
+}
+
+/// One seed's world.
+pub struct World {
+    pub elapsed_ns: u64,
+    random: u64,
+    weather: Weather,
+    nodes: BTreeMap<NodeId, Node>,
+    queue: BTreeMap<(u64, u64), (NodeId, u64, Happening)>,
+    scheduled: u64,
+    tickets: u64,
+    pub appended: BTreeMap<Ticket, (Result<Receipt, Refusal>, u64)>,
+    pub reads: BTreeMap<Ticket, ReadAnswer>,
+    pub trace: Vec<String>,
+}
+
+struct Node {
+    disk: Arc<MemoryDisk>,
+    lane: Option<Lane>,
+    /// Rises with every restart: what was under way to an earlier life never arrives.
+    life: u64,
+    offset_ns: i64,
+}
+
+enum Happening {
+    Lane(Event),
+    Sync { token: u64, files: Vec<Arc<dyn timberline::disk::DiskFile>> },
+}
+
+impl World {
+    pub fn new(seed: u64, weather: Weather) -> Self {
+        let mut world = Self {
+            elapsed_ns: 0,
+            random: seed,
+            weather,
+            nodes: BTreeMap::new(),
+            queue: BTreeMap::new(),
+            scheduled: 0,
+            tickets: 0,
+            appended: BTreeMap::new(),
+            reads: BTreeMap::new(),
+            trace: Vec::new(),
+        };
+        for (node, offset_ns) in NODES.into_iter().zip([0, EPS_NS.cast_signed(), -EPS_NS.cast_signed()]) {
+            let disk = Arc::new(MemoryDisk::new());
+            world.nodes.insert(node, Node { disk, lane: None, life: 0, offset_ns });
+        }
+        world
+    }
+
+    /// True time, which no node knows.
+    pub fn true_time(&self) -> Timestamp {
+        Timestamp(EPOCH_NS + self.elapsed_ns)
+    }
+
+    fn reading(&self, node: NodeId) -> Reading {
+        let offset_ns = self.nodes[&node].offset_ns;
+        let midpoint = Timestamp((EPOCH_NS + self.elapsed_ns).saturating_add_signed(offset_ns));
+        let interval = TimeInterval::around(midpoint, EPS_NS);
+        Reading { interval, monotonic: Monotonic(self.elapsed_ns), fault: None }
+    }
+
+    /// splitmix64 (Steele, Lea, Flood 2014).
+    fn draw(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn schedule(&mut self, after_ns: u64, node: NodeId, happening: Happening) {
+        self.scheduled += 1;
+        let life = self.nodes[&node].life;
+        self.queue.insert((self.elapsed_ns + after_ns, self.scheduled), (node, life, happening));
+    }
+
+    /// Starts a node with these shards; makes their logs the first time.
+    pub fn start(&mut self, node: NodeId, shards: &[ShardId]) {
+        let now = self.reading(node);
+        let seed = self.draw();
+        let host = self.nodes.get_mut(&node).expect("one of the three");
+        let mut lane = Lane::new(options(node, seed), Arc::clone(&host.disk) as Arc<dyn Disk>);
+        for shard in shards {
+            let spec = spec(*shard);
+            if host.life == 0 {
+                lane.create_shard(&spec).expect("an empty disk takes a new log");
+            }
+            lane.open_shard(&spec, &now).expect("the log opens");
+        }
+        host.lane = Some(lane);
+        self.trace.push(format!("{} start {node}", self.elapsed_ns));
+    }
+
+    /// Kills a node's process. With `power` the disk loses what was not synced, too.
+    pub fn kill(&mut self, node: NodeId, power: bool) {
+        let seed = self.draw();
+        let host = self.nodes.get_mut(&node).expect("one of the three");
+        host.lane = None;
+        host.life += 1;
+        if power {
+            host.disk.power_cut(seed);
+        }
+        self.trace.push(format!("{} kill {node} power={power}", self.elapsed_ns));
+    }
+
+    /// Runs until `done` says so; fails after `limit` of virtual time.
+    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) {
+        let end_ns = self.elapsed_ns + limit.as_nanos() as u64;
+        while !done(self) {
+            assert!(self.elapsed_ns < end_ns, "not within {limit:?}:\n{}", self.story());
+            self.step();
+        }
+    }
+
+    pub fn run_for(&mut self, time: Duration) {
+        let end_ns = self.elapsed_ns + time.as_nanos() as u64;
+        self.run_until(time * 2, |world| world.elapsed_ns >= end_ns);
+    }
+
+    fn story(&self) -> String {
+        self.trace[self.trace.len().saturating_sub(40)..].join("\n")
+    }
+
+    /// The next thing that happens: an event, or a lane's deadline.
+    fn step(&mut self) {
+        let deadline = self
+            .nodes
+            .iter()
+            .filter_map(|(node, host)| Some((host.lane.as_ref()?.deadline(&self.reading(*node))?, *node)))
+            .min();
+        let event_ns = self.queue.keys().next().map(|(at, _)| *at);
+        match (event_ns, deadline) {
+            (Some(at), Some((deadline, node))) if deadline.0 < at => self.wake(deadline.0, node),
+            (None, Some((deadline, node))) => self.wake(deadline.0, node),
+            (Some(_), _) => self.deliver(),
+            (None, None) => panic!("nothing will ever happen again:\n{}", self.story()),
+        }
+    }
+
+    fn wake(&mut self, at_ns: u64, node: NodeId) {
+        self.elapsed_ns = self.elapsed_ns.max(at_ns);
+        self.hand(node, Event::Timer);
+    }
+
+    fn deliver(&mut self) {
+        let ((at_ns, _), (node, life, happening)) = self.queue.pop_first().expect("seen by the caller");
+        self.elapsed_ns = self.elapsed_ns.max(at_ns);
+        if self.nodes[&node].life != life {
+            return;
+        }
+        let event = match happening {
+            Happening::Lane(event) => event,
+            Happening::Sync { token, files } => {
+                Event::Synced { token, results: self.nodes[&node].disk.sync(&files) }
+            }
+        };
+        self.hand(node, event);
+    }
+
+    fn hand(&mut self, node: NodeId, event: Event) {
+        let now = self.reading(node);
+        let Some(lane) = self.nodes.get_mut(&node).and_then(|host| host.lane.as_mut()) else { return };
+        lane.handle(event, &now);
+        let output = lane.take_output(&now);
+        self.carry_out(node, output);
+    }
+
+    fn carry_out(&mut self, from: NodeId, output: Output) {
+        assert!(output.failed.is_empty(), "{from}: {:?}\n{}", output.failed, self.story());
+        for send in output.sends {
+            let mut hasher = DefaultHasher::new();
+            format!("{:?}{:?}", send.message, send.payload).hash(&mut hasher);
+            self.trace.push(format!("{} {from}->{} {:x}", self.elapsed_ns, send.to, hasher.finish()));
+            let payload = Bytes::from(send.payload.concat());
+            let copies = 1 + u64::from(self.draw() % 100 < self.weather.doubled);
+            for _ in 0..copies {
+                if self.draw() % 100 < self.weather.lost {
+                    continue;
+                }
+                let delay_ns = 50_000 + self.draw() % 450_000;
+                let (message, payload) = (send.message.clone(), payload.clone());
+                self.schedule(delay_ns, send.to, Happening::Lane(Event::Message { from, message, payload }));
+            }
+        }
+        for sync in output.syncs {
+            let took_ns = 100_000 + self.draw() % 700_000;
+            self.schedule(took_ns, from, Happening::Sync { token: sync.token, files: sync.files });
+        }
+        for prepare in output.prepares {
+            let result = self.nodes[&from].disk.create(&prepare.path, prepare.size_bytes);
+            let event = Event::Prepared { token: prepare.token, result };
+            self.schedule(1_000_000, from, Happening::Lane(event));
+        }
+        for (ticket, result) in output.appended {
+            self.trace.push(format!("{} {from} answers {ticket:?} {result:?}", self.elapsed_ns));
+            self.appended.insert(ticket, (result, self.elapsed_ns));
+        }
+        for (ticket, answer) in output.reads {
+            self.reads.insert(ticket, answer.expect("a working replica reads"));
+        }
+    }
+
+    fn draw_ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    /// Hands a batch of one record to a node, as a retry or for the first time.
+    pub fn append(&mut self, node: NodeId, shard: ShardId, sequence: u64, value: &str) -> Ticket {
+        let ticket = self.draw_ticket();
+        let record = Record { value: Some(Bytes::copy_from_slice(value.as_bytes())), ..Record::default() };
+        let EncodedBatch { body, crc, count } = encode_records(&[record]).expect("a small record");
+        let command = AppendCommand {
+            ticket,
+            shard,
+            batch: BatchId { producer: ProducerId(77), epoch: 0, sequence },
+            lowest_open: sequence,
+            record_count: count,
+            compression: Compression::None,
+            body_crc: crc,
+            body,
+            arrived: Monotonic(self.elapsed_ns),
+        };
+        self.hand(node, Event::Append(command));
+        ticket
+    }
+
+    /// Appends until acknowledged, following the leader and retrying as a producer does.
+    pub fn append_surely(&mut self, shard: ShardId, sequence: u64, value: &str) -> Receipt {
+        for _attempt in 0..200 {
+            let Some(leader) = self.leader(shard) else {
+                self.run_for(Duration::from_millis(20));
+                continue;
+            };
+            let ticket = self.append(leader, shard, sequence, value);
+            let given_up_ns = self.elapsed_ns + 300_000_000;
+            let answered = |world: &Self| world.appended.contains_key(&ticket);
+            self.run_until(Duration::from_secs(5), |world| {
+                answered(world) || world.elapsed_ns >= given_up_ns
+            });
+            match self.appended.get(&ticket) {
+                Some((Ok(receipt), _)) => return *receipt,
+                Some((Err(_), _)) => self.run_for(Duration::from_millis(20)),
+                None => {}
+            }
+        }
+        panic!("never acknowledged:\n{}", self.story());
+    }
+
+    /// The running node that leads a shard in the highest term, if there is one.
+    pub fn leader(&self, shard: ShardId) -> Option<NodeId> {
+        let led = NODES.into_iter().filter_map(|node| {
+            let status = self.status(node, shard)?;
+            (status.leader == Some(node)).then_some((status.term, node))
+        });
+        led.max().map(|(_, node)| node)
+    }
+
+    pub fn status(&self, node: NodeId, shard: ShardId) -> Option<ReplicaStatus> {
+        let lane = self.nodes[&node].lane.as_ref()?;
+        lane.status(shard, &self.reading(node))
+    }
+
+    /// Every released frame of a shard on a node: header and body bytes.
+    pub fn read_all(&mut self, node: NodeId, shard: ShardId) -> Vec<(Timestamp, Bytes, Bytes)> {
+        let mut frames = Vec::new();
+        let mut from = ReadFrom::Time(Timestamp::ZERO);
+        loop {
+            let ticket = self.draw_ticket();
+            let (max_bytes, closed_above) = (1 << 20, Timestamp::ZERO);
+            self.hand(node, Event::Read(ReadCommand { ticket, shard, from, max_bytes, closed_above }));
+            let Some(answer) = self.reads.remove(&ticket) else { return frames };
+            if answer.frames.is_empty() {
+                return frames;
+            }
+            from = ReadFrom::Index(answer.next);
+            frames.extend(
+                answer.frames.into_iter().map(|f| (f.header.first_timestamp, f.header_bytes, f.body)),
+            );
+        }
+    }
+}
+
+fn options(node: NodeId, seed: u64) -> LaneOptions {
+    LaneOptions {
+        node,
+        cluster: "test".parse().expect("a good name"),
+        log: LogOptions { first_segment_bytes: 16 << 10, segment_bytes_max: 64 << 10 },
+        raft_tick: Duration::from_millis(50),
+        election_ticks: 10..20,
+        heartbeat_ticks: 2,
+        closed_tick: Duration::from_millis(20),
+        eps_max_ns: 10_000_000,
+        unanswered_max: 64,
+        seed,
+    }
+}
+
+fn spec(shard: ShardId) -> ShardSpec {
+    let replicas = NODES.map(|node| Placement { replica: ReplicaId(10 * shard.0 + node.0), node }).to_vec();
+    ShardSpec { shard, topic: TopicId(1), durability: Durability::Disk, replicas, follow_committed: false }
+}
