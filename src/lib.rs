@@ -32,6 +32,8 @@ pub mod log;
 #[cfg(feature = "client")]
 pub mod transport;
 
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "node")]
 pub mod lane;
 #[cfg(feature = "node")]

@@ -16,7 +16,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connects to the cluster.
 pub(super) async fn connect(common: &Common) -> Result<Client, Failure> {
-    let mut endpoints: Vec<String> = common.endpoint.iter().filter(|text| !text.is_empty()).cloned().collect();
+    let mut endpoints: Vec<String> =
+        common.endpoint.iter().filter(|text| !text.is_empty()).cloned().collect();
     if endpoints.is_empty() {
         endpoints.push(ENDPOINT_DEFAULT.to_owned());
     }

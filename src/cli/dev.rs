@@ -19,7 +19,8 @@ pub(super) fn dev(arguments: &DevArguments, common: &Common) -> Result<(), Failu
     if common.output.is_some() {
         return Err(Failure::usage("`dev` prints no data: leave -o out"));
     }
-    let all: Vec<Settings> = (1..=arguments.nodes).map(|node| settings(arguments, node)).collect::<Result<_, _>>()?;
+    let all: Vec<Settings> =
+        (1..=arguments.nodes).map(|node| settings(arguments, node)).collect::<Result<_, _>>()?;
     let certs = arguments.data.join("certs");
     if !certs.join("ca.pem").exists() {
         init_certs(&certs, arguments.nodes)?;
@@ -43,7 +44,8 @@ pub(super) fn dev(arguments: &DevArguments, common: &Common) -> Result<(), Failu
 
 /// One after the other would hand leaderships round and round: all are told at once.
 fn shut_down(nodes: Vec<NodeHandle>) -> Result<(), Failure> {
-    let stopping: Vec<_> = nodes.into_iter().map(|node| std::thread::spawn(move || node.shutdown())).collect();
+    let stopping: Vec<_> =
+        nodes.into_iter().map(|node| std::thread::spawn(move || node.shutdown())).collect();
     for thread in stopping {
         thread.join().map_err(|_| Failure::failure("a node did not stop cleanly; its panic stands above"))?;
     }
@@ -52,7 +54,8 @@ fn shut_down(nodes: Vec<NodeHandle>) -> Result<(), Failure> {
 
 fn settings(arguments: &DevArguments, node: u64) -> Result<Settings, Failure> {
     let DevArguments { nodes, data, base_port, uncertainty, overrides } = arguments;
-    let text = template(TemplateOptions { node, nodes: *nodes, base_port: *base_port }).map_err(Failure::usage)?;
+    let text =
+        template(TemplateOptions { node, nodes: *nodes, base_port: *base_port }).map_err(Failure::usage)?;
     let path = |folder: &Path| folder.display().to_string();
     let mut all = vec![
         "cluster.id=dev".to_owned(),

@@ -5,11 +5,22 @@
 //! flag whose feature is not built is refused, never ignored.
 
 mod arguments;
+mod certificates;
 mod configuration;
+mod connect;
+mod consume;
+mod demo;
+mod dev;
 mod failure;
+mod logging;
 mod moment;
+mod nodes;
 mod output;
+mod partition;
 mod produce;
 mod run;
+mod serve;
+mod shards;
+mod topics;
 
 pub use run::run;

@@ -21,7 +21,8 @@ pub(super) async fn list(topic: &TopicName, common: &Common) -> Result<(), Failu
             say(&format!("node {} does not answer: {error}", node.node));
         }
     }
-    let rows: Vec<_> = described.shards.iter().map(|shard| ShardRow::of(topic, shard, &statuses, now)).collect();
+    let rows: Vec<_> =
+        described.shards.iter().map(|shard| ShardRow::of(topic, shard, &statuses, now)).collect();
     print_rows(Format::or_default(common.output), &rows)
 }
 
@@ -68,7 +69,10 @@ impl ShardRow {
             shard: shard.shard.0,
             leader: newest.and_then(|status| status.leader).or(shard.leader).map(|node| node.0),
             term: newest.map_or(shard.term, |status| status.term).0,
-            replicas: held.iter().map(|(node, status)| ReplicaRow::of(*node, status, committed, now)).collect(),
+            replicas: held
+                .iter()
+                .map(|(node, status)| ReplicaRow::of(*node, status, committed, now))
+                .collect(),
             start: PartitionStart::of(&shard.partition),
         }
     }

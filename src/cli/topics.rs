@@ -38,12 +38,19 @@ pub(super) async fn topic(command: TopicCommand, common: &Common) -> Result<(), 
 
 /// Parses what the flags say, and refuses what is not built before anything is asked of the cluster.
 fn request(arguments: TopicCreateArguments) -> Result<CreateTopic, Failure> {
-    let TopicCreateArguments { name, shards, replicas, partitioning, split_at, durability, retention } = arguments;
+    let TopicCreateArguments { name, shards, replicas, partitioning, split_at, durability, retention } =
+        arguments;
     if durability == Durability::Memory {
-        return Err(Failure::not_built("`--durability memory`", "leave the flag out: records are on disk before the ack"));
+        return Err(Failure::not_built(
+            "`--durability memory`",
+            "leave the flag out: records are on disk before the ack",
+        ));
     }
     if retention.is_some() {
-        return Err(Failure::not_built("`--retention`", "leave the flag out: records are kept until the topic is deleted"));
+        return Err(Failure::not_built(
+            "`--retention`",
+            "leave the flag out: records are kept until the topic is deleted",
+        ));
     }
     if shards == 0 || replicas == 0 {
         return Err(Failure::usage("--shards and --replicas are at least 1"));
@@ -183,7 +190,8 @@ mod tests {
     fn create(flags: &[&str]) -> Result<CreateTopic, Failure> {
         use clap::Parser;
         let all = ["timberline", "topic", "create", "t", "--shards", "3"].iter().chain(flags);
-        let arguments = crate::cli::arguments::Arguments::try_parse_from(all).expect("the grammar knows the flag");
+        let arguments =
+            crate::cli::arguments::Arguments::try_parse_from(all).expect("the grammar knows the flag");
         let crate::cli::arguments::Command::Topic(TopicCommand::Create(arguments)) = arguments.command else {
             panic!("it is `topic create`")
         };

@@ -26,7 +26,8 @@ impl DiskThreads {
         lane: &LaneHandle,
         sync_threads: usize,
     ) -> std::io::Result<(Arc<Self>, Vec<JoinHandle<()>>)> {
-        let threads = Arc::new(Self { syncs: Arc::new(WorkQueue::new()), prepares: Arc::new(WorkQueue::new()) });
+        let threads =
+            Arc::new(Self { syncs: Arc::new(WorkQueue::new()), prepares: Arc::new(WorkQueue::new()) });
         let mut joins = Vec::with_capacity(sync_threads + 1);
         for _ in 0..sync_threads {
             let (queue, disk, lane) = (Arc::clone(&threads.syncs), Arc::clone(disk), lane.clone());
@@ -55,10 +56,7 @@ impl DiskThreads {
     }
 }
 
-pub(crate) fn spawn(
-    name: &str,
-    work: impl FnOnce() + Send + 'static,
-) -> std::io::Result<JoinHandle<()>> {
+pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(format!("timberline-{name}")).spawn(work)
 }
 

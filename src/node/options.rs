@@ -116,7 +116,8 @@ impl NodeOptions {
             ));
         }
         let ticks = &self.replication;
-        if ticks.election_ticks_min >= ticks.election_ticks_max || ticks.heartbeat_ticks >= ticks.election_ticks_min
+        if ticks.election_ticks_min >= ticks.election_ticks_max
+            || ticks.heartbeat_ticks >= ticks.election_ticks_min
         {
             return Err("election timeouts need a range, above the heartbeat".to_owned());
         }

@@ -36,8 +36,8 @@ impl Node {
     pub fn start(options: NodeOptions) -> Result<NodeHandle, Error> {
         let nodes = options.check().map_err(Error::Options)?;
         let node = options.node;
-        let identity = Identity::node(&options.certs_dir, node)
-            .map_err(|source| Error::Transport { node, source })?;
+        let identity =
+            Identity::node(&options.certs_dir, node).map_err(|source| Error::Transport { node, source })?;
         let disk = OsDisk::new(&options.data_dir).map_err(|source| Error::Disk { node, source })?;
         let disk: Arc<dyn Disk> = Arc::new(disk);
         let opened = open_folder(&disk, &options, &nodes).map_err(|source| Error::Folder { node, source })?;
@@ -50,7 +50,8 @@ impl Node {
         let (disk_threads, disk_joins) =
             DiskThreads::start(&disk, &lane, options.sync_threads).map_err(thread)?;
         // From here on, dropping `threads` ends and joins whatever runs already.
-        let mut threads = Threads::new(lane.clone(), Arc::clone(&disk_threads), disk_joins, keeper, opened.folder);
+        let mut threads =
+            Threads::new(lane.clone(), Arc::clone(&disk_threads), disk_joins, keeper, opened.folder);
         let network = NetworkStart {
             me: hello(&options, &threads.folder),
             listen: options.listen,
@@ -121,8 +122,7 @@ fn open_folder(
     options: &NodeOptions,
     nodes: &[NodeId],
 ) -> Result<Opened, folder::Error> {
-    let owner =
-        Owner { cluster: options.cluster.clone(), node: options.node, initial_nodes: nodes.to_vec() };
+    let owner = Owner { cluster: options.cluster.clone(), node: options.node, initial_nodes: nodes.to_vec() };
     let folder = NodeFolder::open(disk, &owner, rand::random())?;
     let registry = Registry::open(Arc::clone(disk))?;
     let peers = RememberedPeers::open(Arc::clone(disk))?;

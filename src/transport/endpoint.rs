@@ -322,6 +322,7 @@ pub(super) async fn connect(
         }
         Err(reason.map_or_else(|| resolve_error("the name has no address".to_owned()), connect_error))
     };
-    let no_answer = || connect_error(format!("no answer within {limit:?} (is the node running? is UDP let through?)"));
+    let no_answer =
+        || connect_error(format!("no answer within {limit:?} (is the node running? is UDP let through?)"));
     tokio::time::timeout(limit, attempt).await.unwrap_or_else(|_| Err(no_answer()))
 }

@@ -124,9 +124,10 @@ impl CertFile {
     }
 
     fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, Error> {
-        let certificates: Vec<_> = CertificateDer::pem_slice_iter(&self.bytes()?)
-            .collect::<Result<_, _>>()
-            .map_err(|error| self.refuse(&format!("not a PEM certificate: {error}"), REMAKE))?;
+        let certificates: Vec<_> =
+            CertificateDer::pem_slice_iter(&self.bytes()?)
+                .collect::<Result<_, _>>()
+                .map_err(|error| self.refuse(&format!("not a PEM certificate: {error}"), REMAKE))?;
         if certificates.is_empty() {
             return Err(self.refuse("holds no PEM certificate", REMAKE));
         }
@@ -225,8 +226,11 @@ mod tests {
         for file in ["ca.pem", "node-1.pem", "node-1.key"] {
             let dir = tempfile::tempdir().unwrap();
             init_certs(dir.path(), 1).unwrap();
-            fs::write(dir.path().join(file), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-                .unwrap();
+            fs::write(
+                dir.path().join(file),
+                "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            )
+            .unwrap();
             assert!(refusal(dir.path()).contains(file), "{file}");
         }
     }

@@ -174,7 +174,9 @@ impl<In: prost::Message + Default> PacketReceiver<In> {
 
     fn refuse(&self, source: PacketError) -> Error {
         let code = match source {
-            PacketError::HeaderTooLarge { .. } | PacketError::PayloadTooLarge { .. } => CloseCode::PacketTooLarge,
+            PacketError::HeaderTooLarge { .. } | PacketError::PayloadTooLarge { .. } => {
+                CloseCode::PacketTooLarge
+            }
             PacketError::Header { .. } | PacketError::Torn { .. } => CloseCode::Malformed,
         };
         self.connection.close(code, &source.to_string());

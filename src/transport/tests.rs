@@ -49,7 +49,8 @@ async fn connected(options: TransportOptions) -> Connected {
     let (endpoint, mut listener) = serve(certs.path(), options);
     let dialling = client(certs.path());
     let address = format!("localhost:{}", endpoint.local_address().port());
-    let (client_end, node_end) = within(async { tokio::join!(dialling.connect(&address), listener.accept()) }).await;
+    let (client_end, node_end) =
+        within(async { tokio::join!(dialling.connect(&address), listener.accept()) }).await;
     Connected {
         _certs: certs,
         _endpoints: (endpoint, dialling),
@@ -147,7 +148,8 @@ async fn a_client_that_stops_reading_blocks_its_own_stream_within_the_windows() 
 #[tokio::test]
 async fn a_client_that_says_nothing_is_dropped_with_the_reason() {
     let ends = connected(TransportOptions::default()).await;
-    let error = within(ends.node_end.accept_stream_within(Duration::from_millis(50))).await.err().expect("refused");
+    let error =
+        within(ends.node_end.accept_stream_within(Duration::from_millis(50))).await.err().expect("refused");
     assert!(error.to_string().contains("no hello within"), "{error}");
     let seen = within(ends.client_end.closed()).await;
     assert!(matches!(seen, Error::Refused { code: CloseCode::HelloTimeout, .. }), "{seen}");
@@ -249,7 +251,11 @@ impl PeerIdentities for Anyone {
 
 /// What both twins promise: node 1's link to node 2, whose inbox is `arrived`; `settle` lets messages travel.
 /// The queue holds eight messages, and nothing travels outside `settle`.
-async fn keeps_the_laws<F: Future<Output = ()>>(link: &dyn Link, arrived: &Recorder, settle: impl Fn(usize) -> F) {
+async fn keeps_the_laws<F: Future<Output = ()>>(
+    link: &dyn Link,
+    arrived: &Recorder,
+    settle: impl Fn(usize) -> F,
+) {
     let message = |n| NodeMessage { earliest_ns: n, ..NodeMessage::default() };
     assert!(!link.send(NodeId(1), message(0), Vec::new(), StreamClass::Raft), "not to oneself");
     assert!(!link.send(NodeId(77), message(0), Vec::new(), StreamClass::Raft), "not to a stranger");
@@ -257,7 +263,10 @@ async fn keeps_the_laws<F: Future<Output = ()>>(link: &dyn Link, arrived: &Recor
         let before = arrived.0.lock().unwrap().len();
         for n in 0..8 {
             let payload = vec![Bytes::from_static(b"one"), Bytes::new(), Bytes::from_static(b"two")];
-            assert!(link.send(NodeId(2), message(n), payload, StreamClass::Raft), "round {round}, message {n}");
+            assert!(
+                link.send(NodeId(2), message(n), payload, StreamClass::Raft),
+                "round {round}, message {n}"
+            );
         }
         assert!(!link.send(NodeId(2), message(8), Vec::new(), StreamClass::Raft), "a full queue refuses");
         settle(before + 8).await;
@@ -292,7 +301,8 @@ async fn the_mesh_keeps_the_laws_of_links() {
     let address = endpoints[1].local_address().to_string();
     let nowhere = "127.0.0.1:9".to_owned();
     let start = |node: u64, peer: (NodeId, String), inbox: Arc<Recorder>| {
-        let me = crate::wire::NodeHello { protocol: 1, cluster: "c".to_owned(), node, identity: node, boot: 1 };
+        let me =
+            crate::wire::NodeHello { protocol: 1, cluster: "c".to_owned(), node, identity: node, boot: 1 };
         Mesh::start(endpoints[node as usize - 1].clone(), me, vec![peer], Box::new(Anyone), inbox)
     };
     let arrived = Arc::new(Recorder::default());

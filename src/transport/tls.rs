@@ -154,7 +154,9 @@ pub(super) fn explain(error: &ConnectionError) -> String {
 fn alert(code: u64) -> Option<&'static str> {
     Some(match code.checked_sub(0x100)? {
         42 | 43 | 46 | 49 => "the certificate is not acceptable",
-        45 => "the certificate is expired or not yet valid (check clocks; `timberline cert init` makes new ones)",
+        45 => {
+            "the certificate is expired or not yet valid (check clocks; `timberline cert init` makes new ones)"
+        }
         // 51, a wrong signature: another CA of the same name.
         48 | 51 => "the certificate is signed by an unknown CA (do both sides have the same ca.pem?)",
         116 => "a certificate is missing",

@@ -136,7 +136,11 @@ mod tests {
     }
 
     /// Feeds bytes in pieces, taking packets out as the transport does.
-    fn feed(decoder: &mut PacketDecoder, mut bytes: &[u8], step: usize) -> Result<Vec<(NodeHello, Bytes)>, PacketError> {
+    fn feed(
+        decoder: &mut PacketDecoder,
+        mut bytes: &[u8],
+        step: usize,
+    ) -> Result<Vec<(NodeHello, Bytes)>, PacketError> {
         let mut packets = Vec::new();
         loop {
             while let Some(packet) = decoder.next_packet()? {
@@ -203,9 +207,8 @@ mod tests {
 
     #[test]
     fn over_limit_prefixes_are_refused_before_anything_else_arrives() {
-        let refused = |header, payload| {
-            feed(&mut PacketDecoder::new(LIMITS), &prefix(header, payload), 8).unwrap_err()
-        };
+        let refused =
+            |header, payload| feed(&mut PacketDecoder::new(LIMITS), &prefix(header, payload), 8).unwrap_err();
         assert_eq!(refused(257, 0), PacketError::HeaderTooLarge { found: 257, limit: 256 });
         let found = u32::MAX as usize;
         assert_eq!(refused(0, u32::MAX), PacketError::PayloadTooLarge { found, limit: 1 << 20 });
@@ -224,7 +227,10 @@ mod tests {
         for end in 1..stream.len() {
             let mut decoder = PacketDecoder::new(LIMITS);
             assert!(feed(&mut decoder, &stream[..end], 7).unwrap().is_empty());
-            assert!(matches!(decoder.finish(), Err(PacketError::Torn { missing }) if missing > 0), "cut at {end}");
+            assert!(
+                matches!(decoder.finish(), Err(PacketError::Torn { missing }) if missing > 0),
+                "cut at {end}"
+            );
         }
     }
 

@@ -89,7 +89,9 @@ impl<'a> Printer<'a> {
 
     pub(super) fn begin(&mut self) -> Result<(), Failure> {
         match self.format {
-            Format::Table => writeln!(self.out, "{:30}  {:>5}  {:>8}  {:16}  VALUE", "TIME", "SHARD", "OFFSET", "KEY")?,
+            Format::Table => {
+                writeln!(self.out, "{:30}  {:>5}  {:>8}  {:16}  VALUE", "TIME", "SHARD", "OFFSET", "KEY")?
+            }
             Format::Json => writeln!(self.out, "[")?,
             Format::Ndjson | Format::Raw => {}
         }
@@ -176,7 +178,9 @@ mod tests {
     #[test]
     fn bytes_that_are_not_utf8_go_out_in_base64_and_none_as_null() {
         let record = Record { key: None, value: Some(vec![0xff].into()), ..Record::default() };
-        assert!(shown(record).contains(r#""key":null,"value_base64":"/w==","event_time_ns":null,"headers":[]"#));
+        assert!(
+            shown(record).contains(r#""key":null,"value_base64":"/w==","event_time_ns":null,"headers":[]"#)
+        );
     }
 
     #[test]

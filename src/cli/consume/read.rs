@@ -34,7 +34,10 @@ fn check(arguments: &ConsumeArguments) -> Result<(), Failure> {
         None | Some(Consistency::Eventual) => Ok(()),
         Some(level) => {
             let level = format!("`--consistency {}`", format!("{level:?}").to_lowercase());
-            Err(Failure::not_built(&level, "this build reads what a node has released: `--consistency eventual`"))
+            Err(Failure::not_built(
+                &level,
+                "this build reads what a node has released: `--consistency eventual`",
+            ))
         }
     }
 }

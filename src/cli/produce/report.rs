@@ -130,7 +130,17 @@ fn rate(records: u64, seconds: f64) -> u64 {
 
 impl Row for Summary {
     fn titles() -> Vec<&'static str> {
-        vec!["TOPIC", "ACKNOWLEDGED", "NOT APPLIED", "UNKNOWN", "BATCHES", "SHARDS", "TIME", "PER SECOND", "LAST"]
+        vec![
+            "TOPIC",
+            "ACKNOWLEDGED",
+            "NOT APPLIED",
+            "UNKNOWN",
+            "BATCHES",
+            "SHARDS",
+            "TIME",
+            "PER SECOND",
+            "LAST",
+        ]
     }
     fn cells(&self) -> Vec<Vec<String>> {
         vec![vec![

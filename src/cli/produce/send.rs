@@ -23,7 +23,9 @@ use crate::types::{ProducerId, TopicName};
 
 pub(in crate::cli) async fn produce(arguments: ProduceArguments, common: &Common) -> Result<(), Failure> {
     if arguments.receipts && !matches!(common.output, None | Some(Format::Ndjson)) {
-        return Err(Failure::usage("--receipts prints one JSON object per batch: leave -o out, or say -o ndjson"));
+        return Err(Failure::usage(
+            "--receipts prints one JSON object per batch: leave -o out, or say -o ndjson",
+        ));
     }
     let fields = fields(&arguments)?;
     let lines = Lines::open(arguments.file.as_deref(), RECORD_BYTES_MAX).map_err(|error| {
@@ -45,7 +47,7 @@ pub(in crate::cli) async fn produce(arguments: ProduceArguments, common: &Common
     };
     let started = Instant::now();
     let stopped = sending.run(incoming).await;
-    sending.producer.flush().await?;
+    let flushed = sending.producer.flush().await;
     sending.print_receipts()?;
     sending.progress.finish_and_clear();
     let summary = Summary::of(&arguments.topic, &tally.counts(), started.elapsed());
@@ -54,7 +56,9 @@ pub(in crate::cli) async fn produce(arguments: ProduceArguments, common: &Common
     } else {
         print_row(Format::or_default(common.output), &summary)?;
     }
-    outcome(stopped, &sending)
+    outcome(stopped, &sending)?;
+    // The tally has every failed batch: what is left is a producer that ended before its batches did.
+    flushed.map_err(|failure| Failure::failure(failure.to_string()))
 }
 
 fn fields(arguments: &ProduceArguments) -> Result<Fields, Failure> {
@@ -173,7 +177,9 @@ fn outcome(stopped: Result<(), Stop>, sending: &Sending<'_>) -> Result<(), Failu
         Err(Stop::BadLine(BadLine(what))) => Err(Failure::failure(format!(
             "{what}\nAll lines before it were sent and acknowledged; send the rest from that line on once it is mended."
         ))),
-        Err(Stop::BatchFailed) => Err(Failure::failure(format!("a batch failed; nothing was read on{after}"))),
+        Err(Stop::BatchFailed) => {
+            Err(Failure::failure(format!("a batch failed; nothing was read on{after}")))
+        }
         Err(Stop::Interrupted) => Err(Failure::failure(format!("interrupted; nothing was read on{after}"))),
     }
 }

@@ -47,7 +47,8 @@ impl Counts {
         let last = receipt.first_timestamp.plus_ns(count.saturating_sub(1));
         self.acknowledged += count;
         self.shards.insert(receipt.shard);
-        self.first = Some(self.first.map_or(receipt.first_timestamp, |first| first.min(receipt.first_timestamp)));
+        self.first =
+            Some(self.first.map_or(receipt.first_timestamp, |first| first.min(receipt.first_timestamp)));
         self.last = self.last.max(Some(last));
         self.waited += receipt.wait.queue + receipt.wait.replication + receipt.wait.commit_wait;
         self.commit_waited += receipt.wait.commit_wait;

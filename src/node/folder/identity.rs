@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::registry::Registry;
 use super::Error;
+use super::registry::Registry;
 use crate::disk::{Disk, FolderLock};
 use crate::types::{ClusterId, NodeId};
 

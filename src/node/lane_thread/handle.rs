@@ -139,8 +139,17 @@ impl LaneHandle {
     pub(crate) fn append(&self, append: Append) -> Result<oneshot::Receiver<AppendResult>, Busy> {
         let (ticket, receiver) = self.shared.waiters.for_append();
         let Append { shard, batch, lowest_open, record_count, compression, body_crc, body, arrived } = append;
-        let command =
-            AppendCommand { ticket, shard, batch, lowest_open, record_count, compression, body_crc, body, arrived };
+        let command = AppendCommand {
+            ticket,
+            shard,
+            batch,
+            lowest_open,
+            record_count,
+            compression,
+            body_crc,
+            body,
+            arrived,
+        };
         match self.offer(Event::Append(command)) {
             Ok(()) => Ok(receiver),
             Err(busy) => {

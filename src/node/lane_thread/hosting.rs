@@ -79,7 +79,12 @@ impl Hosting {
     }
 
     /// Makes the system shard's replica if this folder never had it, and opens it.
-    pub(super) fn open_system(&mut self, lane: &mut Lane, spec: ShardSpec, now: &Reading) -> Result<(), String> {
+    pub(super) fn open_system(
+        &mut self,
+        lane: &mut Lane,
+        spec: ShardSpec,
+        now: &Reading,
+    ) -> Result<(), String> {
         let shard = spec.shard;
         self.host(lane, vec![spec], now);
         if let Some((_, reason)) = self.lost.get(&shard) {

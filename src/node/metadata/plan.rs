@@ -32,7 +32,9 @@ pub(crate) enum PlanError {
     Exists(TopicName),
     #[error("a topic has 1 to {TOPIC_SHARDS_MAX} shards, not {0}")]
     ShardCount(u32),
-    #[error("{splits} split keys make {would_be} shards, and {shards} were asked for: give one key less than shards")]
+    #[error(
+        "{splits} split keys make {would_be} shards, and {shards} were asked for: give one key less than shards"
+    )]
     SplitCount { splits: usize, would_be: usize, shards: u32 },
     #[error("split key {at} is not above the one before it: give non-empty keys in rising byte order")]
     SplitOrder { at: usize },

@@ -70,7 +70,10 @@ fn ids_are_not_reused_after_a_delete() {
 fn bytes_that_are_no_system_record_change_nothing() {
     let mut view = View::default();
     for bytes in [&b""[..], b"\xff\xff\xff", b"\xfa\x01\x00"] {
-        assert!(matches!(view.fold(bytes, Timestamp(1)), Folded::Ignored(Ignored::Malformed(_))), "{bytes:?}");
+        assert!(
+            matches!(view.fold(bytes, Timestamp(1)), Folded::Ignored(Ignored::Malformed(_))),
+            "{bytes:?}"
+        );
     }
     assert_eq!(view, View::default());
 }
@@ -93,9 +96,8 @@ fn split_keys_that_do_not_rise_or_do_not_match_are_refused() {
 
 #[test]
 fn more_replicas_than_nodes_are_refused_and_none_named_means_up_to_three() {
-    let plan = |replicas, nodes: &[NodeId]| {
-        TopicPlan { replicas, ..wish("a", 1) }.record(&View::default(), nodes)
-    };
+    let plan =
+        |replicas, nodes: &[NodeId]| TopicPlan { replicas, ..wish("a", 1) }.record(&View::default(), nodes);
     assert!(matches!(plan(4, &nodes()).unwrap_err(), PlanError::Placement { .. }));
     let mut view = View::default();
     view.fold(&plan(0, &[NodeId(1), NodeId(2)]).unwrap().encoded(), Timestamp(1));

@@ -50,8 +50,7 @@ pub(super) fn refused(shared: &NodeShared, shard: ShardId, refusal: &Refusal) ->
         shard::Outcome::NotApplied => Outcome::NotApplied,
         shard::Outcome::Unknown => Outcome::Unknown,
     };
-    let expected_sequence =
-        if let Refusal::SequenceGap { expected } = refusal { *expected } else { 0 };
+    let expected_sequence = if let Refusal::SequenceGap { expected } = refusal { *expected } else { 0 };
     ErrorBody {
         code: code_of(refusal) as i32,
         message: format!("shard {shard} on node {}: {refusal}{next}", shared.node),
@@ -97,12 +96,17 @@ pub(super) fn unknown_shard(shared: &NodeShared, shard: ShardId) -> ErrorBody {
         return error(ErrorCode::UnknownShard, true, message);
     };
     let on: Vec<String> = view_shard.replicas.iter().map(|replica| replica.node.to_string()).collect();
-    let message = format!("shard {shard} has no working replica on node {node}; ask one of nodes {}", on.join(", "));
+    let message =
+        format!("shard {shard} has no working replica on node {node}; ask one of nodes {}", on.join(", "));
     error(ErrorCode::UnknownShard, true, message)
 }
 
 pub(super) fn invalid_batch(shard: ShardId, problem: &codec::Error) -> ErrorBody {
-    error(ErrorCode::Invalid, false, format!("the batch for shard {shard} does not hold what it claims: {problem}"))
+    error(
+        ErrorCode::Invalid,
+        false,
+        format!("the batch for shard {shard} does not hold what it claims: {problem}"),
+    )
 }
 
 pub(super) fn receipt_body(receipt: &Receipt) -> AppendedBody {

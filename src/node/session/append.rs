@@ -18,7 +18,11 @@ pub(super) struct PendingAppend {
 }
 
 /// Proves a batch and hands it to the lane, without waiting: batches keep their order.
-pub(super) fn submit(shared: &NodeShared, request: &AppendBody, body: Bytes) -> Result<PendingAppend, ErrorBody> {
+pub(super) fn submit(
+    shared: &NodeShared,
+    request: &AppendBody,
+    body: Bytes,
+) -> Result<PendingAppend, ErrorBody> {
     let arrived = shared.clock.now().monotonic;
     let shard = ShardId(request.shard);
     if shard == ShardId::SYSTEM {
@@ -29,11 +33,8 @@ pub(super) fn submit(shared: &NodeShared, request: &AppendBody, body: Bytes) -> 
         return Err(answers::refused(shared, shard, &Refusal::NotLeader { leader: None }));
     }
     let compression = prove(shard, request, &body)?;
-    let batch = BatchId {
-        producer: ProducerId(request.producer),
-        epoch: request.epoch,
-        sequence: request.sequence,
-    };
+    let batch =
+        BatchId { producer: ProducerId(request.producer), epoch: request.epoch, sequence: request.sequence };
     let append = Append {
         shard,
         batch,

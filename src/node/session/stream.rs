@@ -37,7 +37,8 @@ pub(super) async fn serve(stream: ServerStream, session: Arc<Session>) {
     let mut writer = JoinSet::new();
     writer.spawn(write(sender, outgoing));
     let in_flight = Arc::new(Semaphore::new(session.shared.limits.requests_per_stream));
-    let mut stream = Stream { session, replies, in_flight, work: JoinSet::new(), subscriptions: JoinSet::new() };
+    let mut stream =
+        Stream { session, replies, in_flight, work: JoinSet::new(), subscriptions: JoinSet::new() };
     loop {
         tokio::select! {
             packet = receiver.recv() => match packet {
@@ -110,7 +111,8 @@ impl Stream {
                 return Err(answers::error(ErrorCode::Busy, true, message));
             }
             let (session, replies) = (Arc::clone(&self.session), self.replies.clone());
-            self.subscriptions.spawn(async move { subscribe::run(&session.shared, id, request, replies).await });
+            self.subscriptions
+                .spawn(async move { subscribe::run(&session.shared, id, request, replies).await });
             return Ok(());
         }
         let Ok(permit) = Arc::clone(&self.in_flight).try_acquire_owned() else {
@@ -156,11 +158,7 @@ impl Stream {
             return Err(answers::error(ErrorCode::Denied, false, message));
         }
         self.session.greet();
-        Ok(HelloBody {
-            protocol: PROTOCOL_VERSION,
-            cluster: shared.cluster.to_string(),
-            node: shared.node.0,
-        })
+        Ok(HelloBody { protocol: PROTOCOL_VERSION, cluster: shared.cluster.to_string(), node: shared.node.0 })
     }
 
     async fn reply(&self, id: u64, body: ResponseBody) {
@@ -173,7 +171,9 @@ async fn answer(session: &Session, body: RequestBody) -> Result<ResponseBody, Er
     let shared = &session.shared;
     Ok(match body {
         RequestBody::CreateTopic(request) => ResponseBody::Topic(topics::create(shared, request).await?),
-        RequestBody::DeleteTopic(request) => ResponseBody::Topic(topics::delete(shared, &request.name).await?),
+        RequestBody::DeleteTopic(request) => {
+            ResponseBody::Topic(topics::delete(shared, &request.name).await?)
+        }
         RequestBody::DescribeTopic(request) => {
             ResponseBody::Topic(topics::describe(shared, &request.name).await?)
         }

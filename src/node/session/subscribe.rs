@@ -57,7 +57,11 @@ async fn deliver(
 }
 
 fn payload(frames: Vec<Frame>) -> Vec<Bytes> {
-    frames.into_iter().flat_map(|frame| [frame.header_bytes, frame.body]).filter(|part| !part.is_empty()).collect()
+    frames
+        .into_iter()
+        .flat_map(|frame| [frame.header_bytes, frame.body])
+        .filter(|part| !part.is_empty())
+        .collect()
 }
 
 /// Keeps answers that only close time to one per closed tick.

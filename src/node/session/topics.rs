@@ -13,9 +13,7 @@ use crate::node::lane_thread::{Append, Progress};
 use crate::node::metadata::{PlanError, SystemRecord, Topic, TopicPlan, View};
 use crate::node::shared::NodeShared;
 use crate::types::{BatchId, Durability, NodeId, Receipt, Record, ShardId, TopicName};
-use crate::wire::{
-    CreateTopicBody, ErrorBody, ErrorCode, ReplicaBody, ShardBody, TopicBody, TopicsBody,
-};
+use crate::wire::{CreateTopicBody, ErrorBody, ErrorCode, ReplicaBody, ShardBody, TopicBody, TopicsBody};
 
 /// How often a creation is planned again when others were faster.
 const PLANS_MAX: usize = 8;
@@ -44,7 +42,8 @@ async fn create_planned(shared: &NodeShared, plan: &TopicPlan) -> Result<TopicBo
             None => {}
         }
     }
-    let message = format!("topic {}: other changes of topics were faster {PLANS_MAX} times; try again", plan.name);
+    let message =
+        format!("topic {}: other changes of topics were faster {PLANS_MAX} times; try again", plan.name);
     Err(answers::error(ErrorCode::Busy, true, message))
 }
 
@@ -75,11 +74,7 @@ pub(super) async fn list(shared: &NodeShared) -> Result<TopicsBody, ErrorBody> {
 }
 
 /// The topic of that name in the view, with the way out if there is none.
-pub(super) fn find(
-    shared: &NodeShared,
-    view: &View,
-    name: &str,
-) -> Result<std::sync::Arc<Topic>, ErrorBody> {
+pub(super) fn find(shared: &NodeShared, view: &View, name: &str) -> Result<std::sync::Arc<Topic>, ErrorBody> {
     let name: TopicName = parse_name(name)?;
     view.topic_named(&name).cloned().ok_or_else(|| {
         let message = format!("node {} knows no topic {name}; list the topics, or create it", shared.node);
@@ -109,10 +104,7 @@ pub(crate) async fn append_system(shared: &NodeShared, record: &SystemRecord) ->
     result.map_err(|refusal| answers::refused(shared, ShardId::SYSTEM, &refusal))
 }
 
-async fn within<T>(
-    name: &str,
-    change: impl Future<Output = Result<T, ErrorBody>>,
-) -> Result<T, ErrorBody> {
+async fn within<T>(name: &str, change: impl Future<Output = Result<T, ErrorBody>>) -> Result<T, ErrorBody> {
     tokio::time::timeout(CHANGE_TIMEOUT, change).await.unwrap_or_else(|_| {
         let message = format!(
             "topic {name}: no answer within {} s, so what became of the change is unknown; look with a list",
@@ -184,8 +176,10 @@ async fn told(shared: &NodeShared, topic: &Topic) -> TopicBody {
 fn body_of(topic: &Topic, leaders: &Leaders) -> TopicBody {
     let shards = topic.shards.iter().map(|shard| {
         let (leader, term) = leaders.get(&shard.id).map_or((0, 0), |(leader, term)| (leader.0, *term));
-        let replicas =
-            shard.replicas.iter().map(|placed| ReplicaBody { node: placed.node.0, replica: placed.replica.0 });
+        let replicas = shard
+            .replicas
+            .iter()
+            .map(|placed| ReplicaBody { node: placed.node.0, replica: placed.replica.0 });
         ShardBody {
             shard: shard.id.0,
             hash_start: shard.hash_start,

@@ -61,7 +61,11 @@ impl Mesh {
         identities: Box<dyn PeerIdentities>,
         inbox: Arc<dyn Inbox>,
     ) -> Self {
-        assert_eq!(endpoint.name(), format!("node-{}", me.node), "a node's hello agrees with its certificate");
+        assert_eq!(
+            endpoint.name(),
+            format!("node-{}", me.node),
+            "a node's hello agrees with its certificate"
+        );
         let others = peers.into_iter().filter(|(node, _)| node.0 != me.node);
         let peers = others.map(|(node, address)| (node, Arc::new(Peer::new(node, address)))).collect();
         let arrivals = endpoint.take_arrivals();

@@ -56,7 +56,12 @@ impl TestNode {
     async fn exchange(&mut self, to: &mut Self, payload: &Bytes) {
         let (me, you) = (self.node(), to.node());
         loop {
-            self.mesh.send(you, message(PROBE), vec![payload.slice(..1), payload.slice(1..)], StreamClass::Raft);
+            self.mesh.send(
+                you,
+                message(PROBE),
+                vec![payload.slice(..1), payload.slice(1..)],
+                StreamClass::Raft,
+            );
             let received = tokio::time::timeout(Duration::from_millis(50), to.received.recv()).await;
             if let Ok(Some((from, got, bytes))) = received {
                 assert_eq!((from, got, bytes), (me, message(PROBE), payload.clone()));
@@ -120,8 +125,7 @@ fn bind_at(certs: &Path, node: u64, address: SocketAddr, options: TransportOptio
 fn start(endpoint: Endpoint, me: NodeHello, peers: &[(u64, SocketAddr)], memory: &Remembered) -> TestNode {
     let (sender, received) = mpsc::unbounded_channel();
     let peers = peers.iter().map(|(node, address)| (NodeId(*node), address.to_string())).collect();
-    let mesh =
-        Mesh::start(endpoint.clone(), me, peers, Box::new(memory.clone()), Arc::new(Recorder(sender)));
+    let mesh = Mesh::start(endpoint.clone(), me, peers, Box::new(memory.clone()), Arc::new(Recorder(sender)));
     TestNode { mesh, endpoint, received }
 }
 
@@ -178,7 +182,12 @@ async fn one_connection_of_a_pair_is_left_after_both_dialled() {
 }
 
 /// A node on a runtime of its own, which can die without a word to its peers.
-fn start_mortal(certs: &Path, address: SocketAddr, boot: u64, peer: (u64, SocketAddr)) -> (Runtime, TestNode) {
+fn start_mortal(
+    certs: &Path,
+    address: SocketAddr,
+    boot: u64,
+    peer: (u64, SocketAddr),
+) -> (Runtime, TestNode) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let guard = runtime.enter();
     let identity = Identity::node(certs, NodeId(2)).unwrap();
@@ -350,7 +359,8 @@ async fn a_full_queue_and_an_absent_peer_refuse_instead_of_growing() {
     assert!(!one.mesh.send(NodeId(3), message(0), Vec::new(), StreamClass::Raft), "not a peer");
     within(one.mesh.wait_connected(NodeId(2))).await.expect("connected");
     // Nothing is awaited meanwhile, so nothing leaves the queue.
-    let sent = (0..10).filter(|n| one.mesh.send(NodeId(2), message(*n), Vec::new(), StreamClass::Bulk)).count();
+    let sent =
+        (0..10).filter(|n| one.mesh.send(NodeId(2), message(*n), Vec::new(), StreamClass::Bulk)).count();
     assert_eq!(sent, 4);
     assert_eq!(one.mesh.status(NodeId(2)).unwrap().dropped, 6);
     drop(two);

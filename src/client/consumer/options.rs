@@ -1,0 +1,71 @@
+//! What to read, in which order, from where, until when.
+
+use std::time::Duration;
+
+use super::Cursor;
+use crate::types::{NodeId, ShardId, Timestamp};
+
+/// Where reading starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// At the first record.
+    #[default]
+    Begin,
+    /// After everything stamped up to now, by a node's clock.
+    End,
+    /// At the first record stamped at or after this.
+    Time(Timestamp),
+    /// Right after the cursor's record.
+    Cursor(Cursor),
+}
+
+/// Where reading ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Until {
+    /// Never.
+    #[default]
+    Forever,
+    /// After the last record stamped at or before this, once every shard is closed there.
+    Closed(Timestamp),
+    /// After everything stamped up to now, by a node's clock read at the start.
+    ToEnd,
+}
+
+/// In which order records come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// By `(timestamp, shard)`, over all shards: the same on every replica, for ever.
+    #[default]
+    Merged,
+    /// One shard's records.
+    Shard(ShardId),
+    /// Every shard in its own order, as records arrive, without waiting for other shards.
+    EachShard,
+}
+
+/// How to read.
+#[derive(Clone, Debug)]
+pub struct ConsumerOptions {
+    pub from: Start,
+    pub until: Until,
+    pub order: Order,
+    /// Read from this node's replicas alone, and never from others.
+    pub node: Option<NodeId>,
+    /// Bytes of records held for all shards together; each shard has an equal part.
+    pub buffer_bytes_max: usize,
+    /// How long a shard may be out of reach before reading fails.
+    pub timeout: Duration,
+}
+
+impl Default for ConsumerOptions {
+    fn default() -> Self {
+        Self {
+            from: Start::Begin,
+            until: Until::Forever,
+            order: Order::Merged,
+            node: None,
+            buffer_bytes_max: 64 << 20,
+            timeout: Duration::from_secs(30),
+        }
+    }
+}

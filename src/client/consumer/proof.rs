@@ -1,0 +1,187 @@
+//! From a delivery's bytes to proved records, and what one shard's stream must go on with.
+//!
+//! Sans-IO. A delivery is refused as a whole, before any of it is handed on, if a frame's header or body
+//! fails its CRC, if a record is missing, or if one was stamped at or before what the shard was closed at.
+//! Records seen before, or before the start, are skipped: so any replica can go on where another ended.
+
+use bytes::Bytes;
+
+use super::Consumed;
+use crate::client::Error;
+use crate::codec::{Frame, FrameHeader, FrameKind, HEADER_BYTES, decode_records};
+use crate::types::{Offset, ShardId, Timestamp};
+
+/// What was read of one shard so far.
+#[derive(Clone, Debug)]
+pub(super) struct Progress {
+    shard: ShardId,
+    /// The first timestamp not yet read: everything below it was delivered, or is not wanted.
+    from: Timestamp,
+    /// The offset of the next record, once one was read.
+    next_offset: Option<Offset>,
+}
+
+/// A delivery, proved.
+#[derive(Debug, Default)]
+pub(super) struct Delivered {
+    pub(super) records: Vec<Consumed>,
+    /// Everything at or below this was delivered.
+    pub(super) closed: Timestamp,
+}
+
+impl Progress {
+    pub(super) fn new(shard: ShardId, from: Timestamp) -> Self {
+        Self { shard, from, next_offset: None }
+    }
+
+    /// From where to subscribe.
+    pub(super) fn from(&self) -> Timestamp {
+        self.from
+    }
+
+    /// Proves a delivery: its frames, one after the other, and the timestamp it closes. Nothing is
+    /// taken from one that fails, so another replica can be asked for the same.
+    pub(super) fn accept(
+        &mut self,
+        address: &str,
+        payload: Bytes,
+        closed_ns: u64,
+    ) -> Result<Delivered, Error> {
+        let mut next = self.clone();
+        let mut delivered = Delivered::default();
+        let mut rest = payload;
+        while !rest.is_empty() {
+            let frame = take_frame(&mut rest).map_err(|source| Error::Corrupt {
+                shard: self.shard,
+                address: address.to_owned(),
+                source,
+            })?;
+            next.take_records(address, &frame, &mut delivered.records)?;
+        }
+        delivered.closed = Timestamp(closed_ns);
+        if closed_ns > 0 {
+            next.from = next.from.max(delivered.closed.next());
+        }
+        *self = next;
+        Ok(delivered)
+    }
+
+    fn take_records(&mut self, address: &str, frame: &Frame, into: &mut Vec<Consumed>) -> Result<(), Error> {
+        let header = &frame.header;
+        if header.kind != FrameKind::Data || header.record_count == 0 {
+            return Ok(());
+        }
+        let records = decode_records(&frame.body, header.compression, header.record_count)
+            .map_err(|source| Error::Corrupt { shard: self.shard, address: address.to_owned(), source })?;
+        for (at, record) in (0..).zip(records) {
+            let (offset, timestamp) = (header.first_offset.plus(at), header.first_timestamp.plus_ns(at));
+            if self.wants(address, offset, timestamp)? {
+                into.push(Consumed { shard: self.shard, offset, timestamp, record });
+                self.from = timestamp.next();
+                self.next_offset = Some(offset.plus(1));
+            }
+        }
+        Ok(())
+    }
+
+    fn wants(&self, address: &str, offset: Offset, timestamp: Timestamp) -> Result<bool, Error> {
+        match self.next_offset {
+            None => Ok(timestamp >= self.from),
+            Some(next) if offset < next => Ok(false),
+            Some(expected) if offset > expected => {
+                Err(Error::Gap { shard: self.shard, address: address.to_owned(), expected, found: offset })
+            }
+            Some(_) if timestamp < self.from => Err(Error::BrokenOrder {
+                shard: self.shard,
+                address: address.to_owned(),
+                offset,
+                found: timestamp,
+                expected_from: self.from,
+            }),
+            Some(_) => Ok(true),
+        }
+    }
+}
+
+/// Cuts the first frame off `rest` and proves it.
+fn take_frame(rest: &mut Bytes) -> Result<Frame, crate::codec::Error> {
+    let header = FrameHeader::decode(rest)?;
+    let (needed, available) = (header.frame_len(), rest.len());
+    if needed > available {
+        return Err(crate::codec::Error::Short { needed, available });
+    }
+    let mut frame = rest.split_to(needed);
+    let body = frame.split_off(HEADER_BYTES);
+    Frame::decode(frame, body)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::client::Kind;
+    use crate::client::testing::frames_of;
+
+    const SHARD: ShardId = ShardId(3);
+
+    fn progress(from: u64) -> Progress {
+        Progress::new(SHARD, Timestamp(from))
+    }
+
+    fn places(delivered: &Delivered) -> Vec<(u64, u64)> {
+        delivered.records.iter().map(|record| (record.offset.0, record.timestamp.0)).collect()
+    }
+
+    fn bytes_of(frames: &[Frame]) -> Bytes {
+        frames.iter().flat_map(|frame| [&frame.header_bytes[..], &frame.body[..]].concat()).collect()
+    }
+
+    #[test]
+    fn records_before_the_wanted_time_are_skipped_even_inside_a_frame() {
+        let payload = bytes_of(&frames_of(SHARD, &[(10, 3), (20, 1)]));
+        let delivered = progress(12).accept("a:1", payload, 25).unwrap();
+        assert_eq!(places(&delivered), [(2, 12), (3, 20)]);
+        assert_eq!(delivered.closed, Timestamp(25));
+    }
+
+    #[test]
+    fn another_replica_goes_on_without_gap_or_repeat() {
+        let frames = frames_of(SHARD, &[(10, 2), (20, 2), (30, 1)]);
+        let mut progress = progress(0);
+        progress.accept("a:1", bytes_of(&frames[..1]), 15).unwrap();
+        assert_eq!(progress.from(), Timestamp(16));
+        let delivered = progress.accept("b:1", bytes_of(&frames), 0).unwrap();
+        assert_eq!(places(&delivered), [(2, 20), (3, 21), (4, 30)]);
+    }
+
+    #[test]
+    fn a_missing_record_is_named_and_nothing_of_that_delivery_is_taken() {
+        let frames = frames_of(SHARD, &[(10, 2), (20, 2), (30, 1)]);
+        let mut progress = progress(0);
+        progress.accept("a:1", bytes_of(&frames[..1]), 0).unwrap();
+        let error = progress.accept("a:1", bytes_of(&frames[2..]), 40).unwrap_err();
+        assert!(matches!(error, Error::Gap { expected: Offset(2), found: Offset(4), .. }), "{error}");
+        assert_eq!(progress.accept("b:1", bytes_of(&frames[1..]), 40).unwrap().records.len(), 3);
+    }
+
+    #[test]
+    fn a_record_stamped_before_what_was_closed_is_named_as_broken_order() {
+        let frames = frames_of(SHARD, &[(10, 1), (20, 1)]);
+        let mut progress = progress(0);
+        progress.accept("a:1", bytes_of(&frames[..1]), 20).unwrap();
+        let error = progress.accept("a:1", bytes_of(&frames[1..]), 20).unwrap_err();
+        assert!(matches!(error, Error::BrokenOrder { found: Timestamp(20), .. }), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_flipped_byte_is_noticed(at: proptest::sample::Index, bit in 0_u8..8) {
+            let mut bytes = bytes_of(&frames_of(SHARD, &[(10, 2), (20, 1)])).to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            let error = progress(0).accept("a:1", bytes.into(), 0).unwrap_err();
+            prop_assert_eq!(error.kind(), Kind::Corruption);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! One shard's subscription, kept alive over replicas.
+//!
+//! The task subscribes from where it stands, proves what arrives and hands it on, one delivery per permit
+//! of its gate: with none, it leaves its stream unread and the node's flow control does the rest. A lost,
+//! silent or damaged stream is followed by another replica's, from the first record not yet delivered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::Consumed;
+use super::proof::{Delivered, Progress};
+use crate::client::backoff::Backoff;
+use crate::client::connections::Connected;
+use crate::client::core::{Core, list};
+use crate::client::error::{Error, Kind};
+use crate::client::topic::Topic;
+use crate::transport::ClientStream;
+use crate::types::{NodeId, ShardId, Timestamp, TopicName};
+use crate::wire::{ErrorCode, Request, RequestBody, ResponseBody, SubscribeBody};
+
+/// A replica that says nothing for so long, not even that time passes, is left for another one.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
+
+/// What a subscription tells its consumer.
+pub(super) enum News {
+    Delivered(Delivered),
+    Failed(Error),
+}
+
+/// One shard's subscription.
+pub(super) struct Subscription {
+    pub(super) core: Arc<Core>,
+    pub(super) topic: TopicName,
+    pub(super) shard: ShardId,
+    pub(super) node: Option<NodeId>,
+    pub(super) timeout: Duration,
+    pub(super) gate: Arc<Semaphore>,
+    pub(super) news: mpsc::Sender<(ShardId, News)>,
+}
+
+impl Subscription {
+    /// Runs until the consumer is gone or reading on is hopeless.
+    pub(super) async fn run(self, from: Timestamp) {
+        let mut progress = Progress::new(self.shard, from);
+        let error = self.keep_reading(&mut progress).await;
+        // A closed channel means that nobody is interested any more.
+        let _gone = self.news.send((self.shard, News::Failed(error))).await;
+    }
+
+    /// Reads from one replica after the other. Returns why it gave up.
+    async fn keep_reading(&self, progress: &mut Progress) -> Error {
+        let mut backoff = Backoff::of_requests();
+        let mut turn: usize = rand::random_range(0..1 << 16);
+        let mut damaged: usize = 0;
+        let mut last_heard = Instant::now();
+        loop {
+            let before = progress.from();
+            let ended = self.read_one(progress, turn, &mut last_heard).await;
+            if progress.from() > before {
+                backoff.reset();
+                damaged = 0;
+            }
+            damaged += usize::from(ended.error.kind() == Kind::Corruption);
+            let out_of_time = last_heard.elapsed() >= self.timeout;
+            if ended.error.is_hopeless() || damaged >= ended.replicas {
+                return ended.error;
+            }
+            if out_of_time {
+                let what = format!("shard {} of topic {}", self.shard, self.topic);
+                return Error::Timeout { what, after: self.timeout, last: Some(Box::new(ended.error)) };
+            }
+            turn = turn.wrapping_add(1);
+            sleep_until(Instant::now() + backoff.next_wait()).await;
+        }
+    }
+
+    /// Reads from the replica whose turn it is, until that ends.
+    async fn read_one(&self, progress: &mut Progress, turn: usize, last_heard: &mut Instant) -> Ended {
+        let topic = match self.core.topic(&self.topic).await {
+            Ok(topic) => topic,
+            Err(error) => return Ended { error, replicas: 1 },
+        };
+        let nodes = match self.nodes(&topic) {
+            Ok(nodes) => nodes,
+            Err(error) => return Ended { error, replicas: 1 },
+        };
+        let node = nodes[turn % nodes.len()];
+        let error = match self.subscribe(node, progress.from()).await {
+            Ok((connected, stream, id)) => {
+                *last_heard = Instant::now();
+                self.follow(&connected, stream, id, progress, last_heard).await
+            }
+            Err(error) => error,
+        };
+        if matches!(
+            error.code(),
+            Some(ErrorCode::UnknownShard | ErrorCode::UnknownTopic | ErrorCode::NotLeader)
+        ) {
+            // Whether the replica moved or the topic is gone: the description tells.
+            if let Err(error) = self.core.refresh(&self.topic, Some(&topic)).await {
+                return Ended { error, replicas: nodes.len() };
+            }
+        }
+        Ended { error, replicas: nodes.len() }
+    }
+
+    /// The nodes to read from.
+    fn nodes(&self, topic: &Topic) -> Result<Vec<NodeId>, Error> {
+        let unknown = || Error::UnknownShard { topic: self.topic.to_string(), shard: self.shard };
+        let info = topic.shard(self.shard).ok_or_else(unknown)?;
+        let nodes: Vec<NodeId> = info.replicas.iter().map(|replica| replica.node).collect();
+        match self.node {
+            None if nodes.is_empty() => Err(unknown()),
+            None => Ok(nodes),
+            Some(node) if nodes.contains(&node) => Ok(vec![node]),
+            Some(node) => Err(Error::NoReplica { shard: self.shard, node, replicas: list(&nodes) }),
+        }
+    }
+
+    async fn subscribe(
+        &self,
+        node: NodeId,
+        from: Timestamp,
+    ) -> Result<(Connected, ClientStream, u64), Error> {
+        let subscribing = async {
+            let connected = self.core.connected(node).await?;
+            let mut stream = connected.open_stream().await?;
+            let id = self.core.request_id();
+            let body = SubscribeBody { shard: self.shard.0, from_timestamp_ns: from.0 };
+            let request = Request { id, body: Some(RequestBody::Subscribe(body)) };
+            stream.send(&request, Vec::new()).await.map_err(|error| connected.lost(&error))?;
+            Ok((connected, stream, id))
+        };
+        let late = |_| Err(Error::Unreachable { address: format!("node {node}"), reason: silence() });
+        timeout(SILENCE_MAX, subscribing).await.unwrap_or_else(late)
+    }
+
+    /// Hands on what a stream delivers. Returns why it ended.
+    async fn follow(
+        &self,
+        connected: &Connected,
+        mut stream: ClientStream,
+        id: u64,
+        progress: &mut Progress,
+        last_heard: &mut Instant,
+    ) -> Error {
+        loop {
+            // Waiting here is the consumer's pause, not the replica's silence.
+            let Ok(permit) = self.gate.acquire().await else { return Error::Closed };
+            let Ok(received) = timeout(SILENCE_MAX, stream.recv()).await else {
+                return Error::Disconnected { address: connected.address.to_string(), reason: silence() };
+            };
+            *last_heard = Instant::now();
+            let delivered = match self.prove(connected, received, id, progress) {
+                Ok(delivered) => delivered,
+                Err(error) => return error,
+            };
+            permit.forget();
+            if self.news.send((self.shard, News::Delivered(delivered))).await.is_err() {
+                return Error::Closed;
+            }
+        }
+    }
+
+    fn prove(
+        &self,
+        connected: &Connected,
+        received: Result<Option<(crate::wire::Response, bytes::Bytes)>, crate::transport::Error>,
+        id: u64,
+        progress: &mut Progress,
+    ) -> Result<Delivered, Error> {
+        let (response, payload) = connected.received(received)?;
+        let of_this = response.id == id;
+        match connected.body_of(response)? {
+            ResponseBody::Deliver(body) if of_this && body.shard == self.shard.0 => {
+                progress.accept(&connected.address, payload, body.closed_ns)
+            }
+            _ => {
+                Err(connected.malformed("a subscription was answered by something else than its deliveries"))
+            }
+        }
+    }
+}
+
+/// How reading from one replica ended, and how many replicas there are to turn to.
+struct Ended {
+    error: Error,
+    replicas: usize,
+}
+
+fn silence() -> String {
+    format!("nothing was heard for {SILENCE_MAX:?}")
+}
+
+impl Error {
+    /// Whether no other replica and no later attempt can help a reader.
+    fn is_hopeless(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => {
+                let moved = matches!(refusal.code, ErrorCode::UnknownShard | ErrorCode::Corruption);
+                !refusal.retryable && !moved
+            }
+            Self::Unreachable { .. } | Self::Disconnected { .. } | Self::Timeout { .. } => false,
+            Self::Corrupt { .. } | Self::Gap { .. } | Self::BrokenOrder { .. } | Self::Malformed { .. } => {
+                false
+            }
+            _ => true,
+        }
+    }
+}
+
+/// The bytes a record counts for in a buffer: its own, and what holding it takes.
+pub(super) fn weight(consumed: &Consumed) -> usize {
+    let record = &consumed.record;
+    let len = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map_or(0, bytes::Bytes::len);
+    let headers: usize =
+        record.headers.iter().map(|header| header.name.len() + header.value.len() + 64).sum();
+    size_of::<Consumed>() + len(&record.key) + len(&record.value) + headers
+}

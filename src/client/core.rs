@@ -1,0 +1,241 @@
+//! What producers, consumers and questions share: connections, who lives where, and topics as last heard.
+//!
+//! Knows nothing of batches or cursors. Invariants: a question to "any" node goes round the nodes with a
+//! jittered backoff between rounds and ends within its time limit; a topic is asked for by one task at a time, and
+//! not again within a jittered pause, however many shards complain at once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rand::seq::SliceRandom as _;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::backoff::Backoff;
+use super::connections::{Connected, Connections};
+use super::error::{Error, Outcome};
+use super::topic::Topic;
+use crate::types::{NodeId, TopicName};
+use crate::wire::{ClusterBody, RequestBody, ResponseBody, TopicNameBody};
+
+/// An attempt at one node, before the next one is tried.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+/// The shortest time between two descriptions of a topic.
+const REFRESH_PAUSE: Duration = Duration::from_millis(60);
+
+pub(super) struct Core {
+    pub(super) connections: Connections,
+    pub(super) request_timeout: Duration,
+    endpoints: Vec<String>,
+    nodes: Mutex<BTreeMap<NodeId, String>>,
+    topics: Mutex<HashMap<TopicName, Arc<Known>>>,
+    next_request: AtomicU64,
+}
+
+/// A topic as last described.
+#[derive(Default)]
+struct Known {
+    topic: Mutex<Option<Arc<Topic>>>,
+    /// Held while asking; when it may next be asked.
+    asking: tokio::sync::Mutex<Option<Instant>>,
+}
+
+/// An answer, and whether an earlier attempt may have done the work already.
+pub(super) struct Asked {
+    pub(super) answer: Result<(NodeId, ResponseBody), Error>,
+    pub(super) repeated_in_doubt: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Core {
+    pub(super) fn new(connections: Connections, endpoints: Vec<String>, request_timeout: Duration) -> Self {
+        Self {
+            connections,
+            request_timeout,
+            endpoints,
+            nodes: Mutex::default(),
+            topics: Mutex::default(),
+            next_request: AtomicU64::new(2),
+        }
+    }
+
+    pub(super) fn request_id(&self) -> u64 {
+        self.next_request.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Every address known: those that stand connected first, each part shuffled so that clients spread.
+    fn addresses(&self) -> Vec<String> {
+        let mut addresses: Vec<String> = lock(&self.nodes).values().cloned().collect();
+        let unlisted = self.endpoints.iter().filter(|endpoint| !addresses.contains(endpoint));
+        let unlisted: Vec<String> = unlisted.cloned().collect();
+        addresses.extend(unlisted);
+        addresses.shuffle(&mut rand::rng());
+        addresses.sort_by_key(|address| !self.connections.is_live(address));
+        addresses
+    }
+
+    async fn attempt(
+        &self,
+        address: &str,
+        body: &RequestBody,
+        limit: Instant,
+    ) -> Result<(NodeId, ResponseBody), Error> {
+        let mut sent = false;
+        let attempt = async {
+            let connected = self.connections.get(address).await?;
+            sent = true;
+            let answer = connected.ask(self.request_id(), body.clone()).await?;
+            Ok((connected.node, answer))
+        };
+        let answer = timeout_at(limit.min(Instant::now() + ATTEMPT_TIMEOUT), attempt).await;
+        answer.unwrap_or_else(|_| {
+            let (address, reason) = (address.to_owned(), "no answer in time".to_owned());
+            Err(if sent {
+                Error::Disconnected { address, reason }
+            } else {
+                Error::Unreachable { address, reason }
+            })
+        })
+    }
+
+    /// Asks one node after the other until one answers, or refuses for good.
+    pub(super) async fn ask_any(&self, what: &str, body: RequestBody) -> Asked {
+        self.ask_round(what, body, || self.addresses()).await
+    }
+
+    /// Asks one node.
+    pub(super) async fn ask_node(
+        &self,
+        node: NodeId,
+        what: &str,
+        body: RequestBody,
+    ) -> Result<ResponseBody, Error> {
+        let address = self.address_of(node).await?;
+        self.ask_round(what, body, || vec![address.clone()]).await.answer.map(|(_, body)| body)
+    }
+
+    async fn ask_round(&self, what: &str, body: RequestBody, addresses: impl Fn() -> Vec<String>) -> Asked {
+        let limit = Instant::now() + self.request_timeout;
+        let mut backoff = Backoff::of_requests();
+        let (mut doubt, mut last) = (None, None);
+        loop {
+            let mut hopeless = true;
+            for address in addresses() {
+                match self.attempt(&address, &body, limit).await {
+                    Ok(answer) => return Asked { answer: Ok(answer), repeated_in_doubt: doubt.is_some() },
+                    Err(error @ Error::Refused(_)) if !error.is_retryable() => {
+                        return Asked { answer: Err(error), repeated_in_doubt: doubt.is_some() };
+                    }
+                    Err(error) => {
+                        hopeless &= !error.is_retryable();
+                        let slot = if error.outcome() == Outcome::Unknown { &mut doubt } else { &mut last };
+                        *slot = Some(error);
+                    }
+                }
+            }
+            let next = Instant::now() + backoff.next_wait();
+            if hopeless || next >= limit {
+                let repeated_in_doubt = doubt.is_some();
+                let last = doubt.or(last);
+                let answer = Err(match last {
+                    Some(error) if hopeless => error,
+                    last => Error::Timeout {
+                        what: what.to_owned(),
+                        after: self.request_timeout,
+                        last: last.map(Box::new),
+                    },
+                });
+                return Asked { answer, repeated_in_doubt };
+            }
+            sleep_until(next).await;
+        }
+    }
+
+    /// Asks any node for the cluster, and remembers where its nodes live.
+    pub(super) async fn cluster(&self) -> Result<ClusterBody, Error> {
+        let (node, answer) =
+            self.ask_any("the cluster's description", RequestBody::Cluster(true)).await.answer?;
+        let ResponseBody::Cluster(cluster) = answer else { return Err(unexpected(node, "Cluster")) };
+        *lock(&self.nodes) =
+            cluster.nodes.iter().map(|node| (NodeId(node.node), node.address.clone())).collect();
+        Ok(cluster)
+    }
+
+    /// Where a node lives.
+    pub(super) async fn address_of(&self, node: NodeId) -> Result<String, Error> {
+        if let Some(address) = lock(&self.nodes).get(&node) {
+            return Ok(address.clone());
+        }
+        self.cluster().await?;
+        let nodes = lock(&self.nodes);
+        nodes.get(&node).cloned().ok_or_else(|| Error::UnknownNode { node, known: list(nodes.keys()) })
+    }
+
+    /// The connection to a node.
+    pub(super) async fn connected(&self, node: NodeId) -> Result<Connected, Error> {
+        self.connections.get(&self.address_of(node).await?).await
+    }
+
+    fn known(&self, name: &TopicName) -> Arc<Known> {
+        Arc::clone(lock(&self.topics).entry(name.clone()).or_default())
+    }
+
+    /// The topic as last heard, asked for if it was never.
+    pub(super) async fn topic(&self, name: &TopicName) -> Result<Arc<Topic>, Error> {
+        let topic = lock(&self.known(name).topic).clone();
+        match topic {
+            Some(topic) => Ok(topic),
+            None => self.refresh(name, None).await,
+        }
+    }
+
+    /// A description of the topic that is newer than `seen`.
+    pub(super) async fn refresh(
+        &self,
+        name: &TopicName,
+        seen: Option<&Arc<Topic>>,
+    ) -> Result<Arc<Topic>, Error> {
+        let known = self.known(name);
+        let mut not_before = known.asking.lock().await;
+        let current = lock(&known.topic).clone();
+        if let Some(current) =
+            current.as_ref().filter(|current| seen.is_none_or(|seen| !Arc::ptr_eq(current, seen)))
+        {
+            return Ok(Arc::clone(current));
+        }
+        if let Some(not_before) = *not_before {
+            sleep_until(not_before).await;
+        }
+        let body = RequestBody::DescribeTopic(TopicNameBody { name: name.to_string() });
+        let answer = self.ask_any(&format!("the description of topic {name}"), body).await.answer;
+        *not_before = Some(Instant::now() + REFRESH_PAUSE.mul_f64(rand::random_range(0.5..1.5)));
+        let (node, answer) = answer?;
+        let ResponseBody::Topic(body) = answer else { return Err(unexpected(node, "Topic")) };
+        let topic = Topic::of(node, &body)?;
+        let topic = Arc::new(match &current {
+            Some(current) => topic.with_leaders_of(current),
+            None => topic,
+        });
+        *lock(&known.topic) = Some(Arc::clone(&topic));
+        Ok(topic)
+    }
+
+    /// Forgets a topic that was deleted.
+    pub(super) fn forget(&self, name: &TopicName) {
+        lock(&self.topics).remove(name);
+    }
+}
+
+/// An answer of another kind than was asked for.
+pub(super) fn unexpected(node: NodeId, expected: &str) -> Error {
+    Error::Malformed { address: format!("node {node}"), what: format!("the answer is not `{expected}`") }
+}
+
+/// Ids in a sentence.
+pub(super) fn list<T: ToString>(ids: impl IntoIterator<Item = T>) -> String {
+    ids.into_iter().map(|id| id.to_string()).collect::<Vec<_>>().join(", ")
+}

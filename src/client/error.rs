@@ -1,0 +1,207 @@
+//! Why a client's request failed, and what that means for what it asked for.
+
+use std::time::Duration;
+
+use crate::codec;
+use crate::routing;
+use crate::types::{NodeId, Offset, ShardId, Timestamp};
+use crate::wire::{self, ErrorCode};
+
+/// What became of a request that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Certainly nothing: it is safe to send it again.
+    NotApplied,
+    /// It may have been applied, now or later.
+    Unknown,
+}
+
+impl Outcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotApplied => "not_applied",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// The families of failures, by what a user does about them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    NotFound,
+    Denied,
+    /// Something stands in the way: a name taken, a producer fenced.
+    Conflict,
+    /// Nobody answered in time; trying later may help.
+    Unavailable,
+    /// Bytes are not what was written.
+    Corruption,
+    /// The request itself is wrong.
+    Usage,
+    Failure,
+}
+
+/// A refusal that a node sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub node: NodeId,
+    pub code: ErrorCode,
+    pub message: String,
+    pub retryable: bool,
+    pub outcome: Outcome,
+    /// The node that leads, if the refusing node knew it.
+    pub leader: Option<NodeId>,
+    /// With `SequenceGap`: the sequence the shard expects.
+    pub expected_sequence: u64,
+}
+
+impl Refusal {
+    pub(super) fn of(node: NodeId, body: wire::ErrorBody) -> Self {
+        // An outcome this build does not know must not be taken for "certainly nothing".
+        let outcome = match wire::Outcome::try_from(body.outcome) {
+            Ok(wire::Outcome::NotApplied) => Outcome::NotApplied,
+            Ok(wire::Outcome::Unknown) | Err(_) => Outcome::Unknown,
+        };
+        Self {
+            node,
+            code: body.code(),
+            retryable: body.retryable,
+            outcome,
+            leader: (body.leader != 0).then_some(NodeId(body.leader)),
+            expected_sequence: body.expected_sequence,
+            message: body.message,
+        }
+    }
+}
+
+/// A client's failure.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    #[error("node {}: {}", .0.node, .0.message)]
+    Refused(Refusal),
+    #[error("cannot connect to {address}: {reason}")]
+    Unreachable { address: String, reason: String },
+    #[error("the connection to {address} was lost: {reason}")]
+    Disconnected { address: String, reason: String },
+    #[error("{what} was not answered within {after:?}{}", last.as_ref().map(|last| format!("; last: {last}")).unwrap_or_default())]
+    Timeout { what: String, after: Duration, last: Option<Box<Error>> },
+    #[error(
+        "{address} belongs to cluster {found:?}, the others to {expected:?}: name endpoints of one cluster"
+    )]
+    OtherCluster { address: String, expected: String, found: String },
+    #[error("{address} speaks protocol {found}, this client {expected}: use client and nodes of one release")]
+    Protocol { address: String, expected: u32, found: u32 },
+    #[error("{address} answered something that does not follow the protocol: {what}")]
+    Malformed { address: String, what: String },
+    #[error("{reason}")]
+    Identity { reason: String },
+    #[error("node {node} is not in the cluster; its nodes are {known}")]
+    UnknownNode { node: NodeId, known: String },
+    #[error("topic {topic} has no shard {shard}")]
+    UnknownShard { topic: String, shard: ShardId },
+    #[error("shard {shard} has no replica on node {node}; its replicas are on {replicas}")]
+    NoReplica { shard: ShardId, node: NodeId, replicas: String },
+    #[error("a topic's description from node {node} makes no sense: {source}")]
+    Description { node: NodeId, source: routing::Error },
+    #[error(
+        "shard {shard} from {address}: {source}; the bytes were damaged on their way or on that node's disk"
+    )]
+    Corrupt { shard: ShardId, address: String, source: codec::Error },
+    #[error("shard {shard} from {address}: records go from offset {found} where {expected} follows")]
+    Gap { shard: ShardId, address: String, expected: Offset, found: Offset },
+    #[error(
+        "shard {shard} from {address}: the record at offset {offset} is stamped {found}, but the shard was closed before {expected_from}"
+    )]
+    BrokenOrder {
+        shard: ShardId,
+        address: String,
+        offset: Offset,
+        found: Timestamp,
+        expected_from: Timestamp,
+    },
+    #[error("a record of {bytes} bytes does not fit a batch of at most {max} bytes")]
+    RecordTooLarge { bytes: usize, max: usize },
+    #[error("{option} is {found}: {rule}")]
+    Option { option: &'static str, found: String, rule: &'static str },
+    #[error("the producer is closed")]
+    Closed,
+}
+
+impl Error {
+    /// The refusing node's code, if a node refused.
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.code),
+            _ => None,
+        }
+    }
+
+    /// Whether the same request may succeed when sent again.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.retryable,
+            Self::Unreachable { .. } | Self::Disconnected { .. } | Self::Timeout { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// What became of the request.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Refused(refusal) => refusal.outcome,
+            Self::Disconnected { .. } | Self::Malformed { .. } => Outcome::Unknown,
+            Self::Timeout { last, .. } => last.as_ref().map_or(Outcome::Unknown, |last| last.outcome()),
+            _ => Outcome::NotApplied,
+        }
+    }
+
+    /// The family it belongs to.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Refused(refusal) => kind_of(refusal.code),
+            Self::Unreachable { .. } | Self::Disconnected { .. } | Self::Timeout { .. } => Kind::Unavailable,
+            Self::Identity { .. } => Kind::Denied,
+            Self::UnknownNode { .. } | Self::UnknownShard { .. } | Self::NoReplica { .. } => Kind::NotFound,
+            Self::Corrupt { .. } | Self::Gap { .. } | Self::BrokenOrder { .. } => Kind::Corruption,
+            Self::OtherCluster { .. } | Self::RecordTooLarge { .. } | Self::Option { .. } => Kind::Usage,
+            Self::Protocol { .. } | Self::Malformed { .. } | Self::Description { .. } | Self::Closed => {
+                Kind::Failure
+            }
+        }
+    }
+}
+
+fn kind_of(code: ErrorCode) -> Kind {
+    match code {
+        ErrorCode::UnknownTopic | ErrorCode::UnknownShard => Kind::NotFound,
+        ErrorCode::Denied => Kind::Denied,
+        ErrorCode::Conflict | ErrorCode::ProducerFenced | ErrorCode::Fenced => Kind::Conflict,
+        ErrorCode::NotLeader
+        | ErrorCode::Busy
+        | ErrorCode::Unavailable
+        | ErrorCode::Timeout
+        | ErrorCode::LeadershipLost => Kind::Unavailable,
+        ErrorCode::Corruption => Kind::Corruption,
+        ErrorCode::Invalid | ErrorCode::TooLarge => Kind::Usage,
+        ErrorCode::Internal | ErrorCode::SequenceGap => Kind::Failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_that_is_not_known_to_this_build_counts_as_unknown() {
+        let body = wire::ErrorBody { outcome: 77, ..Default::default() };
+        assert_eq!(Refusal::of(NodeId(1), body).outcome, Outcome::Unknown);
+    }
+
+    #[test]
+    fn a_lost_connection_leaves_the_outcome_open_and_a_failed_connect_does_not() {
+        let lost = Error::Disconnected { address: "a:1".into(), reason: "reset".into() };
+        let unreachable = Error::Unreachable { address: "a:1".into(), reason: "refused".into() };
+        assert_eq!((lost.outcome(), unreachable.outcome()), (Outcome::Unknown, Outcome::NotApplied));
+        assert!(lost.is_retryable() && unreachable.is_retryable());
+    }
+}

@@ -1,0 +1,191 @@
+//! The client: connect once, then ask, produce and consume.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::task::JoinSet;
+
+use super::connections::Connections;
+use super::consumer::{Consumer, ConsumerOptions};
+use super::core::{Core, unexpected};
+use super::error::Error;
+use super::producer::{Producer, ProducerOptions};
+use super::rows::{ClockInfo, ClusterInfo, NodeShards, ReplicaStatus};
+use super::topic::Topic;
+use crate::transport::{self, ClientEndpoint, Identity};
+use crate::types::{NodeId, TopicName};
+use crate::wire::{CreateTopicBody, ErrorCode, RequestBody, ResponseBody, TopicNameBody};
+
+/// How to reach a cluster.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// `host:port` of some of the nodes; the others are learned from them.
+    pub endpoints: Vec<String>,
+    /// The folder with `ca.pem`, `client.pem` and `client.key`.
+    pub certs: PathBuf,
+    /// How long a question may take, over all nodes and attempts.
+    pub request_timeout: Duration,
+}
+
+/// A topic to create.
+#[derive(Clone, Debug)]
+pub struct CreateTopic {
+    pub name: TopicName,
+    pub shards: u32,
+    pub replicas: u32,
+    pub partitioning: Partitioning,
+}
+
+/// How keys are given to shards.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Partitioning {
+    /// By the key's hash, in equal parts.
+    #[default]
+    Hash,
+    /// By the key itself: each split key begins another shard.
+    Range { split_at: Vec<Bytes> },
+}
+
+/// A client of one cluster. Clones share connections and what is known of topics.
+#[derive(Clone)]
+pub struct Client {
+    core: Arc<Core>,
+}
+
+impl Client {
+    /// Connects to the first endpoint that answers. Must be called within a tokio runtime.
+    pub async fn connect(options: ClientOptions) -> Result<Self, Error> {
+        if options.endpoints.is_empty() {
+            let rule = "name at least one node as host:port";
+            return Err(Error::Option { option: "endpoints", found: "empty".to_owned(), rule });
+        }
+        let refused = |error: transport::Error| Error::Identity { reason: error.to_string() };
+        let identity = Identity::client(&options.certs).map_err(refused)?;
+        let endpoint =
+            ClientEndpoint::new(&identity, transport::ClientOptions::default()).map_err(refused)?;
+        let core = Core::new(Connections::new(endpoint), options.endpoints, options.request_timeout);
+        core.cluster().await?;
+        Ok(Self { core: Arc::new(core) })
+    }
+
+    /// The cluster's name.
+    pub fn cluster_name(&self) -> &str {
+        self.core.connections.cluster().unwrap_or_default()
+    }
+
+    /// Creates a topic. If an attempt may have succeeded unnoticed, a topic of that shape counts as created.
+    pub async fn create_topic(&self, topic: CreateTopic) -> Result<Topic, Error> {
+        let (range_partitioned, split_at) = match topic.partitioning {
+            Partitioning::Hash => (false, Vec::new()),
+            Partitioning::Range { split_at } => (true, split_at),
+        };
+        let body = CreateTopicBody {
+            name: topic.name.to_string(),
+            shards: topic.shards,
+            replicas: topic.replicas,
+            split_at,
+            range_partitioned,
+        };
+        self.core.forget(&topic.name);
+        let asked = self
+            .core
+            .ask_any(&format!("creating topic {}", topic.name), RequestBody::CreateTopic(body))
+            .await;
+        match asked.answer {
+            Ok((node, ResponseBody::Topic(body))) => Topic::of(node, &body),
+            Ok((node, _)) => Err(unexpected(node, "Topic")),
+            Err(error) if asked.repeated_in_doubt && error.code() == Some(ErrorCode::Conflict) => {
+                let found = self.describe_topic(&topic.name).await?;
+                if found.shards.len() == topic.shards as usize { Ok(found) } else { Err(error) }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes a topic and all its records.
+    pub async fn delete_topic(&self, name: &TopicName) -> Result<(), Error> {
+        let body = RequestBody::DeleteTopic(TopicNameBody { name: name.to_string() });
+        let asked = self.core.ask_any(&format!("deleting topic {name}"), body).await;
+        self.core.forget(name);
+        match asked.answer {
+            Err(error) if asked.repeated_in_doubt && error.code() == Some(ErrorCode::UnknownTopic) => Ok(()),
+            answer => answer.map(drop),
+        }
+    }
+
+    /// All topics.
+    pub async fn list_topics(&self) -> Result<Vec<Topic>, Error> {
+        let (node, answer) =
+            self.core.ask_any("the list of topics", RequestBody::ListTopics(true)).await.answer?;
+        let ResponseBody::Topics(body) = answer else { return Err(unexpected(node, "Topics")) };
+        body.topics.iter().map(|topic| Topic::of(node, topic)).collect()
+    }
+
+    /// A topic as a node describes it now.
+    pub async fn describe_topic(&self, name: &TopicName) -> Result<Topic, Error> {
+        self.core.forget(name);
+        self.core.topic(name).await.map(|topic| (*topic).clone())
+    }
+
+    /// The cluster as one node sees it.
+    pub async fn cluster(&self) -> Result<ClusterInfo, Error> {
+        self.core.cluster().await.map(ClusterInfo::from)
+    }
+
+    /// A node's clock; without a node, that of any.
+    pub async fn clock(&self, node: Option<NodeId>) -> Result<ClockInfo, Error> {
+        clock(&self.core, node).await
+    }
+
+    /// What every node says of its replicas of a topic; a node that does not answer says why.
+    pub async fn shard_statuses(&self, name: &TopicName) -> Result<Vec<NodeShards>, Error> {
+        let topic = self.describe_topic(name).await?;
+        let replicas = topic.shards.iter().flat_map(|shard| &shard.replicas);
+        let mut nodes: Vec<NodeId> = replicas.map(|replica| replica.node).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        let mut asking = JoinSet::new();
+        for node in nodes {
+            let (core, name) = (Arc::clone(&self.core), name.to_string());
+            asking.spawn(async move { NodeShards { node, shards: statuses(&core, node, name).await } });
+        }
+        let mut rows = asking.join_all().await;
+        rows.sort_unstable_by_key(|row| row.node);
+        Ok(rows)
+    }
+
+    /// A producer for a topic.
+    pub async fn producer(&self, name: &TopicName, options: ProducerOptions) -> Result<Producer, Error> {
+        Producer::start(Arc::clone(&self.core), name, options).await
+    }
+
+    /// A consumer of a topic.
+    pub async fn consumer(&self, name: &TopicName, options: ConsumerOptions) -> Result<Consumer, Error> {
+        Consumer::start(Arc::clone(&self.core), name, options).await
+    }
+
+    /// Closes all connections; producers and consumers that still run fail.
+    pub async fn close(&self) {
+        self.core.connections.close().await;
+    }
+}
+
+/// A node's clock; without a node, that of any.
+pub(super) async fn clock(core: &Core, node: Option<NodeId>) -> Result<ClockInfo, Error> {
+    let (what, body) = ("the clock", RequestBody::Clock(true));
+    let (node, answer) = match node {
+        Some(node) => (node, core.ask_node(node, what, body).await?),
+        None => core.ask_any(what, body).await.answer?,
+    };
+    let ResponseBody::Clock(body) = answer else { return Err(unexpected(node, "Clock")) };
+    Ok(body.into())
+}
+
+async fn statuses(core: &Core, node: NodeId, name: String) -> Result<Vec<ReplicaStatus>, Error> {
+    let body = RequestBody::ShardStatus(TopicNameBody { name });
+    let answer = core.ask_node(node, "the shards' positions", body).await?;
+    let ResponseBody::ShardStatuses(body) = answer else { return Err(unexpected(node, "ShardStatuses")) };
+    Ok(body.shards.into_iter().map(ReplicaStatus::from).collect())
+}

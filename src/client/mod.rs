@@ -1,0 +1,25 @@
+//! What applications use: producers, consumers, and questions about topics and nodes.
+//!
+//! Knows nothing of Raft, of files or of how a node decides: it speaks `wire::client` over `transport`
+//! and believes nothing it can prove itself. Invariants: a batch is reported `NotApplied` only when it
+//! certainly was not; a consumer's records come without gap or repeat across failovers; every buffer is
+//! bounded, and a full one makes the producer wait or pauses a stream.
+
+mod backoff;
+mod connections;
+mod consumer;
+mod core;
+mod error;
+mod handle;
+mod producer;
+mod rows;
+#[cfg(test)]
+mod testing;
+mod topic;
+
+pub use consumer::{Consumed, Consumer, ConsumerOptions, Cursor, InvalidCursor, Order, Start, Until};
+pub use error::{Error, Kind, Outcome, Refusal};
+pub use handle::{Client, ClientOptions, CreateTopic, Partitioning};
+pub use producer::{AppendFailure, BatchReport, Delivered, Delivery, OnReport, Producer, ProducerOptions};
+pub use rows::{ClockInfo, ClockPeerInfo, ClusterInfo, NodeInfo, NodeShards, ReplicaStatus};
+pub use topic::{ReplicaInfo, ShardInfo, Topic};

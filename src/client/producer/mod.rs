@@ -1,0 +1,17 @@
+//! Writing: records are gathered into batches per shard, sent to the shards' leaders, and answered.
+//!
+//! `gather` fills batches, `window` decides what is sent and what a failure means, `routes` knows each
+//! shard's leader, `stream` is one long-lived stream to a node, `driver` is the task that joins them.
+
+mod driver;
+mod gather;
+mod options;
+mod outcome;
+mod producing;
+mod routes;
+mod stream;
+mod window;
+
+pub use options::{OnReport, ProducerOptions};
+pub use outcome::{AppendFailure, BatchReport, Delivered, Delivery};
+pub use producing::Producer;

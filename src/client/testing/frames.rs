@@ -1,0 +1,34 @@
+//! Frames as a shard would have written them.
+
+use crate::codec::{Compression, Frame, FrameHeader, FrameKind, encode_records};
+use crate::types::{BatchId, Index, Offset, Record, ShardId, Term, Timestamp};
+
+/// One frame per `(first timestamp, records)`, from offset 0 on. Values count the shard's records.
+pub(in crate::client) fn frames_of(shard: ShardId, batches: &[(u64, u64)]) -> Vec<Frame> {
+    let mut offset = 0;
+    let mut frames = Vec::new();
+    for (index, (timestamp, count)) in (1..).zip(batches) {
+        let value = |at: u64| Some(format!("{shard}:{}", offset + at).into());
+        let records: Vec<Record> =
+            (0..*count).map(|at| Record { value: value(at), ..Record::default() }).collect();
+        let batch = encode_records(&records).expect("small records are encoded");
+        let header = FrameHeader {
+            kind: FrameKind::Data,
+            compression: Compression::None,
+            body_crc: batch.crc,
+            body_len: batch.body.len() as u32,
+            record_count: batch.count,
+            term: Term(1),
+            index: Index(index),
+            first_offset: Offset(offset),
+            first_timestamp: Timestamp(*timestamp),
+            uncertainty_ns: 0,
+            committed: Index(0),
+            batch: BatchId::default(),
+            chain: 0,
+        };
+        frames.push(Frame::new(header, batch.body));
+        offset += count;
+    }
+    frames
+}
