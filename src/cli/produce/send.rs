@@ -4,15 +4,13 @@
 //! unmentioned.
 
 use std::io::Write;
-use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::report::Summary;
-use super::{BadLine, FieldPath, Fields, Incoming, KeyPlace, LineRecord, Lines, Tally, receipt_row};
+use super::{BadLine, FieldPath, Fields, Incoming, KeyPlace, LineRecord, Lines, Pace, Tally, receipt_row};
 use crate::cli::arguments::{Common, ProduceArguments};
 use crate::cli::connect::connect;
 use crate::cli::failure::{Failure, Kind};
@@ -181,28 +179,5 @@ fn outcome(stopped: Result<(), Stop>, sending: &Sending<'_>) -> Result<(), Failu
             Err(Failure::failure(format!("a batch failed; nothing was read on{after}")))
         }
         Err(Stop::Interrupted) => Err(Failure::failure(format!("interrupted; nothing was read on{after}"))),
-    }
-}
-
-/// Spaces records evenly, and catches up after a delay of up to a second.
-struct Pace {
-    interval: Duration,
-    next: Instant,
-}
-
-const CATCH_UP_MAX: Duration = Duration::from_secs(1);
-
-impl Pace {
-    fn new(per_second: NonZeroU64) -> Self {
-        Self { interval: Duration::from_nanos(1_000_000_000 / per_second.get()), next: Instant::now() }
-    }
-
-    async fn wait(&mut self) {
-        let now = Instant::now();
-        self.next = self.next.max(now.checked_sub(CATCH_UP_MAX).unwrap_or(now));
-        if self.next > now {
-            sleep_until(self.next).await;
-        }
-        self.next += self.interval;
     }
 }
