@@ -1,6 +1,6 @@
 //! A bound that somebody declares: for labs and `dev`. Nothing measures whether it is true.
 //!
-//! The declaration is about CLOCK_REALTIME at all times, so its age is always 0 and it does not grow. A step of
+//! The declaration is about `CLOCK_REALTIME` at all times, so its age is always 0 and it does not grow. A step of
 //! the wall clock, or a sleep, contradicts it; it is believed again once the clock has run undisturbed for a
 //! while.
 
@@ -19,7 +19,7 @@ pub(super) const STEP_TOLERANCE_NS_MIN: u64 = 5_000;
 
 const UNDISTURBED: u64 = u64::MAX;
 
-/// "CLOCK_REALTIME is never more than this wrong."
+/// "`CLOCK_REALTIME` is never more than this wrong."
 #[derive(Debug)]
 pub struct Declared {
     uncertainty_ns: u64,

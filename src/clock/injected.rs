@@ -141,7 +141,7 @@ fn read_lie(file: &Path) -> Result<Lie, String> {
 }
 
 fn parse_lie(text: &str) -> Result<Lie, String> {
-    let mut lie = Lie::default();
+    let mut wanted = Lie::default();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -156,13 +156,13 @@ fn parse_lie(text: &str) -> Result<Lie, String> {
         let (key, value) = line.split_once('=').ok_or_else(malformed)?;
         let value = value.trim();
         match key.trim() {
-            "offset_ns" => lie.offset_ns = value.parse().map_err(|_| malformed())?,
-            "drift_ppb" => lie.drift_ppb = value.parse().map_err(|_| malformed())?,
+            "offset_ns" => wanted.offset_ns = value.parse().map_err(|_| malformed())?,
+            "drift_ppb" => wanted.drift_ppb = value.parse().map_err(|_| malformed())?,
             "claimed_uncertainty_ns" => {
-                lie.claimed_uncertainty_ns = Some(value.parse().map_err(|_| malformed())?);
+                wanted.claimed_uncertainty_ns = Some(value.parse().map_err(|_| malformed())?);
             }
             _ => return Err(malformed()),
         }
     }
-    Ok(lie)
+    Ok(wanted)
 }

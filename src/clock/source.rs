@@ -6,14 +6,14 @@
 use super::Fault;
 use super::ticks::RawTime;
 
-/// A look at a time source. The midpoint is given as a distance from CLOCK_REALTIME, which carries it on.
+/// A look at a time source. The midpoint is given as a distance from `CLOCK_REALTIME`, which carries it on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// Rises with every new sample; the same number means the same sample.
     pub number: u64,
-    /// CLOCK_BOOTTIME when the sample was taken: its age counts from here.
+    /// `CLOCK_BOOTTIME` when the sample was taken: its age counts from here.
     pub at_boot_ns: u64,
-    /// True time minus CLOCK_REALTIME, at the midpoint.
+    /// True time minus `CLOCK_REALTIME`, at the midpoint.
     pub offset_ns: i64,
     /// How fast that distance changes.
     pub offset_drift_ppb: i64,
@@ -21,7 +21,7 @@ pub struct Sample {
     pub uncertainty_ns: u64,
     /// How fast the uncertainty grows with the sample's age.
     pub growth_ppb: u64,
-    /// A jump of CLOCK_REALTIME beyond this was not foreseen by the source.
+    /// A jump of `CLOCK_REALTIME` beyond this was not foreseen by the source.
     pub step_tolerance_ns: u64,
 }
 

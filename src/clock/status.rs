@@ -14,7 +14,7 @@ pub enum ClockState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     pub fault: Fault,
-    /// CLOCK_REALTIME when it was noticed.
+    /// `CLOCK_REALTIME` when it was noticed.
     pub at: Timestamp,
 }
 

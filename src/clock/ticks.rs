@@ -1,7 +1,7 @@
 //! The raw clocks underneath: the operating system's four, or ones moved by hand.
 //!
-//! CLOCK_REALTIME gives values, BOOTTIME ages, MONOTONIC timers; the kernel slews REALTIME and MONOTONIC alike, so
-//! their difference changes only when REALTIME is stepped. MONOTONIC_RAW is slewed by nobody and witnesses
+//! `CLOCK_REALTIME` gives values, BOOTTIME ages, MONOTONIC timers; the kernel slews REALTIME and MONOTONIC alike, so
+//! their difference changes only when REALTIME is stepped. `MONOTONIC_RAW` is slewed by nobody and witnesses
 //! that the slewing stays slow.
 
 use std::sync::Arc;
@@ -53,7 +53,7 @@ impl Ticks {
         let before = self.read();
         let raw_ns = match self {
             Self::Os => os_ns(ClockId::MonotonicRaw),
-            Self::ByHand(ticks) => ticks.0.raw_ns.load(Ordering::Relaxed),
+            Self::ByHand(ticks) => ticks.0.raw.load(Ordering::Relaxed),
         };
         let took_ns = self.read().monotonic_ns.saturating_sub(before.monotonic_ns);
         (took_ns, before, Witness { monotonic_ns: before.monotonic_ns, raw_ns })
@@ -76,46 +76,47 @@ fn os_ns(clock: ClockId) -> u64 {
 #[derive(Clone, Debug, Default)]
 pub struct SimulatedTicks(Arc<Hands>);
 
+/// What each clock shows, in nanoseconds.
 #[derive(Debug, Default)]
 struct Hands {
-    realtime_ns: AtomicU64,
-    monotonic_ns: AtomicU64,
-    boot_ns: AtomicU64,
-    raw_ns: AtomicU64,
+    realtime: AtomicU64,
+    monotonic: AtomicU64,
+    boot: AtomicU64,
+    raw: AtomicU64,
 }
 
 impl SimulatedTicks {
     /// Clocks of a machine that booted when its wall clock showed `realtime_ns`.
     pub fn starting_at(realtime_ns: u64) -> Self {
         let ticks = Self::default();
-        ticks.0.realtime_ns.store(realtime_ns, Ordering::Relaxed);
+        ticks.0.realtime.store(realtime_ns, Ordering::Relaxed);
         ticks
     }
 
     /// Time passes, for all clocks alike.
     pub fn advance(&self, by: Duration) {
         let ns = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
-        for clock in [&self.0.realtime_ns, &self.0.monotonic_ns, &self.0.boot_ns, &self.0.raw_ns] {
+        for clock in [&self.0.realtime, &self.0.monotonic, &self.0.boot, &self.0.raw] {
             clock.fetch_add(ns, Ordering::Relaxed);
         }
     }
 
     /// Somebody sets the wall clock.
     pub fn step(&self, by_ns: i64) {
-        self.0.realtime_ns.fetch_add(by_ns.cast_unsigned(), Ordering::Relaxed);
+        self.0.realtime.fetch_add(by_ns.cast_unsigned(), Ordering::Relaxed);
     }
 
     /// The machine sleeps: wall and boot clock run on.
     pub fn suspend(&self, duration: Duration) {
         let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        for clock in [&self.0.realtime_ns, &self.0.boot_ns] {
+        for clock in [&self.0.realtime, &self.0.boot] {
             clock.fetch_add(ns, Ordering::Relaxed);
         }
     }
 
     /// The kernel slews wall and monotonic clock by `by_ns` against the unslewed one.
     pub fn slew(&self, by_ns: i64) {
-        for clock in [&self.0.realtime_ns, &self.0.monotonic_ns, &self.0.boot_ns] {
+        for clock in [&self.0.realtime, &self.0.monotonic, &self.0.boot] {
             clock.fetch_add(by_ns.cast_unsigned(), Ordering::Relaxed);
         }
     }
@@ -123,9 +124,9 @@ impl SimulatedTicks {
     /// What the clocks show.
     pub fn read(&self) -> RawTime {
         RawTime {
-            realtime_ns: self.0.realtime_ns.load(Ordering::Relaxed),
-            monotonic_ns: self.0.monotonic_ns.load(Ordering::Relaxed),
-            boot_ns: self.0.boot_ns.load(Ordering::Relaxed),
+            realtime_ns: self.0.realtime.load(Ordering::Relaxed),
+            monotonic_ns: self.0.monotonic.load(Ordering::Relaxed),
+            boot_ns: self.0.boot.load(Ordering::Relaxed),
         }
     }
 }

@@ -246,6 +246,9 @@ fn signed_difference(a: u64, b: u64) -> i64 {
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Clock").field("source", &self.source.name()).field("options", &self.options).finish()
+        f.debug_struct("Clock")
+            .field("source", &self.source.name())
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }

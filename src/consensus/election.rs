@@ -72,6 +72,8 @@ impl<L: LogReader> Group<L> {
     /// the election is won, which a lone voter does at once.
     pub(super) fn may_campaign(&self) -> bool {
         let raft = &self.raw.raft;
-        self.campaigning && raft.promotable() && raft.raft_log.persisted == raft.raft_log.last_index()
+        let log = &raft.raft_log;
+        let durable = log.persisted == log.last_index() && log.unstable_snapshot().is_none();
+        self.campaigning && raft.promotable() && durable && self.outbox.is_log_durable()
     }
 }

@@ -48,6 +48,10 @@ fn check_message(message: &Message, me: ReplicaId) -> Result<(), &'static str> {
 
 /// Entries follow on `index` without a gap, and their terms never fall.
 fn check_entries(message: &Message) -> Result<(), &'static str> {
+    // To raft, 0 is also the term of what it does not have: such an entry would match past the log's end.
+    if message.kind == MessageKind::Append && message.log_term.0 == 0 && message.index.0 != 0 {
+        return Err("the entry before its entries has no term");
+    }
     let mut before = (message.index, message.log_term);
     for entry in &message.entries {
         if entry.index != before.0.plus(1) {

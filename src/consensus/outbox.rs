@@ -29,9 +29,11 @@ pub struct Ready {
 pub(super) struct Outbox {
     message_bytes_max: u64,
     vote: (u64, u64),
-    /// The latest `Ready` that carried something to persist, that carried a vote, and that is durable.
+    /// The latest `Ready` that carried something to persist, a vote, and entries or a manifest; and the latest that
+    /// is durable.
     written: u64,
     vote_written: u64,
+    log_written: u64,
     durable: u64,
     /// Where the log must end at the next call.
     handed: Option<Index>,
@@ -48,11 +50,16 @@ impl Outbox {
             vote,
             written: 0,
             vote_written: 0,
+            log_written: 0,
             durable: 0,
             handed: None,
             manifest: None,
             applied,
         }
+    }
+
+    pub(super) fn is_log_durable(&self) -> bool {
+        self.log_written <= self.durable
     }
 
     pub(super) fn take_handed(&mut self) -> Option<Index> {
@@ -114,9 +121,10 @@ impl<L: LogReader> Group<L> {
         if ready.vote.is_some() {
             outbox.vote_written = ready.number;
         }
-        if ready.vote.is_some() || ready.manifest.is_some() || !ready.entries.is_empty() {
-            outbox.written = ready.number;
+        if ready.manifest.is_some() || !ready.entries.is_empty() {
+            outbox.log_written = ready.number;
         }
+        outbox.written = outbox.vote_written.max(outbox.log_written);
         let all_durable = outbox.written <= outbox.durable;
         let leads = self.raw.raft.state == StateRole::Leader && outbox.vote_written <= outbox.durable;
         if all_durable {

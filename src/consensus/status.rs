@@ -35,7 +35,7 @@ pub struct Status {
     pub membership: Membership,
 }
 
-pub(super) fn role_of(state: StateRole) -> Role {
+fn role_of(state: StateRole) -> Role {
     match state {
         StateRole::Follower => Role::Follower,
         StateRole::PreCandidate => Role::PreCandidate,
@@ -48,15 +48,37 @@ impl<L: LogReader> Group<L> {
     pub fn status(&self) -> Status {
         let raft = &self.raw.raft;
         Status {
-            role: role_of(raft.state),
-            term: Term(raft.term),
-            leader: replica_of(raft.leader_id),
-            last: Index(raft.raft_log.last_index()),
-            committed: Index(raft.raft_log.committed),
+            role: self.role(),
+            term: self.term(),
+            leader: self.leader(),
+            last: self.last(),
+            committed: self.committed(),
             persisted: Index(raft.raft_log.persisted),
             transferring: raft.lead_transferee.and_then(replica_of),
             membership: membership_of(&raft.prs().conf().to_conf_state()),
         }
+    }
+
+    // Parts of `status` for those who ask often: these allocate nothing.
+
+    pub fn role(&self) -> Role {
+        role_of(self.raw.raft.state)
+    }
+
+    pub fn term(&self) -> Term {
+        Term(self.raw.raft.term)
+    }
+
+    pub fn leader(&self) -> Option<ReplicaId> {
+        replica_of(self.raw.raft.leader_id)
+    }
+
+    pub fn last(&self) -> Index {
+        Index(self.raw.raft.raft_log.last_index())
+    }
+
+    pub fn committed(&self) -> Index {
+        Index(self.raw.raft.raft_log.committed)
     }
 
     /// How far the leader knows `peer`'s log to match its own; `None` unless this replica leads and `peer` belongs

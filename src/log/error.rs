@@ -17,6 +17,8 @@ pub enum Error {
     Absent { folder: PathBuf },
     #[error("{folder} holds a log already; a used folder is never begun anew", folder = folder.display())]
     Exists { folder: PathBuf },
+    #[error("{folder} holds a vote but no segment: its log is lost; add this replica again under a new replica id", folder = folder.display())]
+    SegmentsLost { folder: PathBuf },
     #[error("the creation of the log in {folder} was cut short; create it again", folder = folder.display())]
     Unfinished { folder: PathBuf },
     #[error("{file} holds no readable vote: this replica may have forgotten whom it voted for; add it again under a new replica id", file = file.display())]

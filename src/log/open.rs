@@ -65,7 +65,7 @@ impl Log {
             }
         }
         let Some((active, file, head, head_bytes)) = heads.pop() else {
-            return Err(Error::Unfinished { folder: folder.to_owned() });
+            return Err(Error::SegmentsLost { folder: folder.to_owned() });
         };
         let applied = (head.state.applied, head.state.membership.clone());
         let mut segments = seal(heads, Tail::from(&head.state));

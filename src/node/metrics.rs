@@ -18,6 +18,7 @@ pub(crate) struct Metrics {
     pub(crate) refusals: Counter,
     pub(crate) syncs: Counter,
     pub(crate) messages_dropped: Counter,
+    pub(crate) messages_refused: Counter,
     pub(crate) shards_led: Gauge,
     pub(crate) shards_failed: Gauge,
     pub(crate) clock_uncertainty_ns: Gauge,
@@ -42,10 +43,9 @@ impl Metrics {
         let records = counter("records", "Records in acknowledged batches");
         let refusals = counter("append_refusals", "Batches refused, for whatever reason");
         let syncs = counter("file_syncs", "Files synced");
-        let messages_dropped = counter(
-            "messages_dropped",
-            "Messages between nodes lost to a full queue or a missing connection",
-        );
+        let messages_dropped =
+            counter("messages_dropped", "Messages between nodes lost to a full queue or a missing connection");
+        let messages_refused = counter("messages_refused", "Peers' messages that a replica did not take");
         let mut gauge = |name: &str, help: &str| {
             let metric = Gauge::default();
             registry.register(name, help, metric.clone());
@@ -65,10 +65,7 @@ impl Metrics {
             queue: stage("append_queue_seconds", "From a batch's arrival to its stamp"),
             sync: stage("append_sync_seconds", "From the stamp to the leader's own sync"),
             replication: stage("append_replication_seconds", "From the stamp to commitment by a quorum"),
-            commit_wait: stage(
-                "append_commit_wait_seconds",
-                "From commitment until the clock is past the stamp",
-            ),
+            commit_wait: stage("append_commit_wait_seconds", "From commitment until the clock is past the stamp"),
             total: stage("append_total_seconds", "From a batch's arrival to its acknowledgement"),
             registry,
             appends,
@@ -76,6 +73,7 @@ impl Metrics {
             refusals,
             syncs,
             messages_dropped,
+            messages_refused,
             shards_led,
             shards_failed,
             clock_uncertainty_ns,

@@ -79,7 +79,8 @@ impl Shard {
             outstanding.is_durable = true;
         }
         let mut freed = Vec::new();
-        while let Some(durable) = self.outstanding.pop_front_if(|outstanding| outstanding.is_durable) {
+        while self.outstanding.front().is_some_and(|outstanding| outstanding.is_durable) {
+            let Some(durable) = self.outstanding.pop_front() else { break };
             self.synced = durable.position;
             self.durable_term = durable.term.unwrap_or(self.durable_term);
             self.group.on_persisted(durable.covers);

@@ -15,7 +15,7 @@ pub(super) struct AheadOfClock {
 }
 
 /// Gives out timestamps.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Sequencer {
     /// The last timestamp given, or promised to lie in the past.
     last: Timestamp,

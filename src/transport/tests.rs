@@ -182,15 +182,15 @@ async fn a_client_over_the_bound_of_connections_is_told_busy_until_another_leave
 
 #[tokio::test]
 async fn streams_of_one_connection_are_bounded() {
-    let ends = connected(TransportOptions { client_streams_max: 8, ..TransportOptions::default() }).await;
+    let ends = connected(TransportOptions { client_streams_max: 4, ..TransportOptions::default() }).await;
     let mut streams = Vec::new();
-    for n in 0..8 {
+    for n in 0..4 {
         let mut stream = within(ends.client_end.open_stream()).await.unwrap();
         within(stream.send(&request(n), Vec::new())).await.unwrap();
         streams.push(stream);
     }
-    let ninth = tokio::time::timeout(Duration::from_millis(100), ends.client_end.open_stream()).await;
-    assert!(ninth.is_err(), "the ninth stream waits");
+    let fifth = tokio::time::timeout(Duration::from_millis(100), ends.client_end.open_stream()).await;
+    assert!(fifth.is_err(), "the fifth stream waits");
     let served = within(ends.node_end.accept_stream()).await.unwrap();
     drop(served);
     drop(streams);

@@ -118,8 +118,8 @@ impl PacketDecoder {
 /// Header and payload length, once the prefix is there.
 fn lengths(buffer: &[u8]) -> Option<(usize, usize)> {
     let (prefix, _) = buffer.split_first_chunk::<PREFIX_BYTES>()?;
-    let [a, b, c, d, e, f, g, h] = *prefix;
-    Some((u32::from_le_bytes([a, b, c, d]) as usize, u32::from_le_bytes([e, f, g, h]) as usize))
+    let both = u64::from_le_bytes(*prefix);
+    Some(((both & u64::from(u32::MAX)) as usize, (both >> 32) as usize))
 }
 
 #[cfg(test)]

@@ -38,12 +38,11 @@ impl Chaos {
             return;
         }
         match what {
-            0..400 => self.deliver_any(),
-            400..550 => self.network.group(id).tick(),
-            550..700 => drop(self.network.write(id)),
-            700..800 => drop(self.network.sync(id)),
-            800..960 => self.propose(id),
-            960..975 => self.change_membership(id),
+            0..600 => self.deliver_any(),
+            600..650 => self.network.group(id).tick(),
+            650..850 => drop(self.network.sync(id)),
+            850..950 => self.propose(id),
+            950..975 => self.change_membership(id),
             975..985 => self.network.group(id).report_unreachable(ReplicaId(id % REPLICAS + 1)),
             985..990 => self.network.group(id).transfer_leader(ReplicaId(id % REPLICAS + 1)),
             990..993 => self.network.group(id).step_down(),

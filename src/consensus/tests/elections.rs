@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::network::{ELECTION_TICKS, Network};
-use crate::consensus::{Error, MessageKind, Role};
+use crate::consensus::{Error, Group, LogReader, MessageKind, Role};
 use crate::types::ReplicaId;
 
 #[test]
@@ -151,4 +151,23 @@ fn lone_voter_that_stepped_down_stands_only_when_its_log_is_durable() {
     network.tick(2 * ELECTION_TICKS);
     assert_eq!(network.leaders(), [1]);
     assert_eq!(network.committed(1), ["a"]);
+}
+
+#[test]
+fn fenced_leader_that_steps_down_does_not_come_back() {
+    let mut network = Network::led_by_1(3);
+    network.group(1).set_campaigning(false);
+    network.propose(1, "a");
+    network.pump();
+    network.group(1).step_down();
+    network.tick(4 * ELECTION_TICKS);
+    assert_eq!(network.leaders().len(), 1);
+    assert_ne!(network.leaders(), [1]);
+    assert_eq!(network.committed(1), ["a"]);
+}
+
+#[test]
+fn group_moves_between_threads_if_its_log_does() {
+    fn assert_send<T: Send>() {}
+    assert_send::<Group<Box<dyn LogReader + Send>>>();
 }

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::network::{Disk, ELECTION_TICKS, Network, replicas, voters};
+use super::network::{Disk, ELECTION_TICKS, Network, options, replicas, voters};
 use crate::consensus::{
-    Error, LogReader, MembershipChange, MembershipStep, MessageKind, Role, encode_membership_change,
+    Error, Group, LogReader, MembershipChange, MembershipStep, MessageKind, Role, encode_membership_change,
 };
 use crate::types::{Index, Membership, ReplicaId};
 
@@ -142,4 +142,29 @@ fn membership_data_that_raft_would_act_on_by_itself_is_not_applied() {
     assert_eq!(group.status().membership, before);
     let add = encode_membership_change(&MembershipChange::Simple(MembershipStep::Voter(ReplicaId(9))));
     assert_eq!(group.apply_membership(Index(9), &add).unwrap(), voters(&[1, 2, 3, 9]));
+}
+
+#[test]
+fn every_membership_with_a_voter_opens_and_reads_back() {
+    for mut code in 0..6u32.pow(4) {
+        let mut membership = Membership::default();
+        for id in (1..=4).map(ReplicaId) {
+            match code % 6 {
+                1 | 3 => membership.voters.push(id),
+                2 | 4 => membership.learners.push(id),
+                _ => {}
+            }
+            if code % 6 > 2 {
+                membership.outgoing.push(id);
+            }
+            code /= 6;
+        }
+        let disk = Disk { membership: membership.clone(), ..Disk::default() };
+        let opened = Group::open(&options(1, &disk), disk.log.clone());
+        if membership.voters.is_empty() {
+            assert!(matches!(opened.err(), Some(Error::InvalidOptions { .. })));
+        } else {
+            assert_eq!(opened.expect("opens").status().membership, membership);
+        }
+    }
 }

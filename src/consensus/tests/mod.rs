@@ -5,6 +5,7 @@ mod elections;
 mod manifests;
 mod membership;
 mod network;
+mod nonsense;
 mod persistence;
 mod refusals;
 mod replication;

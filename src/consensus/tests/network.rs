@@ -117,6 +117,8 @@ pub(super) struct Replica {
     pub(super) slow_disk: bool,
     unsynced: VecDeque<Unsynced>,
     pub(super) applied: Index,
+    /// What applying brought, by index; the disk learns of it as far as its log goes.
+    memberships: VecDeque<(Index, Membership)>,
     pub(super) votes: Vec<Vote>,
     pub(super) errors: Vec<Error>,
 }
@@ -180,6 +182,7 @@ impl Network {
             disk,
             slow_disk: false,
             unsynced: VecDeque::new(),
+            memberships: VecDeque::new(),
             votes: Vec::new(),
             errors: Vec::new(),
         };
@@ -235,7 +238,7 @@ impl Network {
     pub(super) fn pump(&mut self) {
         loop {
             let ids: Vec<_> = self.replicas.keys().copied().collect();
-            let busy = ids.into_iter().fold(false, |busy, id| self.settle(id) || busy);
+            let busy = ids.into_iter().filter(|id| self.settle(*id)).count() > 0;
             let delivered = self.deliver();
             if !busy && !delivered {
                 return;
@@ -293,12 +296,16 @@ impl Network {
             let entry = replica.group.log().entries(index, index.plus(1), 0).expect("readable").remove(0);
             if entry.membership {
                 let applied = replica.group.apply_membership(index, &entry.data);
-                replica.disk.membership = applied.expect("applies");
+                replica.memberships.push_back((index, applied.expect("applies")));
             }
             replica.applied = index;
         }
         let durable = replica.disk.log.last_index();
         replica.disk.applied = replica.applied.min(durable);
+        while replica.memberships.front().is_some_and(|(index, _)| *index <= durable) {
+            let (_, membership) = replica.memberships.pop_front().expect("looked at just before");
+            replica.disk.membership = membership;
+        }
         replica.group.on_applied(replica.applied);
     }
 

@@ -123,6 +123,14 @@ fn a_damaged_head_of_a_sealed_segment_is_refused() {
 }
 
 #[test]
+fn a_vote_without_segments_is_a_lost_log_never_a_fresh_one() {
+    let (disk, log, _) = three();
+    drop(log);
+    disk.remove(FIRST_SEGMENT.as_ref()).unwrap();
+    assert!(matches!(refused(&disk), Error::SegmentsLost { .. }));
+}
+
+#[test]
 fn a_prepared_segment_survives_a_reopening() {
     let (disk, log, _) = three();
     drop(log);

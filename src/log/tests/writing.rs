@@ -197,3 +197,26 @@ fn a_log_may_move_between_threads() {
     fn moves<T: Send>() {}
     moves::<Log>();
 }
+
+#[test]
+fn large_and_small_bodies_in_one_append_read_back() {
+    let disk = Arc::new(MemoryDisk::new());
+    let (mut log, mut leader) = (create(&disk), Leader::new());
+    // The first frame does not fit the first segment, which stays empty.
+    let sizes = [100_000, 5, 70_001, 0, 9, 65_535, 65_536, 3, 200_003, 1, 64_000, 2_000];
+    let frames: Vec<_> = sizes.into_iter().map(|body_len| leader.frame(1, body_len)).collect();
+    log.append(&frames, Index(0)).unwrap();
+    assert_eq!(all(&log), frames);
+    drop(log);
+    let (mut log, recovery) = open(&disk);
+    assert_eq!((recovery.cut, all(&log)), (None, frames.clone()));
+    assert_eq!(log.state_at(Index(0)).unwrap(), fixture::genesis());
+    assert_eq!(log.term(Index(0)).unwrap(), Term(0));
+    assert_eq!(log.seek(frames[0].header.first_timestamp).unwrap(), Index(1));
+    let mut other = Leader::after(fixture::genesis(), 2);
+    let new = other.frames(2, 50_000);
+    log.append(&new, Index(0)).unwrap();
+    assert_eq!(all(&log), new);
+    drop(log);
+    assert_eq!(all(&open(&disk).0), new);
+}

@@ -11,7 +11,7 @@ use crate::types::{ClusterId, NodeId};
 const FILE: &str = "node";
 const TITLE: &str = "timberline-node 1";
 /// Names that a start may leave behind before the node file stands, or that a file system puts there.
-const HARMLESS: [&str; 4] = ["lock", "LOCK", "shards.registry", "lost+found"];
+const HARMLESS: [&str; 5] = ["lock", "node.new", "shards.registry", "shards.registry.new", "lost+found"];
 
 /// Who wants to use the folder.
 #[derive(Clone, Debug)]
@@ -60,10 +60,11 @@ impl NodeFolder {
 impl NodeFile {
     fn fresh(disk: &Arc<dyn Disk>, owner: &Owner, identity: u64) -> Result<Self, Error> {
         let names = disk.list(Path::new(""))?;
-        let strange = names.iter().map(|name| name.to_string_lossy()).find(|name| {
-            let base = name.rsplit('/').next().unwrap_or(name);
-            !base.starts_with('.') && !HARMLESS.contains(&base)
-        });
+        let strange = names
+            .iter()
+            .map(|name| name.to_string_lossy())
+            .find(|name| !name.starts_with('.') && !HARMLESS.contains(&name.as_ref()))
+            .or_else(|| Registry::is_used(disk).then(|| "shards.registry".into()));
         if let Some(entry) = strange {
             return Err(Error::NotEmpty { entry: entry.into_owned() });
         }

@@ -8,6 +8,8 @@ mod error;
 mod identity;
 mod peers;
 mod registry;
+#[cfg(test)]
+mod tests;
 
 pub use error::Error;
 pub(crate) use identity::{NodeFolder, Owner};

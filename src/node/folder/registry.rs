@@ -46,6 +46,15 @@ impl Registry {
         Ok(disk.replace(Path::new(FILE), encode(&BTreeMap::new()).as_bytes())?)
     }
 
+    /// Whether the folder holds a registry that is not empty, or not readable.
+    pub(super) fn is_used(disk: &Arc<dyn Disk>) -> bool {
+        match disk.read(Path::new(FILE)) {
+            Ok(None) => false,
+            Ok(Some(content)) => decode(&content).map_or(true, |entries| !entries.is_empty()),
+            Err(_) => true,
+        }
+    }
+
     pub(crate) fn open(disk: Arc<dyn Disk>) -> Result<Self, Error> {
         let missing = Error::Damaged { file: FILE, line: 1, problem: "the file is missing" };
         let content = disk.read(Path::new(FILE))?.ok_or(missing)?;

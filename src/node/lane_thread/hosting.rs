@@ -34,7 +34,7 @@ enum Work {
 }
 
 /// The state of following.
-pub(crate) struct Hosting {
+pub(super) struct Hosting {
     node: NodeId,
     registry: Registry,
     view: View,
@@ -51,7 +51,7 @@ pub(crate) struct Hosting {
 }
 
 /// A shard of a topic as a lane wants it.
-pub(crate) fn spec_of(topic: &Topic, shard: &Shard) -> ShardSpec {
+fn spec_of(topic: &Topic, shard: &Shard) -> ShardSpec {
     let placed = shard.replicas.iter().map(|r| Placement { replica: r.replica, node: r.node });
     ShardSpec {
         shard: shard.id,
@@ -63,7 +63,7 @@ pub(crate) fn spec_of(topic: &Topic, shard: &Shard) -> ShardSpec {
 }
 
 impl Hosting {
-    pub(crate) fn new(node: NodeId, registry: Registry, progress: watch::Sender<Progress>) -> Self {
+    pub(super) fn new(node: NodeId, registry: Registry, progress: watch::Sender<Progress>) -> Self {
         Self {
             node,
             registry,

@@ -10,7 +10,6 @@ mod progress;
 mod run;
 mod waiters;
 
-pub(crate) use handle::{Append, Busy, LaneHandle, LaneLimits, PendingRead, Ready};
-pub(crate) use hosting::{Hosting, spec_of};
+pub(crate) use handle::{Append, Busy, LaneHandle, LaneLimits};
 pub(crate) use progress::Progress;
 pub(crate) use run::{LaneStart, LaneThread, Outlets};

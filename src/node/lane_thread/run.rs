@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::handle::{Call, LaneShared, event_bytes};
-use super::{Hosting, LaneHandle, LaneLimits, Progress};
+use super::hosting::Hosting;
+use super::{LaneHandle, LaneLimits, Progress};
 use crate::clock::{Clock, Reading};
 use crate::disk::Disk;
 use crate::lane::{Event, Lane, LaneOptions, Output, ShardSpec};
@@ -149,7 +150,7 @@ impl Running {
     }
 
     fn carry(&mut self, output: Output) {
-        let Output { sends, syncs, prepares, appended, reads, committed, failed } = output;
+        let Output { sends, syncs, prepares, appended, reads, committed, refused, failed } = output;
         self.outlets.disk.sync(syncs);
         for send in sends {
             let class = if send.bulk { StreamClass::Bulk } else { StreamClass::Raft };
@@ -169,6 +170,10 @@ impl Running {
             self.shared.waiters.answer_read(ticket, result);
         }
         self.hosting.take(committed.into_iter().map(|(_, frame)| frame));
+        for (from, shard, refusal) in refused {
+            self.shared.metrics.messages_refused.inc();
+            tracing::debug!(from = from.0, shard = shard.0, %refusal, "a peer's message was not taken");
+        }
         for (shard, reason) in failed {
             tracing::error!(shard = shard.0, reason, "this node's replica stopped");
         }

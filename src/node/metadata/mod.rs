@@ -13,4 +13,4 @@ mod tests;
 
 pub(crate) use plan::{PlanError, TopicPlan};
 pub(crate) use record::{RegisterNode, SystemChange, SystemRecord};
-pub(crate) use view::{FIRST_REPLICA, Folded, Replica, Shard, Topic, View};
+pub(crate) use view::{FIRST_REPLICA, Folded, Shard, Topic, View};

@@ -206,10 +206,6 @@ impl View {
         self.topics.values()
     }
 
-    pub(crate) fn topic(&self, id: TopicId) -> Option<&Arc<Topic>> {
-        self.topics.get(&id)
-    }
-
     pub(crate) fn topic_named(&self, name: &TopicName) -> Option<&Arc<Topic>> {
         self.names.get(name).map(|id| &self.topics[id])
     }

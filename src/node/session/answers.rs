@@ -65,7 +65,7 @@ fn code_of(refusal: &Refusal) -> ErrorCode {
     match refusal {
         Refusal::NotLeader { .. } | Refusal::Replaced | Refusal::Moving => ErrorCode::NotLeader,
         Refusal::Fenced { .. } | Refusal::FloorPending => ErrorCode::Fenced,
-        Refusal::Busy { .. } | Refusal::AheadOfClock { .. } => ErrorCode::Busy,
+        Refusal::Busy { .. } | Refusal::AheadOfClock { .. } | Refusal::Unsettled => ErrorCode::Busy,
         Refusal::SequenceGap { .. } => ErrorCode::SequenceGap,
         Refusal::ProducerFenced { .. } => ErrorCode::ProducerFenced,
         Refusal::TooOld => ErrorCode::Conflict,

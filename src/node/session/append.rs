@@ -60,7 +60,7 @@ fn prove(shard: ShardId, request: &AppendBody, body: &Bytes) -> Result<Compressi
         );
         return Err(answers::error(ErrorCode::TooLarge, false, message));
     }
-    let (found, computed) = (request.body_crc, codec::checksum(body));
+    let (found, computed) = (request.body_crc, codec::checksum(&[body]));
     if found != computed {
         let damaged = codec::Error::BodyCrc { found, computed };
         let damaged = answers::invalid_batch(shard, &damaged);

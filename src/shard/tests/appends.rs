@@ -36,7 +36,7 @@ fn the_clock_alone_releases_nothing() {
 #[test]
 fn no_replica_releases_before_its_own_clock_is_past() {
     let mut bench = Bench::led();
-    bench.node(2).skew_ns = -(EPS as i64);
+    bench.node(2).skew_ns = -(EPS.cast_signed());
     bench.append(1, 1);
     bench.tick(1);
     bench.tick(1);

@@ -152,8 +152,8 @@ fn a_batch_that_straddles_the_closed_time_is_released_before_that_time_is_served
 fn a_new_leader_with_a_slower_clock_stamps_above_what_was_promised() {
     let mut bench = Bench::led();
     bench.pass_wait();
-    bench.node(1).skew_ns = EPS as i64;
-    bench.node(2).skew_ns = -(EPS as i64);
+    bench.node(1).skew_ns = EPS.cast_signed();
+    bench.node(2).skew_ns = -(EPS.cast_signed());
     let (promise, time) = close(&mut bench, 1, &[3, 1]);
     publish(&mut bench, promise, time, &[1]);
     bench.node(1).is_cut_off = true;

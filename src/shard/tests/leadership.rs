@@ -15,8 +15,8 @@ fn fault(bench: &mut Bench, replica: u64) {
 #[test]
 fn timestamps_rise_across_terms_even_to_a_leader_with_a_slower_clock() {
     let mut bench = Bench::led();
-    bench.node(1).skew_ns = EPS as i64;
-    bench.node(2).skew_ns = -(EPS as i64);
+    bench.node(1).skew_ns = EPS.cast_signed();
+    bench.node(2).skew_ns = -(EPS.cast_signed());
     bench.append(1, 10);
     bench.elect(2);
     bench.append(2, 10);

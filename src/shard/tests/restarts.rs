@@ -95,8 +95,8 @@ fn a_forgotten_promise_is_covered_by_four_uncertainties_of_the_new_leader() {
     let mut bench = Bench::led();
     bench.pass_wait();
     // The leader's clock is as fast, the next leader's as slow as honest clocks may be.
-    bench.node(1).skew_ns = EPS as i64;
-    bench.node(2).skew_ns = -(EPS as i64);
+    bench.node(1).skew_ns = EPS.cast_signed();
+    bench.node(2).skew_ns = -(EPS.cast_signed());
     let now = bench.now(1);
     let closed = now.interval.latest;
     let promise = bench.shard(1).promise(closed, &now).unwrap();

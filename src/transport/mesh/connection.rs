@@ -162,7 +162,7 @@ async fn write(active: Arc<Active>, class: StreamClass) {
     // Every error here means that the connection is ending, which `serve` sees.
     let Ok(mut stream) = active.connection.open_uni().await else { return };
     // A lower number yields to a higher one when both have something to send.
-    let _ = stream.set_priority(if class == StreamClass::Raft { 1 } else { 0 });
+    let _ = stream.set_priority(i32::from(class == StreamClass::Raft));
     loop {
         let mut chunks = active.queues[class.position()].take().await;
         if stream.write_all_chunks(&mut chunks).await.is_err() {
@@ -187,9 +187,8 @@ async fn read(shared: Arc<Shared>, peer: Arc<Peer>, mut packets: PacketReceiver<
     loop {
         match packets.recv().await {
             Ok(Some((message, payload))) => shared.inbox.on_message(peer.node, message, payload),
-            Ok(None) => return,
             Err(error @ Error::Packet { .. }) => return peer.complain(&error.to_string()),
-            Err(_) => return,
+            Ok(None) | Err(_) => return,
         }
     }
 }

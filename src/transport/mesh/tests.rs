@@ -79,9 +79,8 @@ impl TestNode {
             let error = self.mesh.status(NodeId(node))?.last_error?;
             words.iter().all(|word| error.contains(word)).then_some(())
         });
-        if within(found).await.is_none() {
-            panic!("wanted {words:?}, found {:?}", self.mesh.status(NodeId(node)));
-        }
+        let found = within(found).await;
+        assert!(found.is_some(), "wanted {words:?}, found {:?}", self.mesh.status(NodeId(node)));
         assert!(!self.mesh.connected(NodeId(node)));
     }
 }

@@ -1,0 +1,163 @@
+//! What the storage path costs: frames with their CRCs, appends with and without a sync, recovery.
+//! Benchmark ids read `group/operation/key=value`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use timberline::codec::{
+    Compression, EncodedBatch, Frame, FrameHeader, FrameKind, ShardState, checksum, decode_records,
+    encode_records, validate_records,
+};
+use timberline::disk::{Disk, OsDisk};
+use timberline::log::{Log, LogIdentity, LogOptions};
+use timberline::types::{BatchId, Index, Membership, Record, ReplicaId, ShardId, Term, TopicId};
+
+/// One segment holds all of a benchmark's frames: a roll is not what is measured.
+const OPTIONS: LogOptions = LogOptions { first_segment_bytes: 64 << 20, segment_bytes_max: 64 << 20 };
+const FOLDER: &str = "shards/1";
+
+fn identity() -> LogIdentity {
+    let cluster = "bench".parse().expect("a valid name");
+    LogIdentity { cluster, topic: TopicId(1), shard: ShardId(1), replica: ReplicaId(1) }
+}
+
+fn genesis() -> ShardState {
+    let membership = Membership { voters: vec![ReplicaId(1)], ..Membership::default() };
+    ShardState::genesis(&identity().cluster, &ShardId(1), membership)
+}
+
+fn header_after(state: &ShardState, body: &Bytes, body_crc: u32) -> FrameHeader {
+    FrameHeader {
+        kind: FrameKind::Data,
+        compression: Compression::None,
+        body_crc,
+        body_len: body.len() as u32,
+        record_count: 1,
+        term: Term(1),
+        index: state.index.plus(1),
+        first_offset: state.next_offset,
+        first_timestamp: state.last_timestamp.next(),
+        uncertainty_ns: 1000,
+        committed: state.index,
+        batch: BatchId::default(),
+        chain: state.chain,
+    }
+}
+
+/// Frames with bodies of `body_len` bytes, one after the other, `total_bytes` in all.
+fn frames(body_len: usize, total_bytes: usize) -> Vec<Frame> {
+    let (body, mut state) = (Bytes::from(vec![0x5a; body_len]), genesis());
+    let crc = checksum(&[&body]);
+    let next = |_| {
+        let header = header_after(&state, &body, crc);
+        let frame = Frame::new(header, body.clone());
+        state.fold(&header, frame.header_crc());
+        frame
+    };
+    (0..total_bytes / (128 + body_len)).map(next).collect()
+}
+
+fn records(count: usize) -> (Vec<Record>, EncodedBatch) {
+    let record = Record { value: Some(Bytes::from(vec![0x5a; 100])), ..Record::default() };
+    let records = vec![record; count];
+    let batch = encode_records(&records).expect("small records");
+    (records, batch)
+}
+
+fn codec(c: &mut Criterion) {
+    let mut group = c.benchmark_group("frame");
+    for body_len in [100, 4 << 10, 256 << 10] {
+        let (body, state) = (Bytes::from(vec![0x5a; body_len]), genesis());
+        group.throughput(Throughput::Bytes(body_len as u64));
+        group.bench_function(format!("encode/body_bytes={body_len}"), |b| {
+            b.iter(|| Frame::new(header_after(&state, &body, checksum(&[&body])), body.clone()));
+        });
+        let frame = frames(body_len, 128 + body_len).remove(0);
+        group.bench_function(format!("decode/body_bytes={body_len}"), |b| {
+            b.iter(|| Frame::decode(frame.header_bytes.clone(), frame.body.clone()).expect("a whole frame"));
+        });
+    }
+    group.finish();
+    let mut group = c.benchmark_group("records");
+    for count in [1, 100, 1000] {
+        let (records, batch) = records(count);
+        group.throughput(Throughput::Elements(count as u64));
+        group.bench_function(format!("encode/records={count}"), |b| b.iter(|| encode_records(&records)));
+        let EncodedBatch { body, count: held, .. } = batch;
+        group.bench_function(format!("validate/records={count}"), |b| {
+            b.iter(|| validate_records(&body, Compression::None, held));
+        });
+        group.bench_function(format!("decode/records={count}"), |b| {
+            b.iter(|| decode_records(&body, Compression::None, held));
+        });
+    }
+    group.finish();
+}
+
+fn create(disk: &Arc<dyn Disk>) -> Log {
+    let folder = Path::new(FOLDER);
+    if !disk.list(folder).expect("a readable disk").is_empty() {
+        disk.remove(folder).expect("a removable folder");
+    }
+    Log::create(Arc::clone(disk), folder, &identity(), &genesis(), OPTIONS).expect("room for a log")
+}
+
+fn append_all(disk: &Arc<dyn Disk>, log: &mut Log, frames: &[Frame], synced: bool) {
+    for frame in frames {
+        log.append(std::slice::from_ref(frame), Index(0)).expect("room for a frame");
+        if synced {
+            disk.sync(&log.take_dirty()).into_iter().collect::<Result<(), _>>().expect("a sound disk");
+        }
+    }
+}
+
+/// Appends one frame at a time; a full log is begun anew outside the measurement.
+fn append(c: &mut Criterion) {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk::new(root.path()).expect("a usable folder"));
+    let mut group = c.benchmark_group("append");
+    for (body_len, synced) in [(4 << 10, false), (4 << 10, true), (64 << 10, false), (64 << 10, true)] {
+        let frames = frames(body_len, 32 << 20);
+        group.throughput(Throughput::Bytes(body_len as u64));
+        group.bench_function(format!("frame/body_bytes={body_len},synced={synced}"), |b| {
+            b.iter_custom(|iterations| {
+                let (mut left, mut spent) = (iterations as usize, Duration::ZERO);
+                while left > 0 {
+                    let (mut log, count) = (create(&disk), left.min(frames.len()));
+                    let begun = Instant::now();
+                    append_all(&disk, &mut log, &frames[..count], synced);
+                    spent += begun.elapsed();
+                    left -= count;
+                }
+                spent
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Opens a log whose active segment is full. Read the throughput for the cost per GB.
+fn recovery(c: &mut Criterion) {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk::new(root.path()).expect("a usable folder"));
+    let mut group = c.benchmark_group("recovery");
+    group.sample_size(10);
+    for body_len in [200, 4 << 10, 64 << 10] {
+        let (mut log, frames) = (create(&disk), frames(body_len, 60 << 20));
+        append_all(&disk, &mut log, &frames, false);
+        drop(log);
+        group.throughput(Throughput::Bytes(60 << 20));
+        group.bench_function(format!("open/body_bytes={body_len}"), |b| {
+            b.iter(|| {
+                Log::open(Arc::clone(&disk), Path::new(FOLDER), &identity(), OPTIONS).expect("a sound log")
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, codec, append, recovery);
+criterion_main!(benches);
