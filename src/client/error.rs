@@ -16,6 +16,15 @@ pub enum Outcome {
     Unknown,
 }
 
+impl From<Outcome> for wire::Outcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::NotApplied => Self::NotApplied,
+            Outcome::Unknown => Self::Unknown,
+        }
+    }
+}
+
 impl Outcome {
     pub fn as_str(self) -> &'static str {
         match self {

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::EndpointConfig;
+use quinn::{EndpointConfig, VarInt};
 use tokio::sync::mpsc;
 
 use super::endpoint::{connect, dial_config, set_datagram_bytes, transport};
@@ -16,6 +16,9 @@ use super::tls::{self, ANY_NODE_NAME, peer_name};
 use super::{ClientOptions, ClientStream, CloseCode, Error, Identity, ServerStream, TransportOptions};
 use crate::wire::{CLIENT_ALPN, PacketLimits};
 
+/// What one stream may hold unread at a client. A reader pauses streams whose buffers are full and waits for another
+/// stream of the same connection: so the connection's own window is never the narrower one.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 /// How long a closing client waits for the nodes to know.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -99,10 +102,11 @@ pub struct ClientEndpoint {
 impl ClientEndpoint {
     /// Binds a socket of its own; must be called within a tokio runtime, which then runs it.
     pub fn new(identity: &Identity, options: ClientOptions) -> Result<Self, Error> {
-        let dial = dial_config(
-            tls::client_config(identity, CLIENT_ALPN)?,
-            transport(options.idle_timeout, Some(options.keep_alive)),
-        );
+        let mut transport = transport(options.idle_timeout, Some(options.keep_alive));
+        transport
+            .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
+            .receive_window(VarInt::MAX);
+        let dial = dial_config(tls::client_config(identity, CLIENT_ALPN)?, transport);
         Ok(Self { socket: bind_any()?, dial, options })
     }
 

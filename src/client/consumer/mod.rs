@@ -8,6 +8,8 @@ mod options;
 mod proof;
 mod reader;
 mod subscription;
+#[cfg(test)]
+mod tests;
 
 pub use cursor::{Cursor, InvalidCursor};
 pub use options::{ConsumerOptions, Order, Start, Until};

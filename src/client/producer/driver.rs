@@ -289,9 +289,11 @@ impl Driver {
                 lane.window.on_refused(attempt, error)
             }
             _ if code == Some(ErrorCode::ProducerFenced) => {
-                return if lane.window.is_current(attempt) {
-                    self.stop(&error)
-                };
+                if lane.window.is_current(attempt) {
+                    lane.window.on_refused(attempt, error.clone());
+                    self.stop(&error);
+                }
+                return;
             }
             _ => {
                 let failed = lane.window.on_rejected(attempt, error);

@@ -11,6 +11,8 @@ mod producing;
 mod routes;
 mod stream;
 mod window;
+#[cfg(test)]
+mod tests;
 
 pub use options::{OnReport, ProducerOptions};
 pub use outcome::{AppendFailure, BatchReport, Delivered, Delivery};

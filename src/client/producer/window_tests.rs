@@ -285,9 +285,11 @@ impl World {
                 }
                 Error::Refused(refusal) if refusal.code == ErrorCode::SequenceGap => {
                     let expected = refusal.expected_sequence;
-                    drop(self.window.on_gap(attempt, expected, error));
+                    self.window.on_gap(attempt, expected, error);
                 }
-                _ => drop(self.window.on_refused(attempt, error)),
+                _ => {
+                    self.window.on_refused(attempt, error);
+                }
             },
             None => {}
         }

@@ -5,10 +5,19 @@ use crate::types::{BatchId, Index, Offset, Record, ShardId, Term, Timestamp};
 
 /// One frame per `(first timestamp, records)`, from offset 0 on. Values count the shard's records.
 pub(in crate::client) fn frames_of(shard: ShardId, batches: &[(u64, u64)]) -> Vec<Frame> {
+    padded_frames_of(shard, batches, 0)
+}
+
+/// The same, with values of at least so many bytes.
+pub(in crate::client) fn padded_frames_of(
+    shard: ShardId,
+    batches: &[(u64, u64)],
+    value_bytes: usize,
+) -> Vec<Frame> {
     let mut offset = 0;
     let mut frames = Vec::new();
     for (index, (timestamp, count)) in (1..).zip(batches) {
-        let value = |at: u64| Some(format!("{shard}:{}", offset + at).into());
+        let value = |at: u64| Some(format!("{shard}:{:<value_bytes$}", offset + at).into());
         let records: Vec<Record> =
             (0..*count).map(|at| Record { value: value(at), ..Record::default() }).collect();
         let batch = encode_records(&records).expect("small records are encoded");

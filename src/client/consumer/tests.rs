@@ -1,0 +1,238 @@
+//! Consumers against a test cluster over real connections.
+
+use std::time::Duration;
+
+use super::{Consumed, Consumer, ConsumerOptions, Cursor, Order, Start, Until};
+use crate::client::testing::{Cluster, frames_of, padded_frames_of, topic_name};
+use crate::client::{Error, Kind};
+use crate::types::{NodeId, ShardId, Timestamp};
+
+/// Two records per batch; the shards' batches interleave, and some timestamps are in several shards.
+fn fill(cluster: &Cluster, shards: u64, batches: u64) {
+    cluster.change(|world| {
+        for shard in 1..=shards {
+            let times: Vec<(u64, u64)> = (1..=batches).map(|at| (10 * at + shard / 2, 2)).collect();
+            world.shard(shard).frames = frames_of(ShardId(shard), &times);
+        }
+        world.close_all(10 * batches + 100);
+    });
+}
+
+fn places(consumed: &[Consumed]) -> Vec<(u64, u64, u64)> {
+    consumed.iter().map(|one| (one.timestamp.0, one.shard.0, one.offset.0)).collect()
+}
+
+/// Everything the world holds, in the canonical order.
+fn canonical(cluster: &Cluster) -> Vec<(u64, u64, u64)> {
+    let world = cluster.world();
+    let mut all = Vec::new();
+    for (id, shard) in &world.shards {
+        for header in shard.frames.iter().map(|frame| frame.header) {
+            let count = u64::from(header.record_count);
+            all.extend(
+                (0..count).map(|at| (header.first_timestamp.0 + at, id.0, header.first_offset.0 + at)),
+            );
+        }
+    }
+    all.sort_unstable();
+    all
+}
+
+async fn consumer(cluster: &Cluster, options: ConsumerOptions) -> Consumer {
+    cluster.client(&[1]).await.consumer(&topic_name(), options).await.unwrap()
+}
+
+async fn rest(consumer: &mut Consumer) -> Result<Vec<Consumed>, Error> {
+    let mut all = Vec::new();
+    while let Some(one) = consumer.next().await? {
+        all.push(one);
+    }
+    Ok(all)
+}
+
+fn to_end() -> ConsumerOptions {
+    ConsumerOptions { until: Until::ToEnd, ..ConsumerOptions::default() }
+}
+
+/// Lets time pass beyond what a consumer that reads to the end waits for.
+fn pass_time(cluster: &Cluster) {
+    cluster.change(|world| world.close_all(world.now + 1000));
+}
+
+#[tokio::test]
+async fn a_merged_read_is_the_canonical_order_of_all_shards() {
+    let cluster = Cluster::start(3, 4);
+    fill(&cluster, 4, 20);
+    let mut consumer = consumer(&cluster, to_end()).await;
+    pass_time(&cluster);
+    let read = rest(&mut consumer).await.unwrap();
+    assert_eq!(places(&read), canonical(&cluster));
+    assert_eq!(read[0].record.value.as_deref(), Some(b"1:0".as_slice()));
+}
+
+#[tokio::test]
+async fn a_read_to_the_end_waits_until_every_shard_is_closed_there() {
+    let cluster = Cluster::start(1, 2);
+    fill(&cluster, 2, 1);
+    let mut consumer = consumer(&cluster, to_end()).await;
+    for _ in 0..4 {
+        assert!(consumer.next().await.unwrap().is_some());
+    }
+    tokio::select! {
+        biased;
+        _ = consumer.next() => panic!("shard 1 may still store something stamped before the end"),
+        () = std::future::ready(()) => {}
+    }
+    pass_time(&cluster);
+    assert!(consumer.next().await.unwrap().is_none());
+    assert!(consumer.cursor().timestamp >= Timestamp(115));
+}
+
+#[tokio::test]
+async fn a_cursor_taken_after_any_record_resumes_with_the_next_one() {
+    let cluster = Cluster::start(1, 3);
+    fill(&cluster, 3, 3);
+    let all = canonical(&cluster);
+    for taken in 0..=all.len() {
+        let mut first = consumer(&cluster, ConsumerOptions::default()).await;
+        let mut read = Vec::new();
+        for _ in 0..taken {
+            read.push(first.next().await.unwrap().unwrap());
+        }
+        let cursor: Cursor = first.cursor().to_string().parse().unwrap();
+        let until = Until::Closed(Timestamp(130));
+        let options = ConsumerOptions { from: Start::Cursor(cursor), until, ..ConsumerOptions::default() };
+        let mut second = consumer(&cluster, options).await;
+        read.extend(rest(&mut second).await.unwrap());
+        assert_eq!(places(&read), all, "cut after {taken}");
+        assert_eq!(second.cursor(), Cursor::after(Timestamp(130)));
+    }
+}
+
+#[tokio::test]
+async fn start_and_end_are_exact_to_the_nanosecond() {
+    let cluster = Cluster::start(1, 3);
+    fill(&cluster, 3, 5);
+    let (from, until) = (Start::Time(Timestamp(21)), Until::Closed(Timestamp(41)));
+    let mut consumer =
+        consumer(&cluster, ConsumerOptions { from, until, ..ConsumerOptions::default() }).await;
+    let expected: Vec<_> = canonical(&cluster).into_iter().filter(|(t, ..)| (21..=41).contains(t)).collect();
+    assert_eq!(places(&rest(&mut consumer).await.unwrap()), expected);
+}
+
+#[tokio::test]
+async fn a_reader_goes_on_at_another_replica_without_gap_or_repeat() {
+    let mut cluster = Cluster::start(3, 2);
+    fill(&cluster, 2, 40);
+    let client = cluster.client(&[1, 2, 3]).await;
+    let mut consumer = client.consumer(&topic_name(), to_end()).await.unwrap();
+    let mut read = vec![consumer.next().await.unwrap().unwrap()];
+    let (node, ..) = cluster.world().subscribed[0];
+    cluster.stop_node(node.0).await;
+    pass_time(&cluster);
+    read.extend(rest(&mut consumer).await.unwrap());
+    assert_eq!(places(&read), canonical(&cluster));
+}
+
+#[tokio::test]
+async fn damaged_deliveries_are_never_handed_out() {
+    let cluster = Cluster::start(2, 1);
+    fill(&cluster, 1, 4);
+    cluster.change(|world| world.damaging = Some(NodeId(1)));
+    let mut any = consumer(&cluster, to_end()).await;
+    pass_time(&cluster);
+    assert_eq!(places(&rest(&mut any).await.unwrap()), canonical(&cluster));
+    let mut only = consumer(&cluster, ConsumerOptions { node: Some(NodeId(1)), ..to_end() }).await;
+    let error = only.next().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Corruption);
+    assert!(error.to_string().contains("shard 1"), "{error}");
+}
+
+#[tokio::test]
+async fn a_named_node_is_the_only_one_read_and_waited_for() {
+    let mut cluster = Cluster::start(3, 3);
+    fill(&cluster, 3, 2);
+    let options = ConsumerOptions { node: Some(NodeId(2)), timeout: Duration::from_millis(200), ..to_end() };
+    let client = cluster.client(&[1, 3]).await;
+    let mut consumer = client.consumer(&topic_name(), options).await.unwrap();
+    assert!(consumer.next().await.unwrap().is_some());
+    cluster.stop_node(2).await;
+    let error = rest(&mut consumer).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable);
+    assert!(cluster.world().subscribed.iter().all(|(node, ..)| *node == NodeId(2)));
+}
+
+#[tokio::test]
+async fn paused_shards_never_starve_the_one_that_is_waited_for() {
+    let cluster = Cluster::start(1, 8);
+    cluster.change(|world| {
+        for shard in 1..=7 {
+            let times: Vec<(u64, u64)> = (1..=40).map(|at| (20 * at, 10)).collect();
+            world.shard(shard).frames = padded_frames_of(ShardId(shard), &times, 10_000);
+            world.shard(shard).closed = 1000;
+        }
+    });
+    let options = ConsumerOptions {
+        until: Until::Closed(Timestamp(1000)),
+        buffer_bytes_max: 1,
+        ..ConsumerOptions::default()
+    };
+    let mut consumer = consumer(&cluster, options).await;
+    let early = tokio::time::timeout(Duration::from_millis(300), consumer.next()).await;
+    assert!(early.is_err(), "shard 8 said nothing yet, and the others' streams are full by now");
+    cluster.change(|world| world.close_all(1000));
+    assert_eq!(rest(&mut consumer).await.unwrap().len(), 7 * 40 * 10);
+}
+
+#[tokio::test]
+async fn one_shard_is_read_alone_and_each_shard_without_waiting_for_others() {
+    let cluster = Cluster::start(1, 3);
+    fill(&cluster, 3, 5);
+    let until = Until::Closed(Timestamp(150));
+    let one = ConsumerOptions { order: Order::Shard(ShardId(2)), until, ..ConsumerOptions::default() };
+    let read = rest(&mut consumer(&cluster, one).await).await.unwrap();
+    assert_eq!(read.len(), 10);
+    assert!(read.iter().all(|one| one.shard == ShardId(2)));
+    let each = ConsumerOptions { order: Order::EachShard, until, ..ConsumerOptions::default() };
+    let mut each = consumer(&cluster, each).await;
+    let mut read = places(&rest(&mut each).await.unwrap());
+    for shard in 1..=3 {
+        assert!(read.iter().filter(|(_, of, _)| *of == shard).is_sorted(), "shard {shard} in its own order");
+    }
+    read.sort_unstable();
+    assert_eq!(read, canonical(&cluster));
+}
+
+#[tokio::test]
+async fn an_unordered_readers_cursor_never_leaves_a_record_out() {
+    let cluster = Cluster::start(1, 3);
+    fill(&cluster, 3, 4);
+    let each = ConsumerOptions { order: Order::EachShard, ..ConsumerOptions::default() };
+    let mut first = consumer(&cluster, each.clone()).await;
+    let mut read = Vec::new();
+    for _ in 0..13 {
+        read.push(first.next().await.unwrap().unwrap());
+    }
+    let (from, until) = (Start::Cursor(first.cursor()), Until::Closed(Timestamp(140)));
+    let mut second = consumer(&cluster, ConsumerOptions { from, until, ..each }).await;
+    read.extend(rest(&mut second).await.unwrap());
+    let mut read = places(&read);
+    read.sort_unstable();
+    read.dedup();
+    assert_eq!(read, canonical(&cluster));
+}
+
+#[tokio::test]
+async fn shards_and_nodes_that_do_not_exist_are_named() {
+    let cluster = Cluster::start(1, 1);
+    let client = cluster.client(&[1]).await;
+    let options = ConsumerOptions { order: Order::Shard(ShardId(7)), ..ConsumerOptions::default() };
+    let error = client.consumer(&topic_name(), options).await.err().unwrap();
+    assert_eq!((error.kind(), error.to_string().contains("shard 7")), (Kind::NotFound, true));
+    let options = ConsumerOptions { node: Some(NodeId(5)), ..ConsumerOptions::default() };
+    let error = client.consumer(&topic_name(), options).await.unwrap().next().await.unwrap_err();
+    assert_eq!((error.kind(), error.to_string().contains("node 5")), (Kind::NotFound, true));
+    let other = "other".parse().unwrap();
+    let error = client.consumer(&other, ConsumerOptions::default()).await.err().unwrap();
+    assert_eq!(error.kind(), Kind::NotFound);
+}

@@ -1,0 +1,202 @@
+//! The shards behind all nodes of a test cluster: one log each, real frames, real dedup.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use crate::codec::{Compression, DedupTable, DedupVerdict, Frame, FrameHeader, FrameKind, validate_records};
+use crate::routing::hash_start;
+use crate::types::{BatchId, Index, NodeId, Offset, ProducerId, ShardId, Term, Timestamp, TopicName};
+use crate::wire::{
+    AppendBody, AppendedBody, ErrorBody, ErrorCode, Outcome, ReplicaBody, ShardBody, TopicBody,
+};
+
+pub(in crate::client) fn topic_name() -> TopicName {
+    "events".parse().expect("a valid name")
+}
+
+/// What goes wrong with the next append to a shard.
+#[derive(Clone, Debug)]
+pub(in crate::client) enum Fault {
+    /// Refused with this.
+    Refuse(ErrorCode, Outcome),
+    /// Applied, then the connection is closed without an answer.
+    ApplyAndCut,
+    /// The connection is closed and nothing applied.
+    Cut,
+    /// Neither applied nor answered.
+    Ignore,
+}
+
+/// One shard.
+pub(in crate::client) struct Shard {
+    pub(in crate::client) leader: NodeId,
+    pub(in crate::client) term: u64,
+    pub(in crate::client) frames: Vec<Frame>,
+    pub(in crate::client) closed: u64,
+    pub(in crate::client) faults: VecDeque<Fault>,
+    /// Appends that came, of each batch: what a client really sent.
+    pub(in crate::client) attempts: Vec<BatchId>,
+    dedup: DedupTable,
+}
+
+/// All that the nodes share.
+pub(in crate::client) struct World {
+    pub(in crate::client) shards: BTreeMap<ShardId, Shard>,
+    pub(in crate::client) now: u64,
+    pub(in crate::client) topic_exists: bool,
+    /// Descriptions of the topic given out.
+    pub(in crate::client) described: u64,
+    /// A node whose deliveries are damaged, and how many it sent.
+    pub(in crate::client) damaging: Option<NodeId>,
+    /// Subscriptions begun, in order.
+    pub(in crate::client) subscribed: Vec<(NodeId, ShardId, u64)>,
+}
+
+impl World {
+    pub(super) fn new(shards: u64, nodes: u64) -> Self {
+        let shard = |id: u64| Shard {
+            leader: NodeId(1 + id % nodes),
+            term: 1,
+            frames: Vec::new(),
+            closed: 0,
+            faults: VecDeque::new(),
+            attempts: Vec::new(),
+            dedup: DedupTable::default(),
+        };
+        Self {
+            shards: (1..=shards).map(|id| (ShardId(id), shard(id))).collect(),
+            now: 1000,
+            topic_exists: true,
+            described: 0,
+            damaging: None,
+            subscribed: Vec::new(),
+        }
+    }
+
+    pub(in crate::client) fn shard(&mut self, shard: u64) -> &mut Shard {
+        self.shards.get_mut(&ShardId(shard)).expect("the test's shard exists")
+    }
+
+    pub(super) fn topic(&mut self, nodes: &[NodeId]) -> TopicBody {
+        self.described += 1;
+        let count = self.shards.len() as u32;
+        let replicas = nodes.iter().map(|node| ReplicaBody { node: node.0, replica: node.0 });
+        let replicas: Vec<ReplicaBody> = replicas.collect();
+        let body = |(at, (id, shard)): (u32, (&ShardId, &Shard))| ShardBody {
+            shard: id.0,
+            hash_start: hash_start(at, count),
+            replicas: replicas.clone(),
+            leader: shard.leader.0,
+            term: shard.term,
+            ..ShardBody::default()
+        };
+        TopicBody {
+            id: 1,
+            name: topic_name().to_string(),
+            shards: (0..).zip(&self.shards).map(body).collect(),
+            ..TopicBody::default()
+        }
+    }
+
+    /// Appends as a leader would; assertions are what every client must keep to.
+    pub(super) fn append(
+        &mut self,
+        node: NodeId,
+        append: &AppendBody,
+        body: Bytes,
+    ) -> Result<AppendedBody, ErrorBody> {
+        assert_eq!(crc32fast::hash(&body), append.body_crc, "the client's CRC covers the body as sent");
+        validate_records(&body, Compression::None, append.record_count).expect("a batch holds what it says");
+        assert!(append.lowest_open_sequence <= append.sequence);
+        let shard = self.shards.get_mut(&ShardId(append.shard)).expect("the client knows the topic's shards");
+        if shard.leader != node {
+            return Err(ErrorBody {
+                leader: shard.leader.0,
+                ..refusal(ErrorCode::NotLeader, Outcome::NotApplied)
+            });
+        }
+        let batch =
+            BatchId { producer: ProducerId(append.producer), epoch: append.epoch, sequence: append.sequence };
+        match shard.dedup.check(&batch, append.lowest_open_sequence) {
+            DedupVerdict::New => {}
+            DedupVerdict::Duplicate(entry) => {
+                let frame = &shard.frames[entry.index.0 as usize - 1];
+                return Ok(receipt(append.shard, frame));
+            }
+            DedupVerdict::Gap { expected } => {
+                let gap = refusal(ErrorCode::SequenceGap, Outcome::NotApplied);
+                return Err(ErrorBody { expected_sequence: expected, ..gap });
+            }
+            DedupVerdict::Fenced { .. } => {
+                return Err(refusal(ErrorCode::ProducerFenced, Outcome::NotApplied));
+            }
+            DedupVerdict::TooOld => return Err(refusal(ErrorCode::Conflict, Outcome::Unknown)),
+        }
+        self.now = self.now.max(shard.closed) + 10;
+        let previous = shard.frames.last().map(|frame| frame.header);
+        let header = FrameHeader {
+            kind: FrameKind::Data,
+            compression: Compression::None,
+            body_crc: append.body_crc,
+            body_len: body.len() as u32,
+            record_count: append.record_count,
+            term: Term(shard.term),
+            index: Index(shard.frames.len() as u64 + 1),
+            first_offset: previous.map_or(Offset(0), |header| header.next_offset()),
+            first_timestamp: Timestamp(self.now),
+            uncertainty_ns: 5,
+            committed: Index(0),
+            batch,
+            chain: 0,
+        };
+        self.now = header.last_timestamp().0;
+        shard.closed = self.now;
+        shard.dedup.fold(&header);
+        shard.frames.push(Frame::new(header, body));
+        Ok(receipt(append.shard, &shard.frames[shard.frames.len() - 1]))
+    }
+
+    /// Frames of a shard from a time on, at most `max`, and what it is closed at after them.
+    pub(super) fn read(&self, shard: ShardId, from: u64, max: usize) -> (Vec<Frame>, u64) {
+        let shard = &self.shards[&shard];
+        let rest = shard.frames.iter().filter(|frame| frame.header.last_timestamp().0 >= from);
+        let frames: Vec<Frame> = rest.take(max).cloned().collect();
+        let reaches_end =
+            frames.last().map(|frame| frame.header.index) == shard.frames.last().map(|f| f.header.index);
+        let closed = match frames.last() {
+            Some(last) if !reaches_end => last.header.last_timestamp().0,
+            _ => shard.closed,
+        };
+        (frames, closed)
+    }
+
+    /// Closes every shard at a time: nothing will be stamped at or below it.
+    pub(in crate::client) fn close_all(&mut self, at: u64) {
+        self.now = self.now.max(at);
+        self.shards.values_mut().for_each(|shard| shard.closed = shard.closed.max(at));
+    }
+}
+
+pub(super) fn refusal(code: ErrorCode, outcome: Outcome) -> ErrorBody {
+    let retryable = !matches!(code, ErrorCode::ProducerFenced | ErrorCode::Invalid | ErrorCode::UnknownTopic);
+    ErrorBody {
+        code: code as i32,
+        message: format!("{code:?}, says the test"),
+        retryable,
+        outcome: outcome as i32,
+        ..ErrorBody::default()
+    }
+}
+
+fn receipt(shard: u64, frame: &Frame) -> AppendedBody {
+    AppendedBody {
+        shard,
+        first_offset: frame.header.first_offset.0,
+        first_timestamp_ns: frame.header.first_timestamp.0,
+        record_count: frame.header.record_count,
+        uncertainty_ns: frame.header.uncertainty_ns,
+        term: frame.header.term.0,
+        ..AppendedBody::default()
+    }
+}
