@@ -43,8 +43,10 @@ impl Metrics {
         let records = counter("records", "Records in acknowledged batches");
         let refusals = counter("append_refusals", "Batches refused, for whatever reason");
         let syncs = counter("file_syncs", "Files synced");
-        let messages_dropped =
-            counter("messages_dropped", "Messages between nodes lost to a full queue or a missing connection");
+        let messages_dropped = counter(
+            "messages_dropped",
+            "Messages between nodes lost to a full queue or a missing connection",
+        );
         let messages_refused = counter("messages_refused", "Peers' messages that a replica did not take");
         let mut gauge = |name: &str, help: &str| {
             let metric = Gauge::default();
@@ -65,7 +67,10 @@ impl Metrics {
             queue: stage("append_queue_seconds", "From a batch's arrival to its stamp"),
             sync: stage("append_sync_seconds", "From the stamp to the leader's own sync"),
             replication: stage("append_replication_seconds", "From the stamp to commitment by a quorum"),
-            commit_wait: stage("append_commit_wait_seconds", "From commitment until the clock is past the stamp"),
+            commit_wait: stage(
+                "append_commit_wait_seconds",
+                "From commitment until the clock is past the stamp",
+            ),
             total: stage("append_total_seconds", "From a batch's arrival to its acknowledgement"),
             registry,
             appends,

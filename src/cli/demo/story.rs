@@ -16,7 +16,7 @@ use crate::cli::moment::show_ns;
 use crate::cli::output::print_line;
 use crate::cli::produce::Counts;
 use crate::client::{
-    Client, ClientOptions, Consumed, ConsumerOptions, CreateTopic, Partitioning, Start, Topic, Until,
+    self, Client, ClientOptions, Consumed, ConsumerOptions, CreateTopic, Partitioning, Start, Topic, Until,
 };
 use crate::types::{NodeId, Record, ShardId, Term, TopicName};
 
@@ -106,9 +106,11 @@ async fn create(client: &Client) -> Result<Topic, Failure> {
         let mut looks = interval(LOOK_EVERY);
         loop {
             looks.tick().await;
-            let topic = client.describe_topic(&name).await?;
-            if topic.shards.iter().all(|shard| shard.leader.is_some()) {
-                return Ok::<_, Failure>(topic);
+            // A node that has not heard of the topic yet says that it does not exist.
+            match client.describe_topic(&name).await {
+                Ok(topic) if topic.shards.iter().all(|shard| shard.leader.is_some()) => return Ok(topic),
+                Err(error) if error.kind() != client::Kind::NotFound => return Err(Failure::from(error)),
+                _ => {}
             }
         }
     };
