@@ -7,6 +7,7 @@
 mod client;
 mod node;
 mod packet;
+mod system;
 
 pub use client::{
     AppendBody, AppendedBody, ClockBody, ClockPeer, ClusterBody, CreateTopicBody, DeliverBody, ErrorBody,
@@ -18,6 +19,9 @@ pub use node::{
     RaftManifest, RaftMessage, ShardPromise,
 };
 pub use packet::{PREFIX_BYTES, PacketDecoder, PacketError, PacketLimits, encode_packet};
+pub use system::{
+    CreateShard, CreateTopic, DeleteTopic, PlaceReplica, RegisterNode, SystemChange, SystemRecord,
+};
 
 /// The major version in both ALPNs.
 pub const PROTOCOL_VERSION: u32 = 1;
