@@ -1,4 +1,5 @@
 //! What nodes and clients say to each other, as versioned protobuf headers with raw bytes beside them.
+//! And what nodes write down for each other: the records of the system topic.
 //!
 //! Knows nothing of sockets or of what the messages mean. A packet is `header length (u32 LE), payload
 //! length (u32 LE), header (protobuf), payload (raw batch and frame bytes)`; both lengths are checked

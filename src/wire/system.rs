@@ -1,4 +1,4 @@
-//! The records of the system topic, each the value of one record.
+//! The records of the system topic: each is the value of one record.
 //!
 //! They name everything they change, placements included: folding one needs no decision. Fields are only
 //! ever added.
