@@ -16,6 +16,8 @@ pub mod consensus;
 pub mod merge;
 #[cfg(feature = "client")]
 pub mod routing;
+#[cfg(feature = "cli")]
+pub mod settings;
 
 #[cfg(feature = "storage")]
 pub mod segment;
@@ -36,3 +38,6 @@ pub mod lane;
 pub mod client;
 #[cfg(feature = "node")]
 pub mod node;
+
+#[cfg(feature = "cli")]
+pub mod cli;

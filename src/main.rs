@@ -1,1 +1,7 @@
-fn main() {}
+//! The `timberline` binary: everything is in `timberline::cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    timberline::cli::run()
+}

@@ -103,9 +103,7 @@ impl ClientEndpoint {
     /// Binds a socket of its own; must be called within a tokio runtime, which then runs it.
     pub fn new(identity: &Identity, options: ClientOptions) -> Result<Self, Error> {
         let mut transport = transport(options.idle_timeout, Some(options.keep_alive));
-        transport
-            .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
-            .receive_window(VarInt::MAX);
+        transport.stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES)).receive_window(VarInt::MAX);
         let dial = dial_config(tls::client_config(identity, CLIENT_ALPN)?, transport);
         Ok(Self { socket: bind_any()?, dial, options })
     }

@@ -10,9 +10,9 @@ mod outcome;
 mod producing;
 mod routes;
 mod stream;
-mod window;
 #[cfg(test)]
 mod tests;
+mod window;
 
 pub use options::{OnReport, ProducerOptions};
 pub use outcome::{AppendFailure, BatchReport, Delivered, Delivery};

@@ -11,7 +11,7 @@ use crate::types::{Index, Timestamp};
 const SEEDS: u64 = 20;
 const STEPS: usize = 400;
 
-/// SplitMix64 (Steele, Lea, Flood 2014).
+/// `SplitMix64` (Steele, Lea, Flood 2014).
 struct Draw(u64);
 
 impl Draw {

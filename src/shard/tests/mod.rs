@@ -4,6 +4,7 @@ mod appends;
 mod bench;
 mod chaos;
 mod closing;
+mod configuration;
 mod intake;
 mod leadership;
 mod restarts;

@@ -1,0 +1,110 @@
+//! Flags of `produce` and `consume`.
+
+use std::num::{NonZeroU32, NonZeroU64};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::cli::moment::{From, Moment};
+use crate::settings::{parse_duration, parse_size};
+use crate::types::TopicName;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ProduceArguments {
+    pub topic: TopicName,
+    /// Read records from this file, one a line (`.zst`: decompressed on the way) [default: stdin]
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Records are JSON; the key is the field at this path, such as `tailnum` or `plane.id`
+    #[arg(long, value_name = "PATH", conflicts_with = "key_separator")]
+    pub key_field: Option<String>,
+    /// The key is what stands before the first of these on the line; the value is what stands after it
+    #[arg(long, value_name = "TEXT")]
+    pub key_separator: Option<String>,
+    /// The key of records that have none
+    #[arg(long, value_name = "KEY")]
+    pub key_default: Option<String>,
+    /// Records are JSON; the event time is the field at this path: RFC 3339, or a number if the field's name ends
+    /// in _ns, _us, _ms or _s
+    #[arg(long, value_name = "PATH")]
+    pub event_time_field: Option<String>,
+    /// Send a batch once it has so many records
+    #[arg(long, value_name = "N", default_value = "1000")]
+    pub batch_records: NonZeroU32,
+    /// Send a batch once it has so many bytes, such as 256KiB
+    #[arg(long, value_name = "SIZE", default_value = "256KiB", value_parser = bytes)]
+    pub batch_bytes: u64,
+    /// Send a batch at the latest so long after its first record
+    #[arg(long, value_name = "DURATION", default_value = "1ms", value_parser = parse_duration)]
+    pub linger: Duration,
+    /// Batches under way at once, per shard
+    #[arg(long, value_name = "N", default_value = "4")]
+    pub in_flight: NonZeroU32,
+    /// At most so many records a second
+    #[arg(long, value_name = "N")]
+    pub rate: Option<NonZeroU64>,
+    /// Go on as this producer, whose retries the shards recognise [default: a new one]
+    #[arg(long, value_name = "ID")]
+    pub producer_id: Option<NonZeroU64>,
+    /// Give a batch up after so long
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    pub timeout: Duration,
+    /// Print one JSON object per batch: where it stands, or why it failed
+    #[arg(long)]
+    pub receipts: bool,
+}
+
+/// A size with or without a unit: the flag's contract takes plain bytes too.
+fn bytes(text: &str) -> Result<u64, String> {
+    text.parse().or_else(|_| parse_size(text))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum OrderArgument {
+    /// All shards in one order by (timestamp, shard)
+    Merged,
+    /// Each shard in its own order, whichever has records first
+    Shard,
+}
+
+/// The consistency levels the design names. This build reads what a node has released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Consistency {
+    Linearizable,
+    Session,
+    Causal,
+    Bounded,
+    Eventual,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ConsumeArguments {
+    pub topic: TopicName,
+    /// begin, end, a time (RFC 3339, ts:NANOSECONDS, -5m), or cursor:C as a consumer printed it
+    #[arg(long, default_value = "begin", value_name = "WHERE", allow_hyphen_values = true)]
+    pub from: From,
+    /// Stop before the first record stamped after this time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, conflicts_with_all = ["to_end", "follow"])]
+    pub until: Option<Moment>,
+    /// Stop at the end as it was when the command began
+    #[arg(long, conflicts_with = "follow")]
+    pub to_end: bool,
+    /// Stop after so many records
+    #[arg(long, value_name = "N")]
+    pub max: Option<u64>,
+    #[arg(long, value_enum, default_value_t = OrderArgument::Merged)]
+    pub order: OrderArgument,
+    /// Only this shard, by its id
+    #[arg(long, value_name = "ID")]
+    pub shard: Option<u64>,
+    /// What a read promises (this build: eventual, that is, what the node has released)
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub consistency: Option<Consistency>,
+    /// Go on with records as they arrive (the default unless --until or --to-end is given)
+    #[arg(long)]
+    pub follow: bool,
+    /// Read from this node's replicas, by its id
+    #[arg(long, value_name = "ID")]
+    pub node: Option<u64>,
+}

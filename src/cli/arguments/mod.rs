@@ -1,0 +1,12 @@
+//! The command line as a grammar: every command and flag, what each takes, and nothing of what they do.
+
+mod data;
+mod node;
+mod root;
+
+pub(super) use data::{Consistency, ConsumeArguments, OrderArgument, ProduceArguments};
+pub(super) use node::{
+    CertCommand, ClockCommand, ClusterCommand, ConfigCommand, ConfigSource, DevArguments, Partitioning,
+    ServeArguments, ShardCommand, TemplateArguments, TopicCommand, TopicCreateArguments,
+};
+pub(super) use root::{Arguments, Command, Common};

@@ -1,0 +1,6 @@
+//! `consume`: records of a topic, in order, to stdout.
+
+mod print;
+mod read;
+
+pub(super) use read::consume;

@@ -1,0 +1,110 @@
+//! The command: reads in the order asked for and prints, until the end asked for.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use super::print::Printer;
+use crate::cli::arguments::{Common, Consistency, ConsumeArguments, OrderArgument};
+use crate::cli::connect::{cluster_now, connect};
+use crate::cli::failure::Failure;
+use crate::cli::moment::{From, Moment};
+use crate::cli::output::{Format, say};
+use crate::client::{Client, Consumed, Consumer, ConsumerOptions, Cursor, Error, Order, Start, Until};
+use crate::types::{NodeId, ShardId, Timestamp};
+
+pub(in crate::cli) async fn consume(arguments: ConsumeArguments, common: &Common) -> Result<(), Failure> {
+    check(&arguments)?;
+    let cursor = cursor(&arguments)?;
+    let client = connect(common).await?;
+    let options = options(&arguments, cursor, &client).await?;
+    let mut consumer = client.consumer(&arguments.topic, options).await?;
+    let mut printer = Printer::new(&arguments.topic, Format::or_default(common.output));
+    printer.begin()?;
+    let read = read(&mut consumer, &mut printer, arguments.max).await;
+    // What was read is printed whole even if reading then failed.
+    printer.end()?;
+    say(&format!("{} records; resume with --from cursor:{}", printer.printed(), consumer.cursor()));
+    read
+}
+
+/// Refuses levels that are not built.
+fn check(arguments: &ConsumeArguments) -> Result<(), Failure> {
+    match arguments.consistency {
+        None | Some(Consistency::Eventual) => Ok(()),
+        Some(level) => {
+            let level = format!("`--consistency {}`", format!("{level:?}").to_lowercase());
+            Err(Failure::not_built(
+                &level,
+                "this build reads what a node has released: `--consistency eventual`",
+            ))
+        }
+    }
+}
+
+fn cursor(arguments: &ConsumeArguments) -> Result<Option<Cursor>, Failure> {
+    let From::Cursor(text) = &arguments.from else { return Ok(None) };
+    text.parse().map(Some).map_err(|error: crate::client::InvalidCursor| Failure::usage(error.to_string()))
+}
+
+async fn options(
+    arguments: &ConsumeArguments,
+    cursor: Option<Cursor>,
+    client: &Client,
+) -> Result<ConsumerOptions, Failure> {
+    let relative = |moment: Option<Moment>| matches!(moment, Some(Moment::Ago(_)));
+    let from_moment = if let From::At(moment) = arguments.from { Some(moment) } else { None };
+    let asks_now = relative(from_moment) || relative(arguments.until);
+    let now = if asks_now { cluster_now(client).await? } else { Timestamp::ZERO };
+    let from = match (&arguments.from, cursor) {
+        (_, Some(cursor)) => Start::Cursor(cursor),
+        (From::End, _) => Start::End,
+        (From::At(moment), _) => Start::Time(moment.resolve(now)),
+        (From::Begin | From::Cursor(_), _) => Start::Begin,
+    };
+    let until = match arguments.until {
+        Some(moment) => Until::Closed(moment.resolve(now)),
+        None if arguments.to_end => Until::ToEnd,
+        None => Until::Forever,
+    };
+    let order = match (arguments.shard, arguments.order) {
+        (Some(shard), _) => Order::Shard(ShardId(shard)),
+        (None, OrderArgument::Merged) => Order::Merged,
+        (None, OrderArgument::Shard) => Order::EachShard,
+    };
+    let node = arguments.node.map(NodeId);
+    Ok(ConsumerOptions { from, until, order, node, ..ConsumerOptions::default() })
+}
+
+/// Prints until the end, `max`, Ctrl-C or a failure; flushes whenever there is nothing to print.
+async fn read(consumer: &mut Consumer, printer: &mut Printer<'_>, max: Option<u64>) -> Result<(), Failure> {
+    let interrupted = tokio::signal::ctrl_c();
+    tokio::pin!(interrupted);
+    while max.is_none_or(|max| printer.printed() < max) {
+        let next = match at_once(consumer).await {
+            Some(next) => next,
+            None => {
+                printer.flush()?;
+                tokio::select! {
+                    next = consumer.next() => next,
+                    _ = &mut interrupted => return Ok(()),
+                }
+            }
+        };
+        match next? {
+            Some(consumed) => printer.print(&consumed)?,
+            None => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+/// The next record if it is there already.
+async fn at_once(consumer: &mut Consumer) -> Option<Result<Option<Consumed>, Error>> {
+    let mut next = pin!(consumer.next());
+    poll_fn(|context| match next.as_mut().poll(context) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}

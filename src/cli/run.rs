@@ -1,0 +1,58 @@
+//! From arguments to a command to an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use super::arguments::{Arguments, CertCommand, ClockCommand, ClusterCommand, Command, ShardCommand};
+use super::configuration::configuration;
+use super::connect::block_on;
+use super::consume::consume;
+use super::demo::demo;
+use super::dev::dev;
+use super::failure::Failure;
+use super::nodes::{clock_status, cluster_status};
+use super::output::{Format, say};
+use super::produce::produce;
+use super::serve::serve;
+use super::topics::topic;
+use super::{certificates, shards};
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    match dispatch(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.quiet {
+                say(&format!("timberline: {failure}"));
+            }
+            failure.exit_code()
+        }
+    }
+}
+
+fn dispatch(arguments: Arguments) -> Result<(), Failure> {
+    let common = &arguments.common;
+    match arguments.command {
+        Command::Demo => demo(common),
+        Command::Dev(arguments) => dev(&arguments, common),
+        Command::Serve(arguments) => serve(&arguments, common),
+        Command::Config(command) => configuration(command, common.output),
+        Command::Cert(CertCommand::Init { dir, nodes }) => {
+            certificates::init(&dir, nodes, Format::or_default(common.output))
+        }
+        Command::Topic(command) => block_on(topic(command, common)),
+        Command::Produce(arguments) => block_on(produce(arguments, common)),
+        Command::Consume(arguments) => block_on(consume(arguments, common)),
+        Command::Shard(ShardCommand::List { topic }) => block_on(shards::list(&topic, common)),
+        Command::Cluster(ClusterCommand::Status) => block_on(cluster_status(common)),
+        Command::Clock(ClockCommand::Status) => block_on(clock_status(common)),
+        Command::Clock(ClockCommand::Watch) => {
+            Err(Failure::not_built("`clock watch`", "repeat `timberline clock status`"))
+        }
+        Command::Doctor => Err(Failure::not_built(
+            "`doctor`",
+            "`timberline cluster status` and `timberline clock status` say most",
+        )),
+    }
+}

@@ -1,0 +1,218 @@
+//! `topic create|list|show|delete`.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::arguments::{Common, Partitioning, TopicCommand, TopicCreateArguments};
+use super::connect::connect;
+use super::failure::Failure;
+use super::moment;
+use super::output::{Format, Row, print_row, print_rows};
+use super::partition::PartitionStart;
+use crate::client::{self, CreateTopic, Topic};
+use crate::types::{Durability, TopicName};
+
+pub(super) async fn topic(command: TopicCommand, common: &Common) -> Result<(), Failure> {
+    let format = Format::or_default(common.output);
+    match command {
+        TopicCommand::Create(arguments) => {
+            let topic = request(arguments)?;
+            let created = connect(common).await?.create_topic(topic).await?;
+            print_row(format, &TopicRow::of(&created))
+        }
+        TopicCommand::List => {
+            let topics = connect(common).await?.list_topics().await?;
+            print_rows(format, &topics.iter().map(TopicRow::of).collect::<Vec<_>>())
+        }
+        TopicCommand::Show { name } => {
+            let topic = connect(common).await?.describe_topic(&name).await?;
+            print_row(format, &TopicRow::of(&topic))?;
+            if format == Format::Table { print_rows(format, &TopicRow::of(&topic).shards) } else { Ok(()) }
+        }
+        TopicCommand::Delete { name } => {
+            connect(common).await?.delete_topic(&name).await?;
+            print_row(format, &Deleted::of(&name))
+        }
+    }
+}
+
+/// Parses what the flags say, and refuses what is not built before anything is asked of the cluster.
+fn request(arguments: TopicCreateArguments) -> Result<CreateTopic, Failure> {
+    let TopicCreateArguments { name, shards, replicas, partitioning, split_at, durability, retention } =
+        arguments;
+    if durability == Durability::Memory {
+        return Err(Failure::not_built(
+            "`--durability memory`",
+            "leave the flag out: records are on disk before the ack",
+        ));
+    }
+    if retention.is_some() {
+        return Err(Failure::not_built(
+            "`--retention`",
+            "leave the flag out: records are kept until the topic is deleted",
+        ));
+    }
+    if shards == 0 || replicas == 0 {
+        return Err(Failure::usage("--shards and --replicas are at least 1"));
+    }
+    let partitioning = match partitioning {
+        Partitioning::Hash if split_at.is_empty() => client::Partitioning::Hash,
+        Partitioning::Hash => return Err(Failure::usage("--split-at needs --partitioning range")),
+        Partitioning::Range => client::Partitioning::Range { split_at: split_keys(shards, split_at)? },
+    };
+    Ok(CreateTopic { name, shards, replicas, partitioning })
+}
+
+fn split_keys(shards: u32, split_at: Vec<String>) -> Result<Vec<Bytes>, Failure> {
+    let wanted = shards as usize - 1;
+    if split_at.len() != wanted {
+        let given = split_at.len();
+        return Err(Failure::usage(format!("{shards} shards need {wanted} keys in --split-at, not {given}")));
+    }
+    if split_at.iter().any(String::is_empty) || !split_at.is_sorted_by(|a, b| a < b) {
+        return Err(Failure::usage("the keys in --split-at must rise, and none may be empty"));
+    }
+    Ok(split_at.into_iter().map(Bytes::from).collect())
+}
+
+#[derive(Serialize)]
+struct TopicRow {
+    topic: String,
+    id: u64,
+    shard_count: usize,
+    replica_count: usize,
+    partitioning: &'static str,
+    durability: &'static str,
+    created_ns: u64,
+    shards: Vec<ShardRow>,
+}
+
+#[derive(Serialize)]
+struct ShardRow {
+    shard: u64,
+    #[serde(flatten)]
+    start: PartitionStart,
+    leader: Option<u64>,
+    term: u64,
+    replicas: Vec<u64>,
+}
+
+impl TopicRow {
+    fn of(topic: &Topic) -> Self {
+        let shard = |shard: &client::ShardInfo| ShardRow {
+            shard: shard.shard.0,
+            start: PartitionStart::of(&shard.partition),
+            leader: shard.leader.map(|node| node.0),
+            term: shard.term.0,
+            replicas: shard.replicas.iter().map(|replica| replica.node.0).collect(),
+        };
+        let shards: Vec<_> = topic.shards.iter().map(shard).collect();
+        Self {
+            topic: topic.name.to_string(),
+            id: topic.id.0,
+            shard_count: shards.len(),
+            replica_count: shards.first().map_or(0, |shard| shard.replicas.len()),
+            partitioning: shards.first().map_or("hash", |shard| shard.start.partitioning()),
+            durability: topic.durability.as_str(),
+            created_ns: topic.created.0,
+            shards,
+        }
+    }
+}
+
+impl Row for TopicRow {
+    fn titles() -> Vec<&'static str> {
+        vec!["TOPIC", "SHARDS", "REPLICAS", "PARTITIONING", "DURABILITY", "CREATED"]
+    }
+    fn cells(&self) -> Vec<Vec<String>> {
+        vec![vec![
+            self.topic.clone(),
+            self.shard_count.to_string(),
+            self.replica_count.to_string(),
+            self.partitioning.to_owned(),
+            self.durability.to_owned(),
+            moment::show(crate::types::Timestamp(self.created_ns)),
+        ]]
+    }
+    fn raw(&self) -> String {
+        self.topic.clone()
+    }
+}
+
+impl Row for ShardRow {
+    fn titles() -> Vec<&'static str> {
+        vec!["SHARD", "FROM", "LEADER", "TERM", "NODES"]
+    }
+    fn cells(&self) -> Vec<Vec<String>> {
+        let nodes: Vec<_> = self.replicas.iter().map(u64::to_string).collect();
+        vec![vec![
+            self.shard.to_string(),
+            self.start.to_string(),
+            self.leader.map_or_else(|| "-".into(), |node| node.to_string()),
+            self.term.to_string(),
+            nodes.join(" "),
+        ]]
+    }
+    fn raw(&self) -> String {
+        self.shard.to_string()
+    }
+}
+
+#[derive(Serialize)]
+struct Deleted {
+    topic: String,
+    deleted: bool,
+}
+
+impl Deleted {
+    fn of(name: &TopicName) -> Self {
+        Self { topic: name.to_string(), deleted: true }
+    }
+}
+
+impl Row for Deleted {
+    fn titles() -> Vec<&'static str> {
+        vec!["TOPIC", "RESULT"]
+    }
+    fn cells(&self) -> Vec<Vec<String>> {
+        vec![vec![self.topic.clone(), "deleted".into()]]
+    }
+    fn raw(&self) -> String {
+        self.topic.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::failure::Kind;
+
+    fn create(flags: &[&str]) -> Result<CreateTopic, Failure> {
+        use clap::Parser;
+        let all = ["timberline", "topic", "create", "t", "--shards", "3"].iter().chain(flags);
+        let arguments =
+            crate::cli::arguments::Arguments::try_parse_from(all).expect("the grammar knows the flag");
+        let crate::cli::arguments::Command::Topic(TopicCommand::Create(arguments)) = arguments.command else {
+            panic!("it is `topic create`")
+        };
+        request(arguments)
+    }
+
+    #[test]
+    fn features_that_are_not_built_are_refused_with_exit_code_2() {
+        for flags in [["--durability", "memory"], ["--retention", "7d"]] {
+            let refused = create(&flags).unwrap_err();
+            assert_eq!(refused.kind, Kind::Usage);
+            assert!(refused.message.contains("not built yet"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn split_keys_must_fit_the_shards_and_rise() {
+        assert!(create(&["--partitioning", "range", "--split-at", "b,d"]).is_ok());
+        for keys in ["b", "d,b", "b,b", "b,"] {
+            assert!(create(&["--partitioning", "range", "--split-at", keys]).is_err(), "{keys}");
+        }
+        assert!(create(&["--split-at", "b,d"]).is_err());
+    }
+}
