@@ -68,8 +68,7 @@ async fn positions_come_from_every_node_and_a_silent_one_says_why() {
 async fn a_node_that_comes_back_is_reached_again() {
     let mut cluster = Cluster::start(1, 1);
     let client = cluster.client(&[1]).await;
-    cluster.stop_node(1).await;
-    cluster.start_node(1);
+    cluster.restart_node(1).await;
     assert_eq!(client.clock(Some(NodeId(1))).await.unwrap().node, NodeId(1));
 }
 

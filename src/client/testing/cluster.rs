@@ -60,11 +60,17 @@ impl Cluster {
             listening.abort();
             let _aborted = listening.await;
             drop(endpoint);
-            // The port is free once the last session has noticed its end.
-            while std::net::UdpSocket::bind(self.address(node)).is_err() {
-                tokio::task::yield_now().await;
-            }
         }
+    }
+
+    /// Stops a node without subscriptions and starts it again.
+    pub(in crate::client) async fn restart_node(&mut self, node: u64) {
+        self.stop_node(node).await;
+        // The port is free once the last session has noticed its end.
+        while std::net::UdpSocket::bind(self.address(node)).is_err() {
+            tokio::task::yield_now().await;
+        }
+        self.start_node(node);
     }
 
     pub(in crate::client) fn address(&self, node: u64) -> String {
