@@ -7,7 +7,7 @@ pub mod types;
 #[cfg(feature = "storage")]
 pub mod disk;
 
-#[cfg(feature = "node")]
+#[cfg(feature = "client")]
 pub mod clock;
 pub mod codec;
 #[cfg(feature = "node")]
@@ -16,7 +16,6 @@ pub mod consensus;
 pub mod merge;
 #[cfg(feature = "client")]
 pub mod routing;
-
 #[cfg(feature = "cli")]
 pub mod settings;
 
@@ -32,10 +31,11 @@ pub mod log;
 #[cfg(feature = "client")]
 pub mod transport;
 
-#[cfg(feature = "client")]
-pub mod client;
 #[cfg(feature = "node")]
 pub mod lane;
+
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "node")]
 pub mod node;
 

@@ -187,12 +187,11 @@ impl Connected {
 fn not_connected(address: &str, error: &transport::Error) -> Error {
     let reason = error.to_string();
     match error {
-        transport::Error::Certificate { .. } => Error::Identity { reason },
-        transport::Error::Refused { code, .. }
-            if matches!(code, CloseCode::WrongProtocol | CloseCode::WrongCluster | CloseCode::WrongName) =>
-        {
-            Error::Identity { reason }
-        }
+        transport::Error::Certificate { .. }
+        | transport::Error::Refused {
+            code: CloseCode::WrongProtocol | CloseCode::WrongCluster | CloseCode::WrongName,
+            ..
+        } => Error::Identity { reason },
         _ => Error::Unreachable { address: address.to_owned(), reason },
     }
 }

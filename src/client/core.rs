@@ -17,7 +17,7 @@ use super::connections::{Connected, Connections};
 use super::error::{Error, Outcome};
 use super::topic::Topic;
 use crate::types::{NodeId, TopicName};
-use crate::wire::{ClusterBody, RequestBody, ResponseBody, TopicNameBody};
+use crate::wire::{ClusterBody, ErrorCode, RequestBody, ResponseBody, TopicNameBody};
 
 /// An attempt at one node, before the next one is tried.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -123,10 +123,12 @@ impl Core {
         let mut backoff = Backoff::of_requests();
         let (mut doubt, mut last) = (None, None);
         loop {
-            let mut hopeless = true;
+            let (mut hopeless, mut unknown) = (true, None);
             for address in addresses() {
                 match self.attempt(&address, &body, limit).await {
                     Ok(answer) => return Asked { answer: Ok(answer), repeated_in_doubt: doubt.is_some() },
+                    // A node may not have heard of a new topic yet: the others are asked too.
+                    Err(error) if error.code() == Some(ErrorCode::UnknownTopic) => unknown = Some(error),
                     Err(error @ Error::Refused(_)) if !error.is_retryable() => {
                         return Asked { answer: Err(error), repeated_in_doubt: doubt.is_some() };
                     }
@@ -136,6 +138,9 @@ impl Core {
                         *slot = Some(error);
                     }
                 }
+            }
+            if let Some(error) = unknown {
+                return Asked { answer: Err(error), repeated_in_doubt: doubt.is_some() };
             }
             let next = Instant::now() + backoff.next_wait();
             if hopeless || next >= limit {
@@ -224,7 +229,12 @@ impl Core {
         Ok(topic)
     }
 
-    /// Forgets a topic that was deleted.
+    /// Notes a topic that was just created: not every node may know it yet.
+    pub(super) fn remember(&self, topic: &Topic) {
+        *lock(&self.known(&topic.name).topic) = Some(Arc::new(topic.clone()));
+    }
+
+    /// Forgets a topic, so that it is asked for again.
     pub(super) fn forget(&self, name: &TopicName) {
         lock(&self.topics).remove(name);
     }

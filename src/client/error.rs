@@ -93,7 +93,7 @@ pub enum Error {
     #[error("the connection to {address} was lost: {reason}")]
     Disconnected { address: String, reason: String },
     #[error("{what} was not answered within {after:?}{}", last.as_ref().map(|last| format!("; last: {last}")).unwrap_or_default())]
-    Timeout { what: String, after: Duration, last: Option<Box<Error>> },
+    Timeout { what: String, after: Duration, last: Option<Box<Self>> },
     #[error(
         "{address} belongs to cluster {found:?}, the others to {expected:?}: name endpoints of one cluster"
     )]

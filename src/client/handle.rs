@@ -51,7 +51,7 @@ pub enum Partitioning {
 /// A client of one cluster. Clones share connections and what is known of topics.
 #[derive(Clone)]
 pub struct Client {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
 }
 
 impl Client {
@@ -94,7 +94,11 @@ impl Client {
             .ask_any(&format!("creating topic {}", topic.name), RequestBody::CreateTopic(body))
             .await;
         match asked.answer {
-            Ok((node, ResponseBody::Topic(body))) => Topic::of(node, &body),
+            Ok((node, ResponseBody::Topic(body))) => {
+                let topic = Topic::of(node, &body)?;
+                self.core.remember(&topic);
+                Ok(topic)
+            }
             Ok((node, _)) => Err(unexpected(node, "Topic")),
             Err(error) if asked.repeated_in_doubt && error.code() == Some(ErrorCode::Conflict) => {
                 let found = self.describe_topic(&topic.name).await?;

@@ -15,6 +15,8 @@ mod producer;
 mod rows;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod topic;
 
 pub use consumer::{Consumed, Consumer, ConsumerOptions, Cursor, InvalidCursor, Order, Start, Until};

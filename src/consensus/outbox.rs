@@ -8,7 +8,7 @@ use raft::{SnapshotStatus, StateRole};
 
 use super::convert::{conf_state_of, manifest_of, message_from_raft, replica_of};
 use super::{Group, LogEntry, LogReader, Manifest, Message, MessageKind};
-use crate::types::{Index, ReplicaId, Term, Vote};
+use crate::types::{Index, Term, Vote};
 
 /// One round of effects. Before the next call on the group, `manifest` (it replaces the whole log), then `entries` (the
 /// first may overlap: the log is cut back to it) must be written to the log, though not yet durable.
@@ -183,11 +183,6 @@ impl<L: LogReader> Group<L> {
         if applied > log.applied {
             self.raw.advance_apply_to(applied);
         }
-    }
-
-    /// Whom messages go to.
-    pub fn replica(&self) -> ReplicaId {
-        self.replica
     }
 }
 

@@ -61,6 +61,10 @@ impl<L: LogReader> Group<L> {
 
     // Parts of `status` for those who ask often: these allocate nothing.
 
+    pub fn replica(&self) -> ReplicaId {
+        self.replica
+    }
+
     pub fn role(&self) -> Role {
         role_of(self.raw.raft.state)
     }

@@ -59,6 +59,7 @@ fn manifest_to_wire(manifest: Manifest) -> RaftManifest {
         learners: ids(manifest.membership.learners),
         outgoing: ids(manifest.membership.outgoing),
         shard_state: manifest.shard_state,
+        membership_index: manifest.membership_index.0,
     }
 }
 
@@ -106,6 +107,7 @@ fn manifest_from_wire(manifest: RaftManifest) -> Manifest {
             outgoing: ids(manifest.outgoing),
         },
         shard_state: manifest.shard_state,
+        membership_index: Index(manifest.membership_index),
     }
 }
 

@@ -16,7 +16,7 @@ use super::{AppendCommand, Error, Event, LaneOptions, ReadCommand, ShardSpec};
 use crate::clock::Reading;
 use crate::codec::ShardState;
 use crate::disk::Disk;
-use crate::log::{Log, LogIdentity};
+use crate::log::{CutTail, Log, LogIdentity};
 use crate::shard::{AppendRequest, Refusal, Shard, ShardOptions};
 use crate::types::{Monotonic, NodeId, Offset, ShardId, Term, Timestamp};
 
@@ -92,7 +92,7 @@ impl Lane {
         if self.exists(shard) {
             return Ok(());
         }
-        let genesis = ShardState::genesis(&self.options.cluster, shard, spec.genesis_membership());
+        let genesis = ShardState::genesis(&self.options.cluster, &shard, spec.genesis_membership());
         let disk = Arc::clone(&self.disk);
         Log::create(disk, &folder(shard), &identity, &genesis, self.options.log.clone())
             .map_err(|source| Error::Log { shard, source })?;
@@ -134,7 +134,7 @@ impl Lane {
         let (log, recovery) = Log::open(disk, &folder(shard), &identity, self.options.log.clone())
             .map_err(|source| Error::Log { shard, source })?;
         let report = OpenReport {
-            cut: recovery.cut.as_ref().map(ToString::to_string),
+            cut: recovery.cut.as_ref().map(describe_cut),
             replayed_bytes: recovery.bytes_replayed,
         };
         let log = Rc::new(RefCell::new(log));
@@ -382,6 +382,12 @@ impl Lane {
     pub fn is_drained(&self) -> bool {
         self.draining && !self.replicas.values().any(|replica| replica.shard.is_leader())
     }
+}
+
+fn describe_cut(cut: &CutTail) -> String {
+    let CutTail { file, at_byte, bytes, after, reason } = cut;
+    let file = file.display();
+    format!("{bytes} unsynced bytes after entry {after} were cut from {file} at byte {at_byte}: {reason}")
 }
 
 fn folder(shard: ShardId) -> PathBuf {

@@ -55,12 +55,11 @@ impl LogReader for LogView {
 
     fn manifest(&self) -> Manifest {
         let log = self.log.borrow();
-        let index = log.first_index().before();
-        let state =
-            log.state_at(index).expect("the state at a log's start stands in its first segment's head");
+        let state = log.first_state().expect("opening the log proved its first segment's head");
         Manifest {
-            index,
+            index: state.index,
             term: state.term,
+            membership_index: state.applied,
             membership: state.membership.clone(),
             shard_state: state.encode(),
         }

@@ -97,6 +97,9 @@ impl Lane {
             }
         };
         self.outbox.to(from).closed_ack = Some(ack);
+        if let Some(publication) = self.acceptor.take_early(from) {
+            self.take_publication(from, &publication);
+        }
     }
 
     fn take_acknowledgement(&mut self, from: NodeId, ack: &ClosedAck, now: &Reading) {

@@ -21,7 +21,7 @@ const DRAIN_LOOK: Duration = Duration::from_millis(10);
 pub struct NodeHandle {
     shared: Arc<NodeShared>,
     /// Dropped last: ends and joins every thread.
-    _threads: Threads,
+    threads: Threads,
     address: SocketAddr,
     metrics_address: Option<SocketAddr>,
     drain_timeout: Duration,
@@ -35,7 +35,7 @@ impl NodeHandle {
         metrics_address: Option<SocketAddr>,
         drain_timeout: Duration,
     ) -> Self {
-        Self { shared, _threads: threads, address, metrics_address, drain_timeout }
+        Self { shared, threads, address, metrics_address, drain_timeout }
     }
 
     /// Where it listens for nodes and clients.
@@ -52,6 +52,12 @@ impl NodeHandle {
     /// leader. Waits shortly for the lane: not for a runtime's thread.
     pub fn ready(&self) -> bool {
         self.shared.lane.readiness().is_ok_and(|ready| ready.is_ready())
+    }
+
+    /// Whether a thread of the node ended by itself, which only a fault in the program does: the log says why.
+    /// Such a node answers nobody and should be restarted.
+    pub fn has_failed(&self) -> bool {
+        self.threads.any_ended()
     }
 
     /// Hands leaderships over, for as long as the settings allow, then stops. Blocks until all of it is
@@ -103,6 +109,12 @@ impl Threads {
 
     pub(super) fn network(&mut self, join: JoinHandle<()>, stop: oneshot::Sender<()>) {
         self.network = Some((join, stop));
+    }
+
+    fn any_ended(&self) -> bool {
+        let network = self.network.as_ref().map(|(join, _)| join);
+        let all = network.into_iter().chain(&self.lane_thread).chain(&self.disk_joins);
+        all.into_iter().any(JoinHandle::is_finished)
     }
 
     pub(super) fn lane_thread(&mut self, join: JoinHandle<()>) {

@@ -99,7 +99,7 @@ impl Metrics {
         self.total.observe((wait.queue + wait.replication + wait.commit_wait).as_secs_f64());
     }
 
-    /// All metrics in the OpenMetrics text format.
+    /// All metrics in the `OpenMetrics` text format.
     pub(crate) fn encode(&self) -> String {
         let mut text = String::new();
         text::encode(&mut text, &self.registry).expect("a string takes any text");

@@ -10,15 +10,17 @@ use super::request::{Admission, Answer, AppendRequest, Refusal};
 use super::sequencer::AheadOfClock;
 use crate::clock::Reading;
 use crate::codec::{
-    BODY_BYTES_MAX, DedupEntry, DedupVerdict, FrameHeader, FrameKind, check_body_crc, validate_records,
+    BODY_BYTES_MAX, Compression, DedupEntry, DedupVerdict, FrameHeader, FrameKind, check_body_crc,
+    validate_records,
 };
-use crate::types::{Receipt, StageTimes, Timestamp};
+use crate::types::{BatchId, Receipt, StageTimes, Timestamp};
 
 impl Shard {
     /// Takes a batch in. Unless it is refused here, its answer comes by ticket from `take_answers`, when the
     /// batch is released or its fate is known.
     pub fn append(&mut self, request: AppendRequest, now: &Reading) -> Result<Admission, Refusal> {
         self.observe(now);
+        self.drain();
         self.may_lead(now)?;
         prove_batch(&request)?;
         let (unanswered, max) = (self.queue.tickets() + self.answers.len(), self.options.unanswered_max);
@@ -35,7 +37,7 @@ impl Shard {
         }
     }
 
-    fn may_lead(&self, now: &Reading) -> Result<(), Refusal> {
+    pub(super) fn may_lead(&self, now: &Reading) -> Result<(), Refusal> {
         if let Some(failure) = &self.failure {
             return Err(Refusal::Stopped { reason: failure.to_string() });
         }
@@ -78,16 +80,17 @@ impl Shard {
     }
 
     fn assign(&mut self, request: AppendRequest, now: &Reading) -> Result<Admission, Refusal> {
-        let header = self.stamp(&request, now)?;
-        self.drain();
+        let header = FrameHeader {
+            compression: request.compression,
+            body_crc: request.body_crc,
+            body_len: request.body.len() as u32,
+            record_count: request.record_count,
+            batch: request.batch,
+            ..self.stamp(FrameKind::Data, request.record_count, now)?
+        };
         let proposed = self.group.propose(header.encode(), request.body);
         let Ok((term, index)) = proposed else {
-            self.drain();
-            return Err(if self.reign.is_some() {
-                Refusal::Moving
-            } else {
-                Refusal::NotLeader { leader: self.leader() }
-            });
+            return Err(self.refuse_proposal());
         };
         assert_eq!((term, index), (header.term, header.index), "the tail is raft's log");
         self.note_assigned(header.last_timestamp());
@@ -102,32 +105,38 @@ impl Shard {
         }
     }
 
-    /// The header the batch would enter the log with.
-    fn stamp(&self, request: &AppendRequest, now: &Reading) -> Result<FrameHeader, Refusal> {
+    /// Raft took no proposal.
+    pub(super) fn refuse_proposal(&mut self) -> Refusal {
+        self.drain();
+        if self.reign.is_some() { Refusal::Moving } else { Refusal::NotLeader { leader: self.leader() } }
+    }
+
+    /// The header of the next entry, an empty one yet, stamped for `count` timestamps.
+    pub(super) fn stamp(&self, kind: FrameKind, count: u32, now: &Reading) -> Result<FrameHeader, Refusal> {
         let Some(Floor::Known(sequencer)) = self.reign.as_ref().map(|reign| &reign.floor) else {
             return Err(Refusal::FloorPending);
         };
         let first_timestamp = sequencer
-            .peek(request.record_count, now, self.guard())
+            .peek(count, now, self.guard())
             .map_err(|AheadOfClock { ahead_ns, max_ns }| Refusal::AheadOfClock { ahead_ns, max_ns })?;
         Ok(FrameHeader {
-            kind: FrameKind::Data,
-            compression: request.compression,
-            body_crc: request.body_crc,
-            body_len: request.body.len() as u32,
-            record_count: request.record_count,
+            kind,
+            compression: Compression::None,
+            body_crc: 0,
+            body_len: 0,
+            record_count: 0,
             term: self.term,
             index: self.tail.index.plus(1),
             first_offset: self.tail.next_offset,
             first_timestamp,
             uncertainty_ns: now.interval.uncertainty_ns(),
             committed: self.queue.committed().index,
-            batch: request.batch,
+            batch: BatchId::default(),
             chain: self.tail.chain,
         })
     }
 
-    fn note_assigned(&mut self, last: Timestamp) {
+    pub(super) fn note_assigned(&mut self, last: Timestamp) {
         if let Some(reign) = self.reign.as_mut() {
             reign.assigned = true;
             if let Floor::Known(sequencer) = &mut reign.floor {

@@ -8,7 +8,7 @@ use super::replica::Shard;
 use super::request::Answer;
 use crate::clock::Reading;
 use crate::codec::FrameHeader;
-use crate::consensus::LogReader;
+use crate::consensus::{self, LogReader};
 use crate::types::{Durability, Index, Membership, Receipt, ShardId, StageTimes, Timestamp};
 
 impl Shard {
@@ -60,7 +60,7 @@ impl Shard {
 
     fn commit(&mut self, now: &Reading) -> Result<(), Error> {
         let before = self.queue.committed().index;
-        let committed = self.group.status().committed.min(self.log.last_written());
+        let committed = self.group.committed().min(self.log.last_written());
         let mut memberships = Vec::new();
         self.queue.commit(committed, now.monotonic, |entry| {
             if entry.is_membership {
@@ -70,13 +70,9 @@ impl Shard {
         for index in memberships {
             self.apply_membership(index)?;
         }
-        // Raft applies nothing that the own disk does not hold.
-        let applied = committed.min(self.synced.index);
-        if applied > self.tail.applied {
-            self.tail.applied = applied;
-            self.group.on_applied(applied);
-        }
         if committed > before {
+            self.tail.applied = committed;
+            self.group.on_applied(committed);
             self.drain();
         }
         Ok(())
@@ -99,7 +95,12 @@ impl Shard {
     fn apply_membership(&mut self, index: Index) -> Result<(), Error> {
         let entries = self.log.entries(index, index.plus(1), u64::MAX)?;
         for entry in entries {
-            self.tail.membership = self.group.apply_membership(index, &entry.data)?;
+            match self.group.apply_membership(index, &entry.data) {
+                Ok(membership) => self.tail.membership = membership,
+                // The same on every replica: the entry has no effect.
+                Err(consensus::Error::InvalidMembership { .. }) => {}
+                Err(failure) => return Err(failure.into()),
+            }
         }
         Ok(())
     }

@@ -42,7 +42,10 @@ impl LogView {
 
     /// Drops the waiting frames from `index` on.
     pub(super) fn cut(&self, index: Index) {
-        self.unwritten.borrow_mut().retain(|frame| frame.header.index < index);
+        let mut unwritten = self.unwritten.borrow_mut();
+        while unwritten.back().is_some_and(|frame| frame.header.index >= index) {
+            unwritten.pop_back();
+        }
     }
 
     /// Hands the waiting frames over for writing.

@@ -6,6 +6,7 @@
 //! nothing (I7); answers leave in index order (I9).
 
 mod admission;
+mod configuration;
 mod error;
 mod exposure;
 mod fence;

@@ -98,16 +98,15 @@ impl Shard {
 
     /// Begins or ends a reign, as raft says.
     pub(super) fn notice_role(&mut self) {
-        let status = self.group.status();
-        self.term = status.term;
-        let leads = status.role == Role::Leader && self.failure.is_none();
-        if self.reign.as_ref().is_some_and(|reign| !leads || reign.term != status.term) {
+        self.term = self.group.term();
+        let leads = self.group.role() == Role::Leader && self.failure.is_none();
+        if self.reign.as_ref().is_some_and(|reign| !leads || reign.term != self.term) {
             self.reign = None;
             self.orphans_for = (self.queue.tickets() > 0).then_some(self.options.election_ticks_max);
         }
         if leads && self.reign.is_none() {
             let floor = Floor::Asking(FloorRound::new());
-            self.reign = Some(Reign { term: status.term, floor, assigned: false });
+            self.reign = Some(Reign { term: self.term, floor, assigned: false });
             // What is left over from before is now this leader's to commit.
             self.orphans_for = None;
         }

@@ -10,6 +10,9 @@ use std::mem;
 use crate::clock::Reading;
 use crate::types::{Index, Monotonic, Offset, Receipt, StageTimes, Timestamp};
 
+/// Above this many unreleased entries the queue is thinned.
+const ENTRIES_MAX: usize = 4096;
+
 /// Entry and record position together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
@@ -97,6 +100,19 @@ impl ReleaseQueue {
             self.committed = entry.position;
             passed(entry);
         }
+        if self.entries.len() > ENTRIES_MAX {
+            self.thin();
+        }
+    }
+
+    /// Drops every other committed entry that nobody waits for: it is released with the one after it. So a
+    /// replica whose clock is not trusted for hours does not collect entries without end.
+    fn thin(&mut self) {
+        let (committed, mut drop_next) = (self.committed.index, false);
+        self.entries.retain(|entry| {
+            drop_next = !drop_next;
+            entry.position.index >= committed || !entry.waiters.is_empty() || drop_next
+        });
     }
 
     /// Releases what is committed and past, oldest first; `now` is a trusted clock's.
@@ -180,5 +196,48 @@ impl Waiter {
             commit_wait: released.since(committed),
         });
         Receipt { wait: wait.unwrap_or_default(), ..self.receipt }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::test_time::at;
+
+    fn entry(index: u64) -> Unreleased {
+        Unreleased {
+            position: Position { index: Index(index), next_offset: Offset(index) },
+            last_timestamp: Timestamp(1_000_000 + index),
+            is_membership: false,
+            committed_at: None,
+            waiters: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_queue_stays_bounded_while_nothing_may_be_released_and_loses_nothing() {
+        let mut queue = ReleaseQueue::new(Position::default(), Timestamp::ZERO);
+        let many = 10 * ENTRIES_MAX as u64;
+        for index in 1..=many {
+            queue.push(entry(index));
+            queue.commit(Index(index), Monotonic(0), |_| ());
+            assert!(queue.entries.len() <= ENTRIES_MAX + 1);
+        }
+        assert_eq!(queue.committed().index, Index(many));
+        queue.release(&at(10_000_000), |_| ());
+        assert_eq!((queue.released().index, queue.entries.len()), (Index(many), 0));
+    }
+
+    #[test]
+    fn a_committed_entry_waits_for_the_clock_and_a_past_one_for_commitment() {
+        let mut queue = ReleaseQueue::new(Position::default(), Timestamp::ZERO);
+        queue.push(entry(1));
+        queue.push(entry(2));
+        queue.commit(Index(1), Monotonic(0), |_| ());
+        assert_eq!(queue.wake_after(), Some(Timestamp(1_000_001)));
+        queue.release(&at(1_000_001), |_| ());
+        assert_eq!(queue.released().index, Index(0));
+        queue.release(&at(10_000_000), |_| ());
+        assert_eq!((queue.released().index, queue.wake_after()), (Index(1), None));
     }
 }

@@ -58,13 +58,12 @@ impl Shard {
     pub fn open(options: ShardOptions, vote: Vote, log: Box<dyn ShardLog>) -> Result<Self, Error> {
         let log = LogView::new(log);
         let last = log.last_index();
-        let mut tail = log.state_at(last)?;
-        let committed = known_committed(&log, vote, last)?;
+        let tail = log.state_at(last)?;
+        let committed = known_committed(&log, vote, &tail)?;
         let group = Group::open(&group_options(&options, vote, committed, &tail), log.clone())?;
         let queue = unreleased(&log, committed, &tail)?;
         let last_term = tail.term;
         let synced = Position { index: tail.index, next_offset: tail.next_offset };
-        tail.applied = tail.applied.min(committed);
         let mut shard = Self {
             options,
             group,
@@ -147,11 +146,10 @@ impl Shard {
     }
 
     pub fn status(&self, now: &Reading) -> ShardStatus {
-        let group = self.group.status();
         ShardStatus {
-            role: group.role,
-            term: group.term,
-            leader: group.leader,
+            role: self.group.role(),
+            term: self.term,
+            leader: self.group.leader(),
             appended: Position { index: self.tail.index, next_offset: self.tail.next_offset },
             synced: self.synced,
             committed: self.queue.committed(),
@@ -176,7 +174,12 @@ impl Shard {
 
     /// The configuration in force: that of the last applied membership entry.
     pub fn voters(&self) -> Membership {
-        self.group.status().membership
+        self.tail.membership.clone()
+    }
+
+    /// How far membership entries are part of `voters`.
+    pub fn applied(&self) -> Index {
+        self.tail.applied
     }
 
     pub fn is_leader(&self) -> bool {
@@ -184,7 +187,7 @@ impl Shard {
     }
 
     pub fn leader(&self) -> Option<ReplicaId> {
-        self.group.status().leader
+        self.group.leader()
     }
 
     pub fn term(&self) -> Term {
@@ -248,7 +251,7 @@ impl Shard {
 fn group_options(options: &ShardOptions, vote: Vote, committed: Index, tail: &ShardState) -> GroupOptions {
     GroupOptions {
         replica: options.replica,
-        applied: tail.applied.min(committed),
+        applied: tail.applied,
         membership: tail.membership.clone(),
         vote: Vote { committed, ..vote },
         election_ticks_min: options.election_ticks_min,
@@ -260,11 +263,11 @@ fn group_options(options: &ShardOptions, vote: Vote, committed: Index, tail: &Sh
     }
 }
 
-/// How far the log is known to be committed: the vote file tells, and so do the last frames' headers.
-fn known_committed(log: &LogView, vote: Vote, last: Index) -> Result<Index, Error> {
+/// How far the log is known to be committed: the vote file tells, what is applied, and the last frames' headers.
+fn known_committed(log: &LogView, vote: Vote, tail: &ShardState) -> Result<Index, Error> {
     let start = log.first_index().before();
-    let mut committed = vote.committed;
-    for index in (start.0 + 1..=last.0).rev().take(COMMITTED_LOOKBACK as usize) {
+    let mut committed = vote.committed.max(tail.applied);
+    for index in (start.0 + 1..=tail.index.0).rev().take(COMMITTED_LOOKBACK as usize) {
         committed = committed.max(log.header(Index(index))?.committed);
     }
     Ok(committed.max(start))

@@ -85,6 +85,8 @@ pub enum Refusal {
     Empty,
     #[error("the batch does not hold what it claims: {0}")]
     Invalid(#[from] codec::Error),
+    #[error("membership change refused: {reason}")]
+    Membership { reason: String },
     #[error("the shard has stopped: {reason}")]
     Stopped { reason: String },
 }
@@ -103,6 +105,7 @@ impl Refusal {
             | Self::Unsettled
             | Self::LeadershipLost
             | Self::Replaced
+            | Self::Membership { .. }
             | Self::Stopped { .. } => true,
             Self::SequenceGap { .. }
             | Self::ProducerFenced { .. }

@@ -52,13 +52,30 @@ impl MemoryNetwork {
 
     /// Connects a node to all others; a node that joins again takes its former self's place.
     pub fn join(&self, node: NodeId, inbox: Arc<dyn Inbox>) -> MemoryLink {
+        let others = self.others(node);
+        for (other, other_inbox) in &others {
+            other_inbox.on_connected(node);
+            inbox.on_connected(*other);
+        }
         self.lock().inboxes.insert(node, inbox);
         MemoryLink { node, network: self.clone() }
     }
 
     /// Cuts a node off; what waits for it is lost when its turn comes.
     pub fn leave(&self, node: NodeId) {
-        self.lock().inboxes.remove(&node);
+        let left = self.lock().inboxes.remove(&node);
+        for (other, other_inbox) in self.others(node) {
+            other_inbox.on_disconnected(node);
+            if let Some(inbox) = &left {
+                inbox.on_disconnected(other);
+            }
+        }
+    }
+
+    fn others(&self, node: NodeId) -> Vec<(NodeId, Arc<dyn Inbox>)> {
+        let state = self.lock();
+        let others = state.inboxes.iter().filter(|(other, _)| **other != node);
+        others.map(|(other, inbox)| (*other, inbox.clone())).collect()
     }
 
     /// Hands over, oldest first, what waits now; answers how many arrived. What the inboxes send meanwhile waits

@@ -4,11 +4,9 @@
 //! Invariants: a packet's lengths are checked before memory is taken for it; every queue, window and number of
 //! streams is bounded; a peer is known by its certificate, and a refusal names the peer and the reason.
 
-mod certs;
 mod client;
 mod endpoint;
 mod error;
-mod identity;
 mod link;
 mod memory;
 mod mesh;
@@ -17,16 +15,15 @@ mod stream;
 mod tls;
 mod warnings;
 
-pub use certs::{CertReport, init_certs};
 pub use client::{ClientConnection, ClientEndpoint, ClientListener, ServerConnection};
 pub use endpoint::Endpoint;
 pub use error::{CloseCode, Error};
-pub use identity::Identity;
 pub use link::{Inbox, Link, PeerIdentities, StreamClass};
 pub use memory::{MemoryLink, MemoryNetwork};
 pub use mesh::{Mesh, PeerStatus};
 pub use options::{ClientOptions, TransportOptions};
 pub use stream::{ClientStream, PacketReceiver, PacketSender, PacketStream, ServerStream};
+pub use tls::{CertReport, Identity, init_certs};
 
 #[cfg(test)]
 mod tests;

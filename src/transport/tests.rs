@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tempfile::TempDir;
 
-use super::certs::{Authority, CertFolder, Validity};
+use super::tls::{Authority, CertFolder, Validity};
 use super::*;
 use crate::types::NodeId;
 use crate::wire::{HelloBody, NodeMessage, PacketLimits, Request, RequestBody, Response, ResponseBody};
@@ -233,11 +233,19 @@ async fn a_node_that_is_not_there_is_named_with_what_to_check() {
 }
 
 #[derive(Default)]
-struct Recorder(Mutex<Vec<(NodeId, u64, Bytes)>>);
+struct Recorder(Mutex<Vec<(NodeId, u64, Bytes)>>, Mutex<Vec<(NodeId, bool)>>);
 
 impl Inbox for Recorder {
     fn on_message(&self, from: NodeId, message: NodeMessage, payload: Bytes) {
         self.0.lock().unwrap().push((from, message.earliest_ns, payload));
+    }
+
+    fn on_connected(&self, peer: NodeId) {
+        self.1.lock().unwrap().push((peer, true));
+    }
+
+    fn on_disconnected(&self, peer: NodeId) {
+        self.1.lock().unwrap().push((peer, false));
     }
 }
 
@@ -287,6 +295,8 @@ async fn the_memory_link_keeps_the_laws_of_links() {
         std::future::ready(())
     })
     .await;
+    network.leave(NodeId(1));
+    assert_eq!(*arrived.1.lock().unwrap(), [(NodeId(1), true), (NodeId(1), false)]);
 }
 
 #[tokio::test]
@@ -318,6 +328,13 @@ async fn the_mesh_keeps_the_laws_of_links() {
                 tokio::task::yield_now().await;
             }
         })
+    })
+    .await;
+    drop(one);
+    within(async {
+        while *arrived.1.lock().unwrap() != [(NodeId(1), true), (NodeId(1), false)] {
+            tokio::task::yield_now().await;
+        }
     })
     .await;
 }

@@ -1,7 +1,9 @@
 //! Keeps one misbehaving peer from filling the log.
 
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// How often the same complaint is repeated.
 const REPEAT_AFTER: Duration = Duration::from_secs(10);

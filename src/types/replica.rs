@@ -2,7 +2,8 @@
 
 use super::{Index, ReplicaId, Term};
 
-/// The replicas of a shard. `outgoing` is non-empty only inside a joint configuration.
+/// The replicas of a shard. `outgoing` is non-empty only inside a joint configuration; a replica in `learners` and
+/// `outgoing` votes until the configuration is left, and is a learner from there on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Membership {
     pub voters: Vec<ReplicaId>,

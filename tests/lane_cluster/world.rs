@@ -24,30 +24,30 @@ use timberline::types::{
 };
 
 /// Half the width of every node's interval.
-pub const EPS_NS: u64 = 1_000_000;
+pub(crate) const EPS_NS: u64 = 1_000_000;
 /// True time when the world begins.
 const EPOCH_NS: u64 = 1_700_000_000_000_000_000;
-pub const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+pub(crate) const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 
 /// What the link does to messages, in percent.
 #[derive(Clone, Copy)]
-pub struct Weather {
-    pub lost: u64,
-    pub doubled: u64,
+pub(crate) struct Weather {
+    pub(crate) lost: u64,
+    pub(crate) doubled: u64,
 }
 
 /// One seed's world.
-pub struct World {
-    pub elapsed_ns: u64,
+pub(crate) struct World {
+    pub(crate) elapsed_ns: u64,
     random: u64,
     weather: Weather,
     nodes: BTreeMap<NodeId, Node>,
     queue: BTreeMap<(u64, u64), (NodeId, u64, Happening)>,
     scheduled: u64,
     tickets: u64,
-    pub appended: BTreeMap<Ticket, (Result<Receipt, Refusal>, u64)>,
-    pub reads: BTreeMap<Ticket, ReadAnswer>,
-    pub trace: Vec<String>,
+    pub(crate) appended: BTreeMap<Ticket, (Result<Receipt, Refusal>, u64)>,
+    pub(crate) reads: BTreeMap<Ticket, ReadAnswer>,
+    pub(crate) trace: Vec<String>,
 }
 
 struct Node {
@@ -64,7 +64,7 @@ enum Happening {
 }
 
 impl World {
-    pub fn new(seed: u64, weather: Weather) -> Self {
+    pub(crate) fn new(seed: u64, weather: Weather) -> Self {
         let mut world = Self {
             elapsed_ns: 0,
             random: seed,
@@ -85,7 +85,7 @@ impl World {
     }
 
     /// True time, which no node knows.
-    pub fn true_time(&self) -> Timestamp {
+    pub(crate) fn true_time(&self) -> Timestamp {
         Timestamp(EPOCH_NS + self.elapsed_ns)
     }
 
@@ -112,7 +112,7 @@ impl World {
     }
 
     /// Starts a node with these shards; makes their logs the first time.
-    pub fn start(&mut self, node: NodeId, shards: &[ShardId]) {
+    pub(crate) fn start(&mut self, node: NodeId, shards: &[ShardId]) {
         let now = self.reading(node);
         let seed = self.draw();
         let host = self.nodes.get_mut(&node).expect("one of the three");
@@ -129,7 +129,7 @@ impl World {
     }
 
     /// Kills a node's process. With `power` the disk loses what was not synced, too.
-    pub fn kill(&mut self, node: NodeId, power: bool) {
+    pub(crate) fn kill(&mut self, node: NodeId, power: bool) {
         let seed = self.draw();
         let host = self.nodes.get_mut(&node).expect("one of the three");
         host.lane = None;
@@ -141,7 +141,7 @@ impl World {
     }
 
     /// Runs until `done` says so; fails after `limit` of virtual time.
-    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) {
+    pub(crate) fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) {
         let end_ns = self.elapsed_ns + limit.as_nanos() as u64;
         while !done(self) {
             assert!(self.elapsed_ns < end_ns, "not within {limit:?}:\n{}", self.story());
@@ -149,7 +149,7 @@ impl World {
         }
     }
 
-    pub fn run_for(&mut self, time: Duration) {
+    pub(crate) fn run_for(&mut self, time: Duration) {
         let end_ns = self.elapsed_ns + time.as_nanos() as u64;
         self.run_until(time * 2, |world| world.elapsed_ns >= end_ns);
     }
@@ -243,7 +243,7 @@ impl World {
     }
 
     /// Hands a batch of one record to a node, as a retry or for the first time.
-    pub fn append(&mut self, node: NodeId, shard: ShardId, sequence: u64, value: &str) -> Ticket {
+    pub(crate) fn append(&mut self, node: NodeId, shard: ShardId, sequence: u64, value: &str) -> Ticket {
         let ticket = self.draw_ticket();
         let record = Record { value: Some(Bytes::copy_from_slice(value.as_bytes())), ..Record::default() };
         let EncodedBatch { body, crc, count } = encode_records(&[record]).expect("a small record");
@@ -263,7 +263,7 @@ impl World {
     }
 
     /// Appends until acknowledged, following the leader and retrying as a producer does.
-    pub fn append_surely(&mut self, shard: ShardId, sequence: u64, value: &str) -> Receipt {
+    pub(crate) fn append_surely(&mut self, shard: ShardId, sequence: u64, value: &str) -> Receipt {
         for _attempt in 0..200 {
             let Some(leader) = self.leader(shard) else {
                 self.run_for(Duration::from_millis(20));
@@ -285,7 +285,7 @@ impl World {
     }
 
     /// The running node that leads a shard in the highest term, if there is one.
-    pub fn leader(&self, shard: ShardId) -> Option<NodeId> {
+    pub(crate) fn leader(&self, shard: ShardId) -> Option<NodeId> {
         let led = NODES.into_iter().filter_map(|node| {
             let status = self.status(node, shard)?;
             (status.leader == Some(node)).then_some((status.term, node))
@@ -293,13 +293,13 @@ impl World {
         led.max().map(|(_, node)| node)
     }
 
-    pub fn status(&self, node: NodeId, shard: ShardId) -> Option<ReplicaStatus> {
+    pub(crate) fn status(&self, node: NodeId, shard: ShardId) -> Option<ReplicaStatus> {
         let lane = self.nodes[&node].lane.as_ref()?;
         lane.status(shard, &self.reading(node))
     }
 
     /// Every released frame of a shard on a node: header and body bytes.
-    pub fn read_all(&mut self, node: NodeId, shard: ShardId) -> Vec<(Timestamp, Bytes, Bytes)> {
+    pub(crate) fn read_all(&mut self, node: NodeId, shard: ShardId) -> Vec<(Timestamp, Bytes, Bytes)> {
         let mut frames = Vec::new();
         let mut from = ReadFrom::Time(Timestamp::ZERO);
         loop {

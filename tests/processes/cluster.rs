@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-pub const NODES: u16 = 3;
+pub(crate) const NODES: u16 = 3;
 
 /// A running cluster; its processes end and its files go with it.
-pub struct Cluster {
+pub(crate) struct Cluster {
     folder: TempDir,
     base_port: u16,
     nodes: Vec<Option<Child>>,
@@ -18,7 +18,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// Makes certificates and settings, starts all nodes, waits until they serve.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let base_port = free_ports();
         let mut cluster = Self { folder, base_port, nodes: (0..NODES).map(|_| None).collect() };
@@ -46,11 +46,11 @@ impl Cluster {
         self.path(&format!("node-{node}.toml"))
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn spawn(&mut self, node: u16) {
+    pub(crate) fn spawn(&mut self, node: u16) {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
@@ -66,7 +66,7 @@ impl Cluster {
     }
 
     /// SIGKILL.
-    pub fn kill(&mut self, node: u16) {
+    pub(crate) fn kill(&mut self, node: u16) {
         if let Some(mut child) = self.nodes[usize::from(node) - 1].take() {
             child.kill().expect("a running process can be killed");
             child.wait().expect("a killed process ends");
@@ -74,7 +74,7 @@ impl Cluster {
     }
 
     /// SIGTERM; the exit status.
-    pub fn terminate(&mut self, node: u16) -> Option<i32> {
+    pub(crate) fn terminate(&mut self, node: u16) -> Option<i32> {
         let mut child = self.nodes[usize::from(node) - 1].take().expect("the node runs");
         let pid = child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill is there");
@@ -83,7 +83,7 @@ impl Cluster {
     }
 
     /// A `timberline` command, to be run in the cluster's folder against its endpoints.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let endpoints: Vec<String> =
             (1..=NODES).map(|node| format!("127.0.0.1:{}", self.base_port + node)).collect();
         let mut command = Command::new(env!("CARGO_BIN_EXE_timberline"));
@@ -96,12 +96,12 @@ impl Cluster {
         command
     }
 
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.command(args).output().expect("the command runs")
     }
 
     /// Runs a command that must succeed.
-    pub fn succeed(&self, args: &[&str]) -> Output {
+    pub(crate) fn succeed(&self, args: &[&str]) -> Output {
         let output = self.run(args);
         assert!(
             output.status.success(),
@@ -115,7 +115,7 @@ impl Cluster {
     }
 
     /// Waits until a fresh append to every shard of a scratch topic can be acknowledged.
-    pub fn await_serving(&self) {
+    pub(crate) fn await_serving(&self) {
         let started = Instant::now();
         while !self.run(&["topic", "list"]).status.success() {
             assert!(
@@ -127,7 +127,7 @@ impl Cluster {
     }
 
     /// The last lines of all nodes' logs, for a failure's message.
-    pub fn logs(&self) -> String {
+    pub(crate) fn logs(&self) -> String {
         let tail = |node: u16| {
             let log = std::fs::read_to_string(self.path(&format!("node-{node}.log"))).unwrap_or_default();
             let lines: Vec<&str> = log.lines().rev().take(15).collect();
@@ -153,6 +153,6 @@ fn free_ports() -> u16 {
 }
 
 /// The first week of flights, as the repository carries it.
-pub fn first_week() -> PathBuf {
+pub(crate) fn first_week() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/flights-2013-01-first-week.ndjson.zst")
 }

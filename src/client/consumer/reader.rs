@@ -45,7 +45,8 @@ pub struct Consumer {
     news: mpsc::Receiver<(ShardId, News)>,
     failed: Option<Error>,
     /// Ends the subscriptions when the consumer is dropped.
-    _subscriptions: JoinSet<()>,
+    #[expect(dead_code, reason = "held for its drop")]
+    subscriptions: JoinSet<()>,
 }
 
 /// One shard's way into its merge.
@@ -102,8 +103,7 @@ impl Consumer {
             };
             subscriptions.spawn(subscription.run(cursor.start_of(shard)));
         }
-        let _subscriptions = subscriptions;
-        Ok(Self { merges, lanes, turn: 0, until, cursor, news, failed: None, _subscriptions })
+        Ok(Self { merges, lanes, turn: 0, until, cursor, news, failed: None, subscriptions })
     }
 
     /// The next record; `None` once all of `until` was handed out. Waits for it, and is cancel-safe.

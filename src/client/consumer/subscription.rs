@@ -203,10 +203,13 @@ impl Error {
                 let moved = matches!(refusal.code, ErrorCode::UnknownShard | ErrorCode::Corruption);
                 !refusal.retryable && !moved
             }
-            Self::Unreachable { .. } | Self::Disconnected { .. } | Self::Timeout { .. } => false,
-            Self::Corrupt { .. } | Self::Gap { .. } | Self::BrokenOrder { .. } | Self::Malformed { .. } => {
-                false
-            }
+            Self::Unreachable { .. }
+            | Self::Disconnected { .. }
+            | Self::Timeout { .. }
+            | Self::Corrupt { .. }
+            | Self::Gap { .. }
+            | Self::BrokenOrder { .. }
+            | Self::Malformed { .. } => false,
             _ => true,
         }
     }

@@ -268,7 +268,7 @@ impl Driver {
         let Some(lane) = self.lanes.get_mut(&pending.shard) else { return };
         lane.route.succeeded(Instant::now());
         if let Some(waiter) = lane.window.on_receipt(pending.attempt) {
-            self.end(pending.shard, waiter, Ok(receipt));
+            self.end(pending.shard, &waiter, Ok(receipt));
         }
     }
 
@@ -347,10 +347,10 @@ impl Driver {
     fn fail(&self, shard: ShardId, failed: Failed<Waiter>) {
         let Failed { waiter, outcome, error } = failed;
         let retryable = error.is_retryable();
-        self.end(shard, waiter, Err(AppendFailure { error, outcome, retryable }));
+        self.end(shard, &waiter, Err(AppendFailure { error, outcome, retryable }));
     }
 
-    fn end(&self, shard: ShardId, waiter: Waiter, result: Result<Receipt, AppendFailure>) {
+    fn end(&self, shard: ShardId, waiter: &Waiter, result: Result<Receipt, AppendFailure>) {
         self.shared.memory.add_permits(waiter.memory_bytes);
         let report = BatchReport { shard, record_count: waiter.record_count, result };
         if let Some(OnReport(on_report)) = &self.options.on_report {

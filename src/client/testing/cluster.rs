@@ -58,6 +58,12 @@ impl Cluster {
         if let Some((endpoint, listening)) = self.running.remove(&NodeId(node)) {
             endpoint.close().await;
             listening.abort();
+            let _aborted = listening.await;
+            drop(endpoint);
+            // The port is free once the last session has noticed its end.
+            while std::net::UdpSocket::bind(self.address(node)).is_err() {
+                tokio::task::yield_now().await;
+            }
         }
     }
 
@@ -67,12 +73,15 @@ impl Cluster {
 
     /// A client that was told of these nodes only.
     pub(in crate::client) async fn client(&self, endpoints: &[u64]) -> Client {
-        let options = ClientOptions {
+        Client::connect(self.options(endpoints)).await.expect("the test cluster answers")
+    }
+
+    pub(in crate::client) fn options(&self, endpoints: &[u64]) -> ClientOptions {
+        ClientOptions {
             endpoints: endpoints.iter().map(|node| self.address(*node)).collect(),
             certs: self.certs.path().to_owned(),
             request_timeout: Duration::from_secs(10),
-        };
-        Client::connect(options).await.expect("the test cluster answers")
+        }
     }
 
     /// Looks at the world.

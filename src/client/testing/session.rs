@@ -129,7 +129,7 @@ impl Session {
         let unknown = || ResponseBody::Error(refusal(ErrorCode::UnknownTopic, Outcome::NotApplied));
         match request {
             RequestBody::DescribeTopic(name) | RequestBody::DeleteTopic(name)
-                if !exists(&name) || !world.topic_exists =>
+                if !exists(&name) || !world.topic_exists || world.ignorant == Some(self.node) =>
             {
                 unknown()
             }

@@ -45,6 +45,8 @@ pub(in crate::client) struct World {
     pub(in crate::client) shards: BTreeMap<ShardId, Shard>,
     pub(in crate::client) now: u64,
     pub(in crate::client) topic_exists: bool,
+    /// A node that has not heard of the topic yet.
+    pub(in crate::client) ignorant: Option<NodeId>,
     /// Descriptions of the topic given out.
     pub(in crate::client) described: u64,
     /// A node whose deliveries are damaged, and how many it sent.
@@ -68,6 +70,7 @@ impl World {
             shards: (1..=shards).map(|id| (ShardId(id), shard(id))).collect(),
             now: 1000,
             topic_exists: true,
+            ignorant: None,
             described: 0,
             damaging: None,
             subscribed: Vec::new(),
@@ -179,7 +182,8 @@ impl World {
 }
 
 pub(super) fn refusal(code: ErrorCode, outcome: Outcome) -> ErrorBody {
-    let retryable = !matches!(code, ErrorCode::ProducerFenced | ErrorCode::Invalid | ErrorCode::UnknownTopic);
+    let for_good = [ErrorCode::ProducerFenced, ErrorCode::Conflict, ErrorCode::UnknownTopic];
+    let retryable = !for_good.contains(&code);
     ErrorBody {
         code: code as i32,
         message: format!("{code:?}, says the test"),

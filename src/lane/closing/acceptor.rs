@@ -17,6 +17,8 @@ struct PeerSet {
     stream: u64,
     sequence: u64,
     shards: BTreeMap<ShardId, Member>,
+    /// A publication that overtook the tick it names.
+    early: Option<ClosedPublication>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +43,7 @@ impl Acceptor {
     /// Applies a tick's changes, if they follow on.
     pub(in crate::lane) fn apply(&mut self, from: NodeId, tick: &ClosedTick) -> Applied {
         if tick.whole {
-            let fresh = PeerSet { stream: tick.stream, sequence: 0, shards: BTreeMap::new() };
+            let fresh = PeerSet { stream: tick.stream, sequence: 0, shards: BTreeMap::new(), early: None };
             self.peers.insert(from, fresh);
         }
         let known = self.peers.get_mut(&from).filter(|set| set.stream == tick.stream);
@@ -65,16 +67,28 @@ impl Acceptor {
         Applied::Offer { closed: Timestamp(tick.closed_ns), promises }
     }
 
-    /// The shards that a publication closes, with the index each must have released.
+    /// The publication that waited for the tick just applied.
+    pub(in crate::lane) fn take_early(&mut self, from: NodeId) -> Option<ClosedPublication> {
+        let set = self.peers.get_mut(&from)?;
+        let sequence = set.sequence;
+        set.early.take_if(|early| early.sequence <= sequence)
+    }
+
+    /// The shards that a publication closes, with the index each must have released. One that names a tick
+    /// still to come is kept for it.
     pub(in crate::lane) fn published(
-        &self,
+        &mut self,
         from: NodeId,
         publication: &ClosedPublication,
     ) -> Vec<(ShardId, Index)> {
+        let Some(set) = self.peers.get_mut(&from).filter(|set| set.stream == publication.stream) else {
+            return Vec::new();
+        };
         // A set that has not come as far may still hold a member's earlier index.
-        let as_far =
-            |set: &&PeerSet| set.stream == publication.stream && set.sequence >= publication.sequence;
-        let Some(set) = self.peers.get(&from).filter(as_far) else { return Vec::new() };
+        if set.sequence < publication.sequence {
+            set.early = Some(publication.clone());
+            return Vec::new();
+        }
         set.shards
             .iter()
             .filter(|(shard, member)| {
@@ -134,9 +148,13 @@ mod tests {
     }
 
     #[test]
-    fn a_publication_that_overtakes_its_tick_is_not_applied_to_the_set_before() {
+    fn a_publication_that_overtakes_its_tick_waits_for_it() {
         let mut acceptor = Acceptor::default();
         acceptor.apply(PEER, &tick(1, true, &[(5, 3)]));
         assert!(acceptor.published(PEER, &publication(2, &[])).is_empty());
+        assert_eq!(acceptor.take_early(PEER), None);
+        acceptor.apply(PEER, &tick(2, false, &[(5, 4)]));
+        let early = acceptor.take_early(PEER).expect("it waited for tick 2");
+        assert_eq!(acceptor.published(PEER, &early), vec![(ShardId(5), Index(4))]);
     }
 }

@@ -33,6 +33,7 @@ pub(crate) struct LaneLimits {
 pub(crate) struct Busy;
 
 /// What the thread is asked.
+#[expect(clippy::large_enum_variant, reason = "nearly every call is an event")]
 pub(super) enum Call {
     Event(Event),
     /// Statuses of these shards, or of all.

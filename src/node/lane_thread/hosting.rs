@@ -128,8 +128,11 @@ impl Hosting {
     fn fold_passed(&mut self, earliest: Timestamp) -> bool {
         let mut folded = 0;
         while folded < FRAMES_PER_STEP {
-            let passed = |frame: &mut Frame| frame.header.last_timestamp() < earliest;
-            let Some(frame) = self.committed.pop_front_if(passed) else { break };
+            let first = self.committed.front();
+            if first.is_none_or(|frame| frame.header.last_timestamp() >= earliest) {
+                break;
+            }
+            let frame = self.committed.pop_front().expect("it was just seen");
             self.fold(&frame);
             folded += 1;
         }

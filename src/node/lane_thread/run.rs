@@ -71,7 +71,6 @@ impl LaneThread {
             if !failed {
                 running.run();
             }
-            running.shared.waiters.close();
         })?;
         let result = result.recv().unwrap_or_else(|_| Err("the lane's thread ended early".to_owned()));
         Ok((thread, result))
@@ -86,6 +85,13 @@ struct Running {
     clock: Arc<Clock>,
     outlets: Outlets,
     stopped: bool,
+}
+
+/// However the thread ends, nobody waits on for its answers.
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shared.waiters.close();
+    }
 }
 
 impl Running {

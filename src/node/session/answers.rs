@@ -34,9 +34,9 @@ pub(super) fn stopped() -> ErrorBody {
     unknown(ErrorCode::Unavailable, "this node stopped before it had an answer; ask another node")
 }
 
-pub(super) fn refused(shared: &NodeShared, shard: ShardId, refusal: &Refusal) -> ErrorBody {
+pub(super) fn refused(host: &NodeShared, shard: ShardId, refusal: &Refusal) -> ErrorBody {
     let leader = match refusal {
-        Refusal::NotLeader { leader: Some(replica) } => shared.node_of(shard, *replica),
+        Refusal::NotLeader { leader: Some(replica) } => host.node_of(shard, *replica),
         _ => None,
     };
     let leader = leader.map_or(0, |node| node.0);
@@ -53,7 +53,7 @@ pub(super) fn refused(shared: &NodeShared, shard: ShardId, refusal: &Refusal) ->
     let expected_sequence = if let Refusal::SequenceGap { expected } = refusal { *expected } else { 0 };
     ErrorBody {
         code: code_of(refusal) as i32,
-        message: format!("shard {shard} on node {}: {refusal}{next}", shared.node),
+        message: format!("shard {shard} on node {}: {refusal}{next}", host.node),
         retryable: refusal.is_retryable(),
         outcome: outcome as i32,
         leader,
@@ -77,10 +77,10 @@ fn code_of(refusal: &Refusal) -> ErrorCode {
     }
 }
 
-pub(super) fn unreadable(shared: &NodeShared, refusal: &ReadRefusal) -> ErrorBody {
-    let on = format!("node {}: {refusal}", shared.node);
+pub(super) fn unreadable(host: &NodeShared, refusal: &ReadRefusal) -> ErrorBody {
+    let on = format!("node {}: {refusal}", host.node);
     match refusal {
-        ReadRefusal::UnknownShard(shard) => unknown_shard(shared, *shard),
+        ReadRefusal::UnknownShard(shard) => unknown_shard(host, *shard),
         ReadRefusal::Failed { .. } => {
             error(ErrorCode::Unavailable, true, format!("{on}; read from another replica"))
         }
@@ -88,9 +88,9 @@ pub(super) fn unreadable(shared: &NodeShared, refusal: &ReadRefusal) -> ErrorBod
 }
 
 /// The shard is not here: elsewhere, or nowhere.
-pub(super) fn unknown_shard(shared: &NodeShared, shard: ShardId) -> ErrorBody {
-    let node = shared.node;
-    let Some(view_shard) = shared.view().shard(shard).map(|(_, shard)| shard.clone()) else {
+pub(super) fn unknown_shard(host: &NodeShared, shard: ShardId) -> ErrorBody {
+    let node = host.node;
+    let Some(view_shard) = host.view().shard(shard).map(|(_, shard)| shard.clone()) else {
         let message =
             format!("node {node} knows no shard {shard}: its topic was deleted, or not yet created here");
         return error(ErrorCode::UnknownShard, true, message);

@@ -19,18 +19,18 @@ pub(super) struct PendingAppend {
 
 /// Proves a batch and hands it to the lane, without waiting: batches keep their order.
 pub(super) fn submit(
-    shared: &NodeShared,
+    host: &NodeShared,
     request: &AppendBody,
     body: Bytes,
 ) -> Result<PendingAppend, ErrorBody> {
-    let arrived = shared.clock.now().monotonic;
+    let arrived = host.clock.now().monotonic;
     let shard = ShardId(request.shard);
     if shard == ShardId::SYSTEM {
         let message = "shard 0 is the system topic's; topics are created and deleted by their own requests";
         return Err(answers::error(ErrorCode::Denied, false, message));
     }
-    if shared.is_draining() {
-        return Err(answers::refused(shared, shard, &Refusal::NotLeader { leader: None }));
+    if host.is_draining() {
+        return Err(answers::refused(host, shard, &Refusal::NotLeader { leader: None }));
     }
     let compression = prove(shard, request, &body)?;
     let batch =
@@ -45,8 +45,8 @@ pub(super) fn submit(
         body,
         arrived,
     };
-    let answer = shared.lane.append(append).map_err(|busy| {
-        shared.metrics.refusals.inc();
+    let answer = host.lane.append(append).map_err(|busy| {
+        host.metrics.refusals.inc();
         answers::busy(busy)
     })?;
     Ok(PendingAppend { shard, answer })
@@ -76,11 +76,11 @@ fn prove(shard: ShardId, request: &AppendBody, body: &Bytes) -> Result<Compressi
 }
 
 impl PendingAppend {
-    pub(super) async fn answer(self, shared: &NodeShared) -> ResponseBody {
+    pub(super) async fn answer(self, host: &NodeShared) -> ResponseBody {
         match self.answer.await {
             Ok(Ok(receipt)) => ResponseBody::Appended(answers::receipt_body(&receipt)),
-            Ok(Err(Refusal::NotHosted)) => ResponseBody::Error(answers::unknown_shard(shared, self.shard)),
-            Ok(Err(refusal)) => ResponseBody::Error(answers::refused(shared, self.shard, &refusal)),
+            Ok(Err(Refusal::NotHosted)) => ResponseBody::Error(answers::unknown_shard(host, self.shard)),
+            Ok(Err(refusal)) => ResponseBody::Error(answers::refused(host, self.shard, &refusal)),
             Err(_) => ResponseBody::Error(answers::stopped()),
         }
     }

@@ -15,7 +15,7 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the streams of one connection share.
 pub(super) struct Session {
-    pub(super) shared: Arc<NodeShared>,
+    pub(super) host: Arc<NodeShared>,
     greeted: AtomicBool,
 }
 
@@ -30,13 +30,13 @@ impl Session {
 }
 
 /// Serves client connections until the endpoint closes.
-pub(crate) async fn serve(mut listener: ClientListener, shared: Arc<NodeShared>) {
+pub(crate) async fn serve(mut listener: ClientListener, host: Arc<NodeShared>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Some(connection) => {
-                    connections.spawn(serve_connection(connection, Arc::clone(&shared)));
+                    connections.spawn(serve_connection(connection, Arc::clone(&host)));
                 }
                 None => break,
             },
@@ -45,8 +45,8 @@ pub(crate) async fn serve(mut listener: ClientListener, shared: Arc<NodeShared>)
     }
 }
 
-async fn serve_connection(connection: ClientConnection, shared: Arc<NodeShared>) {
-    let session = Arc::new(Session { shared, greeted: AtomicBool::new(false) });
+async fn serve_connection(connection: ClientConnection, host: Arc<NodeShared>) {
+    let session = Arc::new(Session { host, greeted: AtomicBool::new(false) });
     let mut streams = JoinSet::new();
     let hello_due = tokio::time::sleep(HELLO_TIMEOUT);
     tokio::pin!(hello_due);

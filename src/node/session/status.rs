@@ -7,31 +7,31 @@ use crate::node::shared::NodeShared;
 use crate::types::ShardId;
 use crate::wire::{ClockBody, ClusterBody, ErrorBody, NodeBody, ShardStatusBody, ShardStatusesBody};
 
-pub(super) async fn cluster(shared: &NodeShared) -> Result<ClusterBody, ErrorBody> {
-    let statuses = shared.lane.statuses(None).await.map_err(answers::busy)?;
-    let counts = topics::counts(&shared.view(), &statuses);
-    let nodes = shared.addresses.iter().map(|(node, address)| {
+pub(super) async fn cluster(host: &NodeShared) -> Result<ClusterBody, ErrorBody> {
+    let statuses = host.lane.statuses(None).await.map_err(answers::busy)?;
+    let counts = topics::counts(&host.view(), &statuses);
+    let nodes = host.addresses.iter().map(|(node, address)| {
         let (replicas, shards_led) = counts.get(node).copied().unwrap_or_default();
         NodeBody {
             node: node.0,
             address: address.clone(),
-            connected: *node == shared.node || shared.mesh.connected(*node),
+            connected: *node == host.node || host.mesh.connected(*node),
             shards_led,
             replicas,
         }
     });
-    Ok(ClusterBody { cluster: shared.cluster.to_string(), node: shared.node.0, nodes: nodes.collect() })
+    Ok(ClusterBody { cluster: host.cluster.to_string(), node: host.node.0, nodes: nodes.collect() })
 }
 
-pub(super) fn clock(shared: &NodeShared) -> ClockBody {
-    let status = shared.clock.status();
-    let reading = shared.clock.now();
+pub(super) fn clock(host: &NodeShared) -> ClockBody {
+    let status = host.clock.status();
+    let reading = host.clock.now();
     let state = match status.state {
         ClockState::Trusted => "trusted",
         ClockState::Untrusted(_) => "fenced",
     };
     ClockBody {
-        node: shared.node.0,
+        node: host.node.0,
         state: state.to_owned(),
         source: status.source,
         uncertainty_ns: status.uncertainty_ns,
@@ -46,12 +46,12 @@ pub(super) fn clock(shared: &NodeShared) -> ClockBody {
 }
 
 /// This node's replicas of a topic's shards.
-pub(super) async fn shards(shared: &NodeShared, name: &str) -> Result<ShardStatusesBody, ErrorBody> {
-    let topic = topics::find(shared, &shared.view(), name)?;
-    let here = topic.shards.iter().filter(|shard| shard.is_on(shared.node));
+pub(super) async fn shards(host: &NodeShared, name: &str) -> Result<ShardStatusesBody, ErrorBody> {
+    let topic = topics::find(host, &host.view(), name)?;
+    let here = topic.shards.iter().filter(|shard| shard.is_on(host.node));
     let here: Vec<ShardId> = here.map(|shard| shard.id).collect();
-    let statuses = shared.lane.statuses(Some(here)).await.map_err(answers::busy)?;
-    Ok(ShardStatusesBody { node: shared.node.0, shards: statuses.into_iter().map(status_body).collect() })
+    let statuses = host.lane.statuses(Some(here)).await.map_err(answers::busy)?;
+    Ok(ShardStatusesBody { node: host.node.0, shards: statuses.into_iter().map(status_body).collect() })
 }
 
 fn status_body(status: ReplicaStatus) -> ShardStatusBody {

@@ -36,7 +36,7 @@ pub(super) async fn serve(stream: ServerStream, session: Arc<Session>) {
     let (replies, outgoing) = mpsc::channel(REPLIES_MAX);
     let mut writer = JoinSet::new();
     writer.spawn(write(sender, outgoing));
-    let in_flight = Arc::new(Semaphore::new(session.shared.limits.requests_per_stream));
+    let in_flight = Arc::new(Semaphore::new(session.host.limits.requests_per_stream));
     let mut stream =
         Stream { session, replies, in_flight, work: JoinSet::new(), subscriptions: JoinSet::new() };
     loop {
@@ -112,21 +112,21 @@ impl Stream {
             }
             let (session, replies) = (Arc::clone(&self.session), self.replies.clone());
             self.subscriptions
-                .spawn(async move { subscribe::run(&session.shared, id, request, replies).await });
+                .spawn(async move { subscribe::run(&session.host, id, request, replies).await });
             return Ok(());
         }
         let Ok(permit) = Arc::clone(&self.in_flight).try_acquire_owned() else {
             let message = format!(
                 "this stream has {} requests unanswered; wait for answers",
-                self.session.shared.limits.requests_per_stream
+                self.session.host.limits.requests_per_stream
             );
             return Err(answers::error(ErrorCode::Busy, true, message));
         };
         let (session, replies) = (Arc::clone(&self.session), self.replies.clone());
         if let RequestBody::Append(request) = body {
-            let pending = append::submit(&session.shared, &request, payload)?;
+            let pending = append::submit(&session.host, &request, payload)?;
             self.work.spawn(async move {
-                let answer = pending.answer(&session.shared).await;
+                let answer = pending.answer(&session.host).await;
                 drop(permit);
                 // A client that left needs no answer.
                 let _ = replies.send(Reply::new(id, answer)).await;
@@ -142,23 +142,23 @@ impl Stream {
     }
 
     fn hello(&self, hello: &HelloBody) -> Result<HelloBody, ErrorBody> {
-        let shared = &self.session.shared;
+        let host = &self.session.host;
         if hello.protocol != PROTOCOL_VERSION {
             let message = format!(
                 "node {} speaks protocol {PROTOCOL_VERSION}, the client {}; use a client of the node's version",
-                shared.node, hello.protocol
+                host.node, hello.protocol
             );
             return Err(answers::error(ErrorCode::Denied, false, message));
         }
-        if !hello.cluster.is_empty() && hello.cluster != shared.cluster.as_str() {
+        if !hello.cluster.is_empty() && hello.cluster != host.cluster.as_str() {
             let message = format!(
                 "node {} belongs to cluster {}, the client asked for {}; correct the endpoint",
-                shared.node, shared.cluster, hello.cluster
+                host.node, host.cluster, hello.cluster
             );
             return Err(answers::error(ErrorCode::Denied, false, message));
         }
         self.session.greet();
-        Ok(HelloBody { protocol: PROTOCOL_VERSION, cluster: shared.cluster.to_string(), node: shared.node.0 })
+        Ok(HelloBody { protocol: PROTOCOL_VERSION, cluster: host.cluster.to_string(), node: host.node.0 })
     }
 
     async fn reply(&self, id: u64, body: ResponseBody) {
@@ -168,20 +168,18 @@ impl Stream {
 }
 
 async fn answer(session: &Session, body: RequestBody) -> Result<ResponseBody, ErrorBody> {
-    let shared = &session.shared;
+    let host = &session.host;
     Ok(match body {
-        RequestBody::CreateTopic(request) => ResponseBody::Topic(topics::create(shared, request).await?),
-        RequestBody::DeleteTopic(request) => {
-            ResponseBody::Topic(topics::delete(shared, &request.name).await?)
-        }
+        RequestBody::CreateTopic(request) => ResponseBody::Topic(topics::create(host, request).await?),
+        RequestBody::DeleteTopic(request) => ResponseBody::Topic(topics::delete(host, &request.name).await?),
         RequestBody::DescribeTopic(request) => {
-            ResponseBody::Topic(topics::describe(shared, &request.name).await?)
+            ResponseBody::Topic(topics::describe(host, &request.name).await?)
         }
-        RequestBody::ListTopics(_) => ResponseBody::Topics(topics::list(shared).await?),
-        RequestBody::Cluster(_) => ResponseBody::Cluster(status::cluster(shared).await?),
-        RequestBody::Clock(_) => ResponseBody::Clock(status::clock(shared)),
+        RequestBody::ListTopics(_) => ResponseBody::Topics(topics::list(host).await?),
+        RequestBody::Cluster(_) => ResponseBody::Cluster(status::cluster(host).await?),
+        RequestBody::Clock(_) => ResponseBody::Clock(status::clock(host)),
         RequestBody::ShardStatus(request) => {
-            ResponseBody::ShardStatuses(status::shards(shared, &request.name).await?)
+            ResponseBody::ShardStatuses(status::shards(host, &request.name).await?)
         }
         RequestBody::Hello(_) | RequestBody::Append(_) | RequestBody::Subscribe(_) => {
             unreachable!("answered where they are taken")

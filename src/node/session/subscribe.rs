@@ -18,15 +18,15 @@ use crate::types::{ShardId, Timestamp};
 use crate::wire::{DeliverBody, ErrorBody, ResponseBody, SubscribeBody};
 
 /// Runs until the shard cannot be read any more or nobody takes the replies.
-pub(super) async fn run(shared: &NodeShared, id: u64, request: SubscribeBody, replies: mpsc::Sender<Reply>) {
-    if let Err(error) = deliver(shared, id, &request, &replies).await {
+pub(super) async fn run(host: &NodeShared, id: u64, request: SubscribeBody, replies: mpsc::Sender<Reply>) {
+    if let Err(error) = deliver(host, id, &request, &replies).await {
         // A stream that is gone needs no last word.
         let _ = replies.send(Reply::new(id, ResponseBody::Error(error))).await;
     }
 }
 
 async fn deliver(
-    shared: &NodeShared,
+    host: &NodeShared,
     id: u64,
     request: &SubscribeBody,
     replies: &mpsc::Sender<Reply>,
@@ -34,12 +34,12 @@ async fn deliver(
     let shard = ShardId(request.shard);
     let mut from = ReadFrom::Time(Timestamp(request.from_timestamp_ns));
     let mut told = Timestamp::ZERO;
-    let mut pace = Pace { every: shared.closed_tick, last: None };
+    let mut pace = Pace { every: host.closed_tick, last: None };
     loop {
-        let bytes_max = shared.limits.subscription_bytes;
-        let pending = shared.lane.read(shard, from, bytes_max, told).map_err(answers::busy)?;
+        let bytes_max = host.limits.subscription_bytes;
+        let pending = host.lane.read(shard, from, bytes_max, told).map_err(answers::busy)?;
         let answer = pending.await.map_err(|_| answers::stopped())?;
-        let answer = answer.map_err(|refusal| answers::unreadable(shared, &refusal))?;
+        let answer = answer.map_err(|refusal| answers::unreadable(host, &refusal))?;
         if answer.frames.is_empty() && answer.closed <= told {
             continue;
         }

@@ -21,23 +21,23 @@ const PLANS_MAX: usize = 8;
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Creates a topic; answers once its shards on this node are open.
-pub(super) async fn create(shared: &NodeShared, request: CreateTopicBody) -> Result<TopicBody, ErrorBody> {
+pub(super) async fn create(host: &NodeShared, request: CreateTopicBody) -> Result<TopicBody, ErrorBody> {
     let plan = parse(&request)?;
-    within(&request.name, create_planned(shared, &plan)).await
+    within(&request.name, create_planned(host, &plan)).await
 }
 
-async fn create_planned(shared: &NodeShared, plan: &TopicPlan) -> Result<TopicBody, ErrorBody> {
-    let _turn = shared.changing.lock().await;
+async fn create_planned(host: &NodeShared, plan: &TopicPlan) -> Result<TopicBody, ErrorBody> {
+    let _turn = host.changing.lock().await;
     for _ in 0..PLANS_MAX {
-        let view = shared.view();
-        let nodes = shared.nodes();
-        check_room(shared, plan, &view)?;
+        let view = host.view();
+        let nodes = host.nodes();
+        check_room(host, plan, &view)?;
         let record = plan.record(&view, &nodes).map_err(|error| unplannable(&error))?;
-        let receipt = append_system(shared, &record).await?;
+        let receipt = append_system(host, &record).await?;
         let after = receipt.first_offset.plus(1);
-        let progress = wait(shared, |progress| progress.settled >= after).await?;
+        let progress = wait(host, |progress| progress.settled >= after).await?;
         match progress.view.topic_named(&plan.name) {
-            Some(topic) if topic.created == receipt.first_timestamp => return Ok(told(shared, topic).await),
+            Some(topic) if topic.created == receipt.first_timestamp => return Ok(told(host, topic).await),
             Some(_) => return Err(unplannable(&PlanError::Exists(plan.name.clone()))),
             None => {}
         }
@@ -48,42 +48,42 @@ async fn create_planned(shared: &NodeShared, plan: &TopicPlan) -> Result<TopicBo
 }
 
 /// Deletes a topic and answers with what it was, once this node's replicas of it are gone.
-pub(super) async fn delete(shared: &NodeShared, name: &str) -> Result<TopicBody, ErrorBody> {
+pub(super) async fn delete(host: &NodeShared, name: &str) -> Result<TopicBody, ErrorBody> {
     within(name, async {
-        let _turn = shared.changing.lock().await;
-        let topic = find(shared, &shared.view(), name)?;
-        let body = told(shared, &topic).await;
-        let receipt = append_system(shared, &topic.deletion()).await?;
+        let _turn = host.changing.lock().await;
+        let topic = find(host, &host.view(), name)?;
+        let body = told(host, &topic).await;
+        let receipt = append_system(host, &topic.deletion()).await?;
         let after = receipt.first_offset.plus(1);
-        wait(shared, |progress| progress.settled >= after).await?;
+        wait(host, |progress| progress.settled >= after).await?;
         Ok(body)
     })
     .await
 }
 
-pub(super) async fn describe(shared: &NodeShared, name: &str) -> Result<TopicBody, ErrorBody> {
-    let topic = find(shared, &shared.view(), name)?;
-    Ok(told(shared, &topic).await)
+pub(super) async fn describe(host: &NodeShared, name: &str) -> Result<TopicBody, ErrorBody> {
+    let topic = find(host, &host.view(), name)?;
+    Ok(told(host, &topic).await)
 }
 
-pub(super) async fn list(shared: &NodeShared) -> Result<TopicsBody, ErrorBody> {
-    let view = shared.view();
-    let statuses = shared.lane.statuses(None).await.map_err(answers::busy)?;
+pub(super) async fn list(host: &NodeShared) -> Result<TopicsBody, ErrorBody> {
+    let view = host.view();
+    let statuses = host.lane.statuses(None).await.map_err(answers::busy)?;
     let leaders = leaders(&statuses);
     Ok(TopicsBody { topics: view.topics().map(|topic| body_of(topic, &leaders)).collect() })
 }
 
 /// The topic of that name in the view, with the way out if there is none.
-pub(super) fn find(shared: &NodeShared, view: &View, name: &str) -> Result<std::sync::Arc<Topic>, ErrorBody> {
+pub(super) fn find(host: &NodeShared, view: &View, name: &str) -> Result<std::sync::Arc<Topic>, ErrorBody> {
     let name: TopicName = parse_name(name)?;
     view.topic_named(&name).cloned().ok_or_else(|| {
-        let message = format!("node {} knows no topic {name}; list the topics, or create it", shared.node);
+        let message = format!("node {} knows no topic {name}; list the topics, or create it", host.node);
         answers::error(ErrorCode::UnknownTopic, false, message)
     })
 }
 
 /// Appends one record to the system topic and waits for its receipt.
-pub(crate) async fn append_system(shared: &NodeShared, record: &SystemRecord) -> Result<Receipt, ErrorBody> {
+pub(crate) async fn append_system(host: &NodeShared, record: &SystemRecord) -> Result<Receipt, ErrorBody> {
     let record = Record { value: Some(record.encoded()), ..Record::default() };
     let batch = encode_records(&[record]).map_err(|problem| {
         let message = format!("the change does not fit into one record: {problem}; ask for fewer shards");
@@ -97,11 +97,11 @@ pub(crate) async fn append_system(shared: &NodeShared, record: &SystemRecord) ->
         compression: Compression::None,
         body_crc: batch.crc,
         body: batch.body,
-        arrived: shared.clock.now().monotonic,
+        arrived: host.clock.now().monotonic,
     };
-    let answer = shared.lane.append(append).map_err(answers::busy)?;
+    let answer = host.lane.append(append).map_err(answers::busy)?;
     let result = answer.await.map_err(|_| answers::stopped())?;
-    result.map_err(|refusal| answers::refused(shared, ShardId::SYSTEM, &refusal))
+    result.map_err(|refusal| answers::refused(host, ShardId::SYSTEM, &refusal))
 }
 
 async fn within<T>(name: &str, change: impl Future<Output = Result<T, ErrorBody>>) -> Result<T, ErrorBody> {
@@ -114,8 +114,8 @@ async fn within<T>(name: &str, change: impl Future<Output = Result<T, ErrorBody>
     })
 }
 
-async fn wait(shared: &NodeShared, done: impl Fn(&Progress) -> bool) -> Result<Progress, ErrorBody> {
-    let mut progress = shared.lane.progress();
+async fn wait(host: &NodeShared, done: impl Fn(&Progress) -> bool) -> Result<Progress, ErrorBody> {
+    let mut progress = host.lane.progress();
     let done = progress.wait_for(done).await.map_err(|_| answers::stopped())?;
     Ok(done.clone())
 }
@@ -142,19 +142,19 @@ fn unplannable(error: &PlanError) -> ErrorBody {
 }
 
 /// Refuses what would place more replicas on the nodes than they take on.
-fn check_room(shared: &NodeShared, plan: &TopicPlan, view: &View) -> Result<(), ErrorBody> {
-    let nodes = shared.addresses.len();
+fn check_room(host: &NodeShared, plan: &TopicPlan, view: &View) -> Result<(), ErrorBody> {
+    let nodes = host.addresses.len();
     let each = if plan.replicas == 0 { nodes.min(3) } else { plan.replicas as usize };
     let placed: usize = view.topics().flat_map(|topic| &topic.shards).map(|shard| shard.replicas.len()).sum();
     let wanted = placed + each * plan.shards as usize;
-    let room = shared.limits.shards * nodes;
+    let room = host.limits.shards * nodes;
     if wanted <= room {
         return Ok(());
     }
     let message = format!(
         "topic {} would make {wanted} replicas on {nodes} nodes, the limit is {} on each (limits.shards): ask for \
          fewer shards, or delete topics",
-        plan.name, shared.limits.shards
+        plan.name, host.limits.shards
     );
     Err(answers::error(ErrorCode::TooLarge, false, message))
 }
@@ -166,10 +166,10 @@ fn leaders(statuses: &[ReplicaStatus]) -> Leaders {
 }
 
 /// The topic with its leaders, as far as this node's replicas know them.
-async fn told(shared: &NodeShared, topic: &Topic) -> TopicBody {
+async fn told(host: &NodeShared, topic: &Topic) -> TopicBody {
     let shards = topic.shards.iter().map(|shard| shard.id).collect();
     // A lane too busy to say who leads is no reason to fail: leaders are hints.
-    let statuses = shared.lane.statuses(Some(shards)).await.unwrap_or_default();
+    let statuses = host.lane.statuses(Some(shards)).await.unwrap_or_default();
     body_of(topic, &leaders(&statuses))
 }
 

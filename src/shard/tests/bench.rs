@@ -368,6 +368,10 @@ impl Bench {
 
     fn deliver(&mut self, message: Message) {
         let (from, to) = (message.from.0, message.to.0);
+        // A replica that was added may not stand on the bench.
+        if to > self.nodes.len() as u64 {
+            return;
+        }
         if self.node(from).is_cut_off || self.node(to).is_cut_off || self.lost.contains(&message.kind) {
             return;
         }

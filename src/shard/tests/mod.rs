@@ -2,7 +2,9 @@
 
 mod appends;
 mod bench;
+mod chaos;
 mod closing;
+mod configuration;
 mod intake;
 mod leadership;
 mod restarts;

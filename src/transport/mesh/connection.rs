@@ -22,6 +22,9 @@ use crate::wire::{NodeHello, NodeMessage};
 /// A connection that stood this long was a good one: dialling starts over with short pauses.
 const GOOD_AFTER: Duration = Duration::from_secs(1);
 
+/// Connections of peers that may be without a hello at one time.
+const HELLOS_MAX: usize = 256;
+
 /// Dials a peer whenever no connection to it stands.
 pub(super) async fn keep_connected(shared: Arc<Shared>, peer: Arc<Peer>) {
     let mut backoff = Backoff::new();
@@ -84,6 +87,10 @@ pub(super) async fn take_arrivals(shared: Arc<Shared>, mut arrivals: mpsc::Recei
     let mut hellos = JoinSet::new();
     while let Some(arrival) = arrivals.recv().await {
         while hellos.try_join_next().is_some() {}
+        if hellos.len() >= HELLOS_MAX {
+            arrival.connection.close(CloseCode::Busy.varint(), b"too many connections at once");
+            continue;
+        }
         let shared = shared.clone();
         hellos.spawn(async move {
             let Arrival { connection, name } = arrival;

@@ -127,7 +127,7 @@ fn status(peer: &Peer) -> PeerStatus {
 impl Drop for Mesh {
     fn drop(&mut self) {
         for peer in self.shared.peers.values() {
-            peer.close();
+            peer.stop();
         }
     }
 }

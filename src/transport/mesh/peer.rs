@@ -4,10 +4,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::queue::SendQueue;
 use crate::transport::warnings::Warnings;
@@ -41,14 +41,16 @@ impl Active {
         self.connection.close_reason().is_some()
     }
 
-    /// Whether this one is to be used instead of `other`, by a rule that both ends answer alike: the peer's newer
-    /// boot; then the lower dialler's; then the later attempt, because its dialler knows the earlier one is dead.
     fn beats(&self, other: &Self) -> bool {
-        if other.is_closed() || self.boot > other.boot {
-            return true;
-        }
-        self.boot == other.boot && self.dialler <= other.dialler
+        other.is_closed() || is_better((self.boot, self.dialler), (other.boot, other.dialler))
     }
+}
+
+/// Whether a later connection (the peer's boot, who dialled) is used instead of an earlier one: both ends answer
+/// alike. The newer boot wins; then the lower dialler; then the later one, because a node dials again only when it
+/// knows that the earlier one is dead.
+fn is_better(later: (u64, NodeId), earlier: (u64, NodeId)) -> bool {
+    later.0 > earlier.0 || (later.0 == earlier.0 && later.1 <= earlier.1)
 }
 
 pub(super) struct Peer {
@@ -65,6 +67,8 @@ pub(super) struct Peer {
 struct State {
     active: Option<Arc<Active>>,
     installed: u64,
+    /// The node stops: nothing is put to use any more.
+    stopped: bool,
     last_error: Option<String>,
 }
 
@@ -87,7 +91,7 @@ impl Peer {
     /// Puts a connection to use unless the one in use is better; the loser is closed. Answers whether it is used.
     pub(super) fn install(&self, candidate: &Arc<Active>) -> bool {
         let mut state = self.state.lock().expect("no panic under the lock");
-        let wins = state.active.as_ref().is_none_or(|active| candidate.beats(active));
+        let wins = !state.stopped && state.active.as_ref().is_none_or(|active| candidate.beats(active));
         let loser = if wins { state.active.replace(candidate.clone()) } else { Some(candidate.clone()) };
         if wins {
             state.installed += 1;
@@ -112,8 +116,9 @@ impl Peer {
         }
     }
 
-    /// Closes the connection in use, because this node stops.
-    pub(super) fn close(&self) {
+    /// Closes the connection in use for good, because this node stops.
+    pub(super) fn stop(&self) {
+        self.state.lock().expect("no panic under the lock").stopped = true;
         if let Some(active) = self.active() {
             active.connection.close(CloseCode::Done.varint(), b"the node stops");
         }
@@ -153,5 +158,18 @@ impl Peer {
         if self.warnings.is_due(reason) {
             tracing::warn!(peer = %self.node, address = %self.address, %reason, "trouble with a peer");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_keep_the_same_connection_whichever_they_saw_first() {
+        let (low, high) = (NodeId(1), NodeId(2));
+        assert!(is_better((5, low), (5, high)) && !is_better((5, high), (5, low)), "the lower dialler's");
+        assert!(is_better((6, high), (5, low)) && !is_better((5, low), (6, high)), "the newer boot's");
+        assert!(is_better((5, high), (5, high)), "a dialler's later attempt");
     }
 }

@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::Mesh;
-use crate::transport::certs::{Authority, CertFolder, Validity};
+use crate::transport::tls::{Authority, CertFolder, Validity};
 use crate::transport::{
     Endpoint, Identity, Inbox, Link, PeerIdentities, StreamClass, TransportOptions, init_certs,
 };

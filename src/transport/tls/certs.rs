@@ -8,15 +8,16 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
+use rustls::pki_types::UnixTime;
 
-use super::Error;
-use super::tls::{ANY_NODE_NAME, server_name};
+use super::config::{ANY_NODE_NAME, server_name};
+use crate::transport::Error;
 use crate::types::NodeId;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -54,27 +55,27 @@ pub fn init_certs(dir: &Path, nodes: u64) -> Result<CertReport, Error> {
 
 /// From when to when a certificate holds.
 #[derive(Clone, Copy)]
-pub(super) struct Validity {
-    pub(super) from: SystemTime,
-    pub(super) to: SystemTime,
+pub(in crate::transport) struct Validity {
+    pub(in crate::transport) from: SystemTime,
+    pub(in crate::transport) to: SystemTime,
 }
 
 impl Validity {
     /// Starts a day early, for machines whose clocks are behind this one's.
-    pub(super) fn ten_years() -> Self {
-        let now = SystemTime::now();
+    pub(in crate::transport) fn ten_years() -> Self {
+        let now = UNIX_EPOCH + Duration::from_secs(UnixTime::now().as_secs());
         Self { from: now - DAY, to: now + DAY * VALID_DAYS }
     }
 }
 
 /// A CA that issues certificates.
-pub(super) struct Authority {
+pub(in crate::transport) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pub(super) certificate_pem: String,
+    pub(in crate::transport) certificate_pem: String,
 }
 
 impl Authority {
-    pub(super) fn generate(name: &str) -> Result<Self, Error> {
+    pub(in crate::transport) fn generate(name: &str) -> Result<Self, Error> {
         let mut params = params(name, Validity::ten_years());
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -84,7 +85,7 @@ impl Authority {
     }
 
     /// A certificate and its key, both PEM, with the common name `name`; for a node, usable as server.
-    pub(super) fn issue(
+    pub(in crate::transport) fn issue(
         &self,
         name: &str,
         node: Option<NodeId>,
@@ -120,13 +121,18 @@ fn generate_error(error: rcgen::Error) -> Error {
     Error::Generate(error.to_string())
 }
 
-pub(super) struct CertFolder<'a> {
-    pub(super) dir: &'a Path,
-    pub(super) files: Vec<PathBuf>,
+pub(in crate::transport) struct CertFolder<'a> {
+    pub(in crate::transport) dir: &'a Path,
+    pub(in crate::transport) files: Vec<PathBuf>,
 }
 
 impl CertFolder<'_> {
-    pub(super) fn write(&mut self, stem: &str, certificate: &str, key: &str) -> Result<(), Error> {
+    pub(in crate::transport) fn write(
+        &mut self,
+        stem: &str,
+        certificate: &str,
+        key: &str,
+    ) -> Result<(), Error> {
         self.write_file(&format!("{stem}.pem"), certificate, 0o644)?;
         self.write_file(&format!("{stem}.key"), key, 0o600)
     }

@@ -6,7 +6,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
@@ -15,16 +14,16 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::Error;
-use super::tls::{common_name, provider};
+use super::config::{common_name, provider};
+use crate::transport::Error;
 use crate::types::NodeId;
 
 /// A certificate with its key, and the CA that peers must be signed by.
 pub struct Identity {
-    pub(super) name: String,
-    pub(super) chain: Vec<CertificateDer<'static>>,
-    pub(super) key: PrivateKeyDer<'static>,
-    pub(super) roots: Arc<RootCertStore>,
+    pub(in crate::transport) name: String,
+    pub(in crate::transport) chain: Vec<CertificateDer<'static>>,
+    pub(in crate::transport) key: PrivateKeyDer<'static>,
+    pub(in crate::transport) roots: Arc<RootCertStore>,
 }
 
 impl Identity {
@@ -62,7 +61,7 @@ impl Identity {
     }
 
     /// Reads the files without judging them, but for their form.
-    pub(super) fn read(dir: &Path, stem: &str) -> Result<Self, Error> {
+    pub(in crate::transport) fn read(dir: &Path, stem: &str) -> Result<Self, Error> {
         let ca_file = CertFile::new(dir, "ca.pem");
         let mut roots = RootCertStore::empty();
         for certificate in ca_file.certificates()? {
@@ -142,8 +141,7 @@ impl CertFile {
     fn check_dates(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
         let (_, parsed) = X509Certificate::from_der(certificate)
             .map_err(|error| self.refuse(&format!("not an X.509 certificate: {error}"), REMAKE))?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
         let validity = parsed.validity();
         if now > validity.not_after.timestamp() {
             return Err(self.refuse(&format!("expired on {}", validity.not_after), REMAKE));
@@ -158,11 +156,11 @@ impl CertFile {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::transport::certs::{Authority, CertFolder, Validity};
     use crate::transport::init_certs;
+    use crate::transport::tls::{Authority, CertFolder, Validity};
 
     const HOUR: Duration = Duration::from_secs(3600);
 
