@@ -116,7 +116,6 @@ impl Client {
             match self.ask_once(node, body.clone(), payload.clone()).await {
                 Some(ResponseBody::Error(error)) if error.retryable => {
                     node = if error.leader == 0 { self.next(node) } else { error.leader };
-                    tokio::time::sleep(RETRY_EVERY).await;
                 }
                 Some(ResponseBody::Error(error)) => return Err(error),
                 Some(answer) => return Ok(answer),
@@ -139,7 +138,7 @@ impl Client {
     }
 
     async fn create(&mut self, name: &str, shards: u32) -> Result<TopicBody, ErrorBody> {
-        let create = CreateTopicBody { name: name.to_owned(), shards, replicas: 3, ..Default::default() };
+        let create = CreateTopicBody { name: name.to_owned(), shards, replicas: 0, ..Default::default() };
         match self.ask(1, RequestBody::CreateTopic(create), Bytes::new()).await? {
             ResponseBody::Topic(topic) => Ok(topic),
             other => panic!("{other:?}"),
@@ -175,7 +174,6 @@ impl Client {
             if let Some(records) = self.read_once(node, shard, until_ns).await {
                 return records;
             }
-            tokio::time::sleep(RETRY_EVERY).await;
         }
     }
 
@@ -300,6 +298,40 @@ fn a_cluster_goes_on_without_a_leader_and_the_returned_node_reads_the_same() {
     for node in cluster.nodes.drain(..).flatten() {
         node.shutdown();
     }
+}
+
+#[test]
+fn a_replica_whose_files_are_gone_is_failed_and_never_made_again_blank() {
+    let mut cluster = Cluster::start(1);
+    cluster.wait_ready();
+    let certs = cluster.folder.path().join("certs");
+    let shards = block_on(async {
+        let mut client = Client::new(&certs, &cluster.addresses);
+        let topic = client.create("kept", 2).await.unwrap();
+        client.append(1, topic.shards[0].shard, &values("x", 0)).await;
+        topic.shards.iter().map(|shard| shard.shard).collect::<Vec<_>>()
+    });
+    cluster.nodes[0].take().unwrap().shutdown();
+    let gone = cluster.folder.path().join(format!("node-1/shards/{}", shards[0]));
+    std::fs::remove_dir_all(&gone).unwrap();
+    cluster.start_node(1);
+    let statuses = block_on(async {
+        let mut client = Client::new(&certs, &cluster.addresses);
+        let ask = || RequestBody::ShardStatus(TopicNameBody { name: "kept".to_owned() });
+        loop {
+            // The topic is unknown until the system topic is folded, its shards until they are opened.
+            match client.ask(1, ask(), Bytes::new()).await {
+                Ok(ResponseBody::ShardStatuses(body)) if body.shards.len() == 2 => break body.shards,
+                Ok(_) => {}
+                Err(error) => assert_eq!(error.code(), ErrorCode::UnknownTopic, "{error:?}"),
+            }
+        }
+    });
+    let failure = |shard: u64| &statuses.iter().find(|status| status.shard == shard).unwrap().failure;
+    assert!(failure(shards[0]).contains("made again blank"), "{statuses:?}");
+    assert_eq!(failure(shards[1]), "");
+    assert!(!gone.exists());
+    assert!(!cluster.nodes[0].as_ref().unwrap().ready());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The clock: samples of a source, carried on by the operating system's clocks, watched for jumps.
 //!
-//! Knows nothing of who asks. Between samples `now()` reads three clocks and one shared value; it takes no lock and
+//! Knows nothing of who asks. Between samples `now()` reads two clocks and one shared value; it takes no lock and
 //! allocates nothing. Invariants: uncertainty shrinks only on a new sample (I8); after a step or a sleep no reading
 //! is trusted before a newer sample came; a reading of a source that lies is not noticed here, only of one that
 //! jumps.
@@ -108,7 +108,7 @@ impl Clock {
     /// The time now: an interval that contains it, and whether to trust that.
     pub fn now(&self) -> Reading {
         let view = self.view.load();
-        let raw = self.ticks.read();
+        let raw = self.ticks.read_fast(view.baseline.boot_minus_monotonic_ns);
         let fault = self.fault(&view, raw);
         // Without a sample there is no bound to state; the fault says that the interval means nothing.
         let sample = view.sample.as_ref();

@@ -42,6 +42,8 @@ pub(super) struct Replica {
     held: Vec<ReadCommand>,
     leading_since: Option<Monotonic>,
     asked_floor: bool,
+    /// What the log knows as applied.
+    applied: Index,
 }
 
 /// Draws numbers that match requests with their answers.
@@ -71,6 +73,7 @@ impl Replica {
             held: Vec::new(),
             leading_since: None,
             asked_floor: false,
+            applied: Index(0),
         }
     }
 
@@ -106,9 +109,12 @@ impl Replica {
         output.appended.extend(answers.into_iter().map(|answer| (Ticket(answer.ticket), answer.result)));
     }
 
-    fn note_applied(&self) {
-        let (applied, membership) = self.shard.applied();
-        self.log.borrow_mut().note_applied(applied, membership);
+    fn note_applied(&mut self) {
+        let applied = self.shard.applied();
+        if applied > self.applied {
+            self.applied = applied;
+            self.log.borrow_mut().note_applied(applied, &self.shard.voters());
+        }
     }
 
     fn persist(&mut self, persist: Persist, outbox: &mut Outbox) -> Result<(), Failure> {

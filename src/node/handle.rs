@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -72,10 +72,11 @@ impl NodeHandle {
     }
 
     fn drain(&self) {
-        let started = Instant::now();
+        let clock = &self.shared.clock;
+        let started = clock.now().monotonic;
         self.shared.lane.drain();
         while !self.shared.lane.is_drained() {
-            if started.elapsed() > self.drain_timeout {
+            if clock.now().monotonic.since(started) > self.drain_timeout {
                 tracing::warn!("not all leaderships were handed over in time; the others elect without us");
                 return;
             }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::metadata::{RegisterNode, SystemChange, SystemRecord};
 use super::session;
 use super::shared::NodeShared;
 use crate::lane::ReplicaStatus;
 use crate::types::{Monotonic, NodeId, ShardId};
+use crate::wire::{RegisterNode, SystemChange, SystemRecord};
 
 const EVERY: Duration = Duration::from_secs(2);
 /// A leader stays at least this long: a cluster that is starting up settles first.

@@ -9,7 +9,7 @@ use super::request::Answer;
 use crate::clock::Reading;
 use crate::codec::FrameHeader;
 use crate::consensus::{self, LogReader};
-use crate::types::{Durability, Index, Membership, Receipt, ShardId, StageTimes, Timestamp};
+use crate::types::{Durability, Index, Receipt, ShardId, StageTimes, Timestamp};
 
 impl Shard {
     /// Looks at commitment and clock, and exposes what both allow. Call after every event and at `wake_after`.
@@ -37,11 +37,6 @@ impl Shard {
     /// What `now.earliest` must pass before `advance` has more to expose; `None` if time alone exposes nothing.
     pub fn wake_after(&self) -> Option<Timestamp> {
         [self.queue.wake_after(), self.promises.wake_after()].into_iter().flatten().min()
-    }
-
-    /// How far membership entries have taken effect, and the membership in force.
-    pub fn applied(&self) -> (Index, &Membership) {
-        (self.tail.applied, &self.tail.membership)
     }
 
     pub fn committed(&self) -> Index {

@@ -1,4 +1,5 @@
 //! What nodes and clients say to each other, as versioned protobuf headers with raw bytes beside them.
+//! And what nodes write down for each other: the records of the system topic.
 //!
 //! Knows nothing of sockets or of what the messages mean. A packet is `header length (u32 LE), payload
 //! length (u32 LE), header (protobuf), payload (raw batch and frame bytes)`; both lengths are checked
@@ -7,6 +8,7 @@
 mod client;
 mod node;
 mod packet;
+mod system;
 
 pub use client::{
     AppendBody, AppendedBody, ClockBody, ClockPeer, ClusterBody, CreateTopicBody, DeliverBody, ErrorBody,
@@ -18,6 +20,9 @@ pub use node::{
     RaftManifest, RaftMessage, ShardPromise,
 };
 pub use packet::{PREFIX_BYTES, PacketDecoder, PacketError, PacketLimits, encode_packet};
+pub use system::{
+    CreateShard, CreateTopic, DeleteTopic, PlaceReplica, RegisterNode, SystemChange, SystemRecord,
+};
 
 /// The major version in both ALPNs.
 pub const PROTOCOL_VERSION: u32 = 1;

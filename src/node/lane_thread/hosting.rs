@@ -1,6 +1,6 @@
 //! Follows the system topic: folds what it says, and makes, opens and removes this node's replicas.
 //!
-//! A system frame is folded once it is committed *and* this node's clock is past it. Then the view shows
+//! A system frame is folded once it is committed *and* this node's trusted clock is past it. Then the view shows
 //! nothing early (TIME rule 2), and a new shard's first timestamp lies above its creation record on every
 //! node whose clock is right (C9). A shard is created, then registered, then opened: see `folder::Registry`.
 
@@ -107,7 +107,7 @@ impl Hosting {
 
     /// Does a bounded part of what there is to do.
     pub(super) fn step(&mut self, lane: &mut Lane, now: &Reading) {
-        let folded = self.fold_passed(now.interval.earliest);
+        let folded = self.fold_passed(now);
         let worked = self.do_work(lane, now);
         self.campaign(lane, now);
         if folded || worked {
@@ -125,11 +125,20 @@ impl Hosting {
         [frames, campaigns].into_iter().flatten().min()
     }
 
-    fn fold_passed(&mut self, earliest: Timestamp) -> bool {
+    /// On a clock that is not trusted nothing new is folded, but what was committed before this start is: a
+    /// fenced node still opens its replicas.
+    fn may_fold(&self, frame: &Frame, now: &Reading) -> bool {
+        if now.is_trusted() {
+            frame.header.last_timestamp() < now.interval.earliest
+        } else {
+            frame.header.next_offset() <= self.goal
+        }
+    }
+
+    fn fold_passed(&mut self, now: &Reading) -> bool {
         let mut folded = 0;
         while folded < FRAMES_PER_STEP {
-            let first = self.committed.front();
-            if first.is_none_or(|frame| frame.header.last_timestamp() >= earliest) {
+            if !self.committed.front().is_some_and(|frame| self.may_fold(frame, now)) {
                 break;
             }
             let frame = self.committed.pop_front().expect("it was just seen");

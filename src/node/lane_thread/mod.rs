@@ -10,6 +10,9 @@ mod progress;
 mod run;
 mod waiters;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use handle::{Append, Busy, LaneHandle, LaneLimits};
 pub(crate) use progress::Progress;
 pub(crate) use run::{LaneStart, LaneThread, Outlets};

@@ -5,12 +5,10 @@
 //! reused; a record that does not fit the view changes nothing.
 
 mod plan;
-mod record;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use plan::{PlanError, TopicPlan};
-pub(crate) use record::{RegisterNode, SystemChange, SystemRecord};
 pub(crate) use view::{FIRST_REPLICA, Folded, Shard, Topic, View};

@@ -5,10 +5,10 @@
 
 use bytes::Bytes;
 
-use super::record::{CreateShard, CreateTopic, DeleteTopic, PlaceReplica, SystemChange, SystemRecord};
 use super::{Topic, View};
 use crate::routing::{PlacementError, hash_start, place};
 use crate::types::{Durability, NodeId, ShardId, TopicName};
+use crate::wire::{CreateShard, CreateTopic, DeleteTopic, PlaceReplica, SystemChange, SystemRecord};
 
 /// The most shards one topic may be created with: its creation record must fit well into one frame.
 pub(crate) const TOPIC_SHARDS_MAX: u32 = 4096;

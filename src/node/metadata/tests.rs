@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::record::{RegisterNode, SystemChange, SystemRecord};
 use super::view::{FIRST_REPLICA, Ignored};
 use super::{Folded, PlanError, TopicPlan, View};
 use crate::types::{Durability, Index, NodeId, Offset, ShardId, Timestamp};
+use crate::wire::{RegisterNode, SystemChange, SystemRecord};
 
 fn nodes() -> Vec<NodeId> {
     vec![NodeId(1), NodeId(2), NodeId(3)]

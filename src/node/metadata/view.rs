@@ -8,10 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use prost::Message;
 
-use super::record::{CreateShard, CreateTopic, DeleteTopic, RegisterNode, SystemChange, SystemRecord};
 use crate::types::{Durability, Index, NodeId, Offset, ReplicaId, ShardId, Timestamp, TopicId, TopicName};
+use crate::wire::{CreateShard, CreateTopic, DeleteTopic, RegisterNode, SystemChange, SystemRecord};
 
 /// The first replica id that is handed out. Those below are the system shard's, which are node ids.
 pub(crate) const FIRST_REPLICA: u64 = 1 << 16;
@@ -117,12 +116,12 @@ impl View {
 
     /// Folds one record's value, stamped at `stamped`.
     pub(crate) fn fold(&mut self, value: &[u8], stamped: Timestamp) -> Folded {
-        let change = match SystemRecord::decode(value) {
-            Ok(SystemRecord { change: Some(change) }) => change,
-            Ok(SystemRecord { change: None }) => {
+        let change = match SystemRecord::decoded(value) {
+            Some(SystemRecord { change: Some(change) }) => change,
+            Some(SystemRecord { change: None }) => {
                 return Folded::Ignored(Ignored::Malformed("a change that this build does not know"));
             }
-            Err(_) => return Folded::Ignored(Ignored::Malformed("not a system record")),
+            None => return Folded::Ignored(Ignored::Malformed("not a system record")),
         };
         let folded = match change {
             SystemChange::CreateTopic(create) => self.create_topic(create, stamped),

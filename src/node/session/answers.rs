@@ -68,7 +68,7 @@ fn code_of(refusal: &Refusal) -> ErrorCode {
         Refusal::Busy { .. } | Refusal::AheadOfClock { .. } | Refusal::Unsettled => ErrorCode::Busy,
         Refusal::SequenceGap { .. } => ErrorCode::SequenceGap,
         Refusal::ProducerFenced { .. } => ErrorCode::ProducerFenced,
-        Refusal::TooOld => ErrorCode::Conflict,
+        Refusal::TooOld | Refusal::Membership { .. } => ErrorCode::Conflict,
         Refusal::LeadershipLost => ErrorCode::LeadershipLost,
         Refusal::TooLarge { .. } => ErrorCode::TooLarge,
         Refusal::Empty | Refusal::Invalid(_) => ErrorCode::Invalid,

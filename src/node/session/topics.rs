@@ -10,10 +10,12 @@ use super::answers;
 use crate::codec::{Compression, encode_records};
 use crate::lane::ReplicaStatus;
 use crate::node::lane_thread::{Append, Progress};
-use crate::node::metadata::{PlanError, SystemRecord, Topic, TopicPlan, View};
+use crate::node::metadata::{PlanError, Topic, TopicPlan, View};
 use crate::node::shared::NodeShared;
 use crate::types::{BatchId, Durability, NodeId, Receipt, Record, ShardId, TopicName};
-use crate::wire::{CreateTopicBody, ErrorBody, ErrorCode, ReplicaBody, ShardBody, TopicBody, TopicsBody};
+use crate::wire::{
+    CreateTopicBody, ErrorBody, ErrorCode, ReplicaBody, ShardBody, SystemRecord, TopicBody, TopicsBody,
+};
 
 /// How often a creation is planned again when others were faster.
 const PLANS_MAX: usize = 8;

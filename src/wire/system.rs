@@ -1,4 +1,4 @@
-//! The records of the system topic, each the value of one record.
+//! The records of the system topic: each is the value of one record.
 //!
 //! They name everything they change, placements included: folding one needs no decision. Fields are only
 //! ever added.
@@ -8,13 +8,13 @@ use prost::Message;
 
 /// One change.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(crate) struct SystemRecord {
+pub struct SystemRecord {
     #[prost(oneof = "SystemChange", tags = "1, 2, 3")]
-    pub(crate) change: Option<SystemChange>,
+    pub change: Option<SystemChange>,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Oneof)]
-pub(crate) enum SystemChange {
+pub enum SystemChange {
     #[prost(message, tag = "1")]
     CreateTopic(CreateTopic),
     #[prost(message, tag = "2")]
@@ -25,63 +25,68 @@ pub(crate) enum SystemChange {
 
 /// A topic with all of its shards, in key order.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(crate) struct CreateTopic {
+pub struct CreateTopic {
     #[prost(uint64, tag = "1")]
-    pub(crate) topic: u64,
+    pub topic: u64,
     #[prost(string, tag = "2")]
-    pub(crate) name: String,
+    pub name: String,
     #[prost(bool, tag = "3")]
-    pub(crate) range_partitioned: bool,
+    pub range_partitioned: bool,
     /// 0 disk, 1 memory.
     #[prost(uint32, tag = "4")]
-    pub(crate) durability: u32,
+    pub durability: u32,
     #[prost(message, repeated, tag = "5")]
-    pub(crate) shards: Vec<CreateShard>,
+    pub shards: Vec<CreateShard>,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(crate) struct CreateShard {
+pub struct CreateShard {
     #[prost(uint64, tag = "1")]
-    pub(crate) shard: u64,
+    pub shard: u64,
     #[prost(fixed64, tag = "2")]
-    pub(crate) hash_start: u64,
+    pub hash_start: u64,
     #[prost(bytes = "bytes", tag = "3")]
-    pub(crate) key_start: Bytes,
+    pub key_start: Bytes,
     /// The preferred leader first.
     #[prost(message, repeated, tag = "4")]
-    pub(crate) replicas: Vec<PlaceReplica>,
+    pub replicas: Vec<PlaceReplica>,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(crate) struct PlaceReplica {
+pub struct PlaceReplica {
     #[prost(uint64, tag = "1")]
-    pub(crate) node: u64,
+    pub node: u64,
     #[prost(uint64, tag = "2")]
-    pub(crate) replica: u64,
+    pub replica: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(crate) struct DeleteTopic {
+pub struct DeleteTopic {
     #[prost(uint64, tag = "1")]
-    pub(crate) topic: u64,
+    pub topic: u64,
 }
 
 /// A node and where it listens; a later record for the same node moves it.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(crate) struct RegisterNode {
+pub struct RegisterNode {
     #[prost(uint64, tag = "1")]
-    pub(crate) node: u64,
+    pub node: u64,
     #[prost(string, tag = "2")]
-    pub(crate) address: String,
+    pub address: String,
 }
 
 impl SystemRecord {
-    pub(crate) fn new(change: SystemChange) -> Self {
+    pub fn new(change: SystemChange) -> Self {
         Self { change: Some(change) }
     }
 
+    /// A record's value as a change; `None` if it is none.
+    pub fn decoded(value: &[u8]) -> Option<Self> {
+        Self::decode(value).ok()
+    }
+
     /// The record's value.
-    pub(crate) fn encoded(&self) -> Bytes {
+    pub fn encoded(&self) -> Bytes {
         self.encode_to_vec().into()
     }
 }
