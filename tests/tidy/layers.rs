@@ -64,7 +64,7 @@ fn escapes(source: &Source) -> Vec<Broken> {
         if source.code[..at].ends_with("super::") {
             continue;
         }
-        let climbed = source.code[at..].as_bytes().chunks(7).take_while(|chunk| *chunk == b"super::").count();
+        let climbed = source.code.as_bytes()[at..].chunks(7).take_while(|chunk| *chunk == b"super::").count();
         let inline = usize::from(source.is_test(at) && !source.is_test_file());
         if climbed >= depth + inline {
             broken.push(format!(
