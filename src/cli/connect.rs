@@ -54,7 +54,7 @@ pub(super) fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> 
         .thread_name("timberline-client")
         .enable_all()
         .build()
-        .map_err(|error| Failure::failure(format!("cannot start the runtime: {error}")))?;
+        .map_err(|error| Failure::plain(format!("cannot start the runtime: {error}")))?;
     let result = runtime.block_on(command);
     // A thread that reads a terminal cannot be interrupted: do not wait for it.
     runtime.shutdown_background();

@@ -47,7 +47,7 @@ fn shut_down(nodes: Vec<NodeHandle>) -> Result<(), Failure> {
     let stopping: Vec<_> =
         nodes.into_iter().map(|node| std::thread::spawn(move || node.shutdown())).collect();
     for thread in stopping {
-        thread.join().map_err(|_| Failure::failure("a node did not stop cleanly; its panic stands above"))?;
+        thread.join().map_err(|_| Failure::plain("a node did not stop cleanly; its panic stands above"))?;
     }
     Ok(())
 }
@@ -70,13 +70,15 @@ fn settings(arguments: &DevArguments, node: u64) -> Result<Settings, Failure> {
 }
 
 fn next_steps(arguments: &DevArguments) -> String {
-    let mut flags = String::new();
-    if arguments.base_port != 7400 {
-        flags += &format!(" --endpoint 127.0.0.1:{}", arguments.base_port);
-    }
-    if arguments.data != Path::new("data") {
-        flags += &format!(" --certs {}", arguments.data.join("certs").display());
-    }
+    let endpoint = match arguments.base_port {
+        7400 => String::new(),
+        port => format!(" --endpoint 127.0.0.1:{port}"),
+    };
+    let certs = match &arguments.data {
+        data if data == Path::new("data") => String::new(),
+        data => format!(" --certs {}", data.join("certs").display()),
+    };
+    let flags = endpoint + &certs;
     format!(
         "The clock's bound is declared, not measured: right for trying, not for production.\n\
          In another terminal:\n  \

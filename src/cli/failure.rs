@@ -33,7 +33,7 @@ impl Failure {
         Self::new(Kind::Usage, message)
     }
 
-    pub(super) fn failure(message: impl Into<String>) -> Self {
+    pub(super) fn plain(message: impl Into<String>) -> Self {
         Self::new(Kind::Failure, message)
     }
 
@@ -57,6 +57,6 @@ impl From<std::io::Error> for Failure {
     /// Only output is written without further context; reading files says which.
     fn from(error: std::io::Error) -> Self {
         let quiet = error.kind() == std::io::ErrorKind::BrokenPipe;
-        Self { quiet, ..Self::failure(format!("cannot write the output: {error}")) }
+        Self { quiet, ..Self::plain(format!("cannot write the output: {error}")) }
     }
 }

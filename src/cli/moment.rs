@@ -89,6 +89,7 @@ pub(super) fn event_time_ns(text: &str) -> Option<i64> {
 }
 
 /// A duration rounded for people: three digits and a unit.
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 pub(super) fn show_ns(ns: u64) -> String {
     let (amount, unit) = match ns {
         0..1_000 => return format!("{ns}ns"),

@@ -72,7 +72,7 @@ pub(super) struct StopSignals {
 
 impl StopSignals {
     pub(super) fn listen() -> Result<Self, Failure> {
-        let failed = |error| Failure::failure(format!("cannot listen for signals: {error}"));
+        let failed = |error| Failure::plain(format!("cannot listen for signals: {error}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let context = runtime.enter();
         let terminate = signal(SignalKind::terminate()).map_err(failed)?;

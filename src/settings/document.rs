@@ -31,6 +31,8 @@ pub(super) fn read(name: &str, text: &str) -> (Vec<Placed>, Vec<Problem>) {
             );
         }
     }
+    // Tables come sorted by key; people read from the top.
+    reader.problems.sort_by_key(Problem::position);
     (reader.placed, reader.problems)
 }
 

@@ -39,6 +39,11 @@ impl Problem {
         Self { place: place.into(), what, expected: None, file: None, span: None }
     }
 
+    /// The byte of the file it stands at, to sort by.
+    pub(super) fn position(&self) -> usize {
+        self.span.map_or(0, |span| span.offset())
+    }
+
     #[must_use]
     pub(super) fn expecting(mut self, expected: impl Into<String>) -> Self {
         self.expected = Some(expected.into());

@@ -3,18 +3,18 @@
 use std::ops::Range;
 
 /// A Rust file.
-pub struct Source {
+pub(crate) struct Source {
     /// Relative to the package, such as `src/cli/run.rs`.
-    pub path: String,
-    pub raw: String,
+    pub(crate) path: String,
+    pub(crate) raw: String,
     /// The text with comments and the content of literals replaced by spaces.
-    pub code: String,
+    pub(crate) code: String,
     /// Inline `#[cfg(test)]` items.
     tests: Vec<Range<usize>>,
 }
 
 impl Source {
-    pub fn new(path: impl Into<String>, raw: impl Into<String>) -> Self {
+    pub(crate) fn new(path: impl Into<String>, raw: impl Into<String>) -> Self {
         let (path, raw) = (path.into(), raw.into());
         let code = blank(&raw);
         let tests = test_items(&code);
@@ -22,32 +22,34 @@ impl Source {
     }
 
     /// The folder of the layer table it belongs to: `cli` of `src/cli/run.rs`.
-    pub fn folder(&self) -> Option<&str> {
+    pub(crate) fn folder(&self) -> Option<&str> {
         let inside = self.path.strip_prefix("src/")?;
         let folder = inside.split('/').next()?;
         Some(folder.strip_suffix(".rs").unwrap_or(folder)).filter(|name| !matches!(*name, "lib" | "main"))
     }
 
-    pub fn is_test_file(&self) -> bool {
+    pub(crate) fn is_test_file(&self) -> bool {
         let stem = self.path.rsplit('/').next().unwrap_or("").trim_end_matches(".rs");
-        self.path.starts_with("tests/") || stem.ends_with("tests") || self.path.contains("/tests/")
+        self.path.starts_with("tests/")
+            || stem.ends_with("tests")
+            || ["/tests/", "/testing/"].iter().any(|folder| self.path.contains(folder))
     }
 
-    pub fn is_test(&self, offset: usize) -> bool {
+    pub(crate) fn is_test(&self, offset: usize) -> bool {
         self.is_test_file() || self.tests.iter().any(|range| range.contains(&offset))
     }
 
     /// `file:line` of a byte.
-    pub fn place(&self, offset: usize) -> String {
+    pub(crate) fn place(&self, offset: usize) -> String {
         format!("{}:{}", self.path, self.line(offset))
     }
 
-    pub fn line(&self, offset: usize) -> usize {
+    pub(crate) fn line(&self, offset: usize) -> usize {
         self.code[..offset].matches('\n').count() + 1
     }
 
     /// Where `word` stands as a whole identifier.
-    pub fn words<'a>(&'a self, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+    pub(crate) fn words<'a>(&'a self, word: &'a str) -> impl Iterator<Item = usize> + 'a {
         let part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
         let whole = move |at: &usize| {
             let (before, after) = (&self.code[..*at], &self.code[at + word.len()..]);
@@ -58,7 +60,7 @@ impl Source {
 }
 
 /// The end of the bracketed text that opens at `open`, exclusive.
-pub fn matching(code: &str, open: usize) -> usize {
+pub(crate) fn matching(code: &str, open: usize) -> usize {
     let mut depth = 0usize;
     for (at, byte) in code.bytes().enumerate().skip(open) {
         match byte {

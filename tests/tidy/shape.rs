@@ -9,7 +9,7 @@ const NAMES_THAT_SAY_NOTHING: [&str; 9] =
     ["util", "utils", "common", "helper", "helpers", "manager", "base", "impl", "misc"];
 
 /// Long files, long functions, files without a purpose, names that say nothing.
-pub fn shape(source: &Source) -> Vec<Broken> {
+pub(crate) fn shape(source: &Source) -> Vec<Broken> {
     let mut broken = long_functions(source);
     let path = &source.path;
     let lines = source.raw.lines().count();
@@ -52,7 +52,7 @@ fn body(code: &str, at: usize) -> Option<usize> {
 }
 
 /// Anything in a `mod.rs` or `lib.rs` but declarations.
-pub fn logic_in_mod(source: &Source) -> Vec<Broken> {
+pub(crate) fn logic_in_mod(source: &Source) -> Vec<Broken> {
     if !source.path.ends_with("/mod.rs") && !source.path.ends_with("/lib.rs") {
         return Vec::new();
     }
@@ -108,7 +108,7 @@ fn declares(item: &str) -> bool {
 }
 
 /// Macros that mark unfinished work, and tests that wait for time to pass.
-pub fn leftovers(source: &Source) -> Vec<Broken> {
+pub(crate) fn leftovers(source: &Source) -> Vec<Broken> {
     let mut broken = Vec::new();
     for name in ["todo", "unimplemented", "dbg"] {
         for at in source.words(name).filter(|at| source.code[at + name.len()..].starts_with('!')) {

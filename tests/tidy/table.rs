@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the document says.
-pub struct Table {
+pub(crate) struct Table {
     /// Folder to the folders it may import.
-    pub imports: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) imports: BTreeMap<String, BTreeSet<String>>,
     /// A thing that few may touch (a crate, `unsafe`, `file IO`, `OS clocks`) to those who may.
-    pub touch: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) touch: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Table {
     /// Rows of six cells are layers; rows of three cells are exceptions, each with its reason.
-    pub fn parse(document: &str) -> Self {
+    pub(crate) fn parse(document: &str) -> Self {
         let mut table = Self { imports: BTreeMap::new(), touch: BTreeMap::new() };
         for line in document.lines().filter(|line| line.starts_with('|')) {
             let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
@@ -53,7 +53,7 @@ fn rows_and_exceptions_are_read() {
 
 /// A small table for the rules' own tests.
 #[cfg(test)]
-pub const SAMPLE: &str = "\
+pub(crate) const SAMPLE: &str = "\
 | Layer | Folder | What it is | May import | Alone may touch |
 |---|---|---|---|---|
 | 0 | types | words | - | `unsafe`, file IO |

@@ -21,7 +21,7 @@ pub(in crate::cli) struct DevArguments {
     /// How far this machine's clock may be from true time
     #[arg(long, default_value = "1ms", value_name = "DURATION")]
     pub uncertainty: String,
-    /// Override a setting on all nodes, such as clock.eps_max=5ms
+    /// Override a setting on all nodes, such as `clock.eps_max=5ms`
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
 }
@@ -31,7 +31,7 @@ pub(in crate::cli) struct ServeArguments {
     /// The node's configuration; `timberline config template` prints one
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
-    /// Override a setting, such as clock.eps_max=5ms
+    /// Override a setting, such as `clock.eps_max=5ms`
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
 }
@@ -41,7 +41,7 @@ pub(in crate::cli) struct ConfigSource {
     /// The configuration to read
     #[arg(long, value_name = "FILE", default_value = "timberline.toml")]
     pub config: PathBuf,
-    /// Override a setting, such as clock.eps_max=5ms
+    /// Override a setting, such as `clock.eps_max=5ms`
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
 }

@@ -90,7 +90,7 @@ impl<'a> Printer<'a> {
     pub(super) fn begin(&mut self) -> Result<(), Failure> {
         match self.format {
             Format::Table => {
-                writeln!(self.out, "{:30}  {:>5}  {:>8}  {:16}  VALUE", "TIME", "SHARD", "OFFSET", "KEY")?
+                writeln!(self.out, "{:30}  {:>5}  {:>8}  {:16}  VALUE", "TIME", "SHARD", "OFFSET", "KEY")?;
             }
             Format::Json => writeln!(self.out, "[")?,
             Format::Ndjson | Format::Raw => {}

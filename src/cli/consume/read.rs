@@ -81,20 +81,17 @@ async fn read(consumer: &mut Consumer, printer: &mut Printer<'_>, max: Option<u6
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
     while max.is_none_or(|max| printer.printed() < max) {
-        let next = match at_once(consumer).await {
-            Some(next) => next,
-            None => {
-                printer.flush()?;
-                tokio::select! {
-                    next = consumer.next() => next,
-                    _ = &mut interrupted => return Ok(()),
-                }
+        let next = if let Some(next) = at_once(consumer).await {
+            next
+        } else {
+            printer.flush()?;
+            tokio::select! {
+                next = consumer.next() => next,
+                _ = &mut interrupted => return Ok(()),
             }
         };
-        match next? {
-            Some(consumed) => printer.print(&consumed)?,
-            None => return Ok(()),
-        }
+        let Some(record) = next? else { return Ok(()) };
+        printer.print(&record)?;
     }
     Ok(())
 }

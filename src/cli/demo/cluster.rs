@@ -49,10 +49,10 @@ impl Cluster {
     pub(super) fn start() -> Result<Self, Failure> {
         let path = std::env::temp_dir().join(format!("timberline-demo-{}", std::process::id()));
         fs::create_dir(&path)
-            .map_err(|error| Failure::failure(format!("cannot make {}: {error}", path.display())))?;
+            .map_err(|error| Failure::plain(format!("cannot make {}: {error}", path.display())))?;
         let folder = Folder(path);
         let endpoints =
-            free_addresses().map_err(|error| Failure::failure(format!("no free ports: {error}")))?;
+            free_addresses().map_err(|error| Failure::plain(format!("no free ports: {error}")))?;
         let mut cluster = Self { children: Vec::new(), endpoints, folder };
         init_certs(&cluster.certs(), NODES)?;
         for node in 1..=NODES {
@@ -135,7 +135,7 @@ impl Cluster {
     }
 
     fn failed(&self, node: u64, error: &io::Error) -> Failure {
-        Failure::failure(format!("cannot start node {node} in {}: {error}", self.folder.0.display()))
+        Failure::plain(format!("cannot start node {node} in {}: {error}", self.folder.0.display()))
     }
 }
 

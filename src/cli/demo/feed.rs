@@ -20,7 +20,7 @@ const BATCH_RECORDS: u32 = 20;
 
 /// The embedded flights, keyed by aircraft.
 pub(super) fn flights() -> Result<Vec<Record>, Failure> {
-    let failed = |what: String| Failure::failure(format!("the embedded data cannot be read: {what}"));
+    let failed = |what: String| Failure::plain(format!("the embedded data cannot be read: {what}"));
     let fields = Fields {
         key: KeyPlace::Field(FieldPath::new("tailnum")),
         key_default: Some("none".into()),

@@ -31,7 +31,7 @@ pub(in crate::cli) fn demo(common: &Common) -> Result<(), Failure> {
     }
     block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::from)?;
-        let interrupted = || Failure::failure("interrupted; the demo's processes and folder are gone");
+        let interrupted = || Failure::plain("interrupted; the demo's processes and folder are gone");
         tokio::select! {
             told = tell() => told,
             _ = tokio::signal::ctrl_c() => Err(interrupted()),
@@ -72,7 +72,7 @@ async fn act(cluster: &mut Cluster, flights: &[Record]) -> Result<(), Failure> {
     proofs.push(failed_over);
     let broken = proofs.iter().filter(|proof| !proof.holds).count();
     if broken > 0 {
-        return Err(Failure::failure(format!("{broken} of {} proofs failed", proofs.len())));
+        return Err(Failure::plain(format!("{broken} of {} proofs failed", proofs.len())));
     }
     Ok(())
 }

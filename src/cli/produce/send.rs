@@ -34,7 +34,7 @@ pub(in crate::cli) async fn produce(arguments: ProduceArguments, common: &Common
     let tally = Arc::new(Tally::new(arguments.receipts));
     let producer = client.producer(&arguments.topic, options(&arguments, &tally)?).await?;
     let incoming = Incoming::start(lines, fields)
-        .map_err(|error| Failure::failure(format!("cannot start the reading thread: {error}")))?;
+        .map_err(|error| Failure::plain(format!("cannot start the reading thread: {error}")))?;
     let mut sending = Sending {
         topic: &arguments.topic,
         producer,
@@ -56,7 +56,7 @@ pub(in crate::cli) async fn produce(arguments: ProduceArguments, common: &Common
     }
     outcome(stopped, &sending)?;
     // The tally has every failed batch: what is left is a producer that ended before its batches did.
-    flushed.map_err(|failure| Failure::failure(failure.to_string()))
+    flushed.map_err(|failure| Failure::plain(failure.to_string()))
 }
 
 fn fields(arguments: &ProduceArguments) -> Result<Fields, Failure> {
@@ -172,12 +172,10 @@ fn outcome(stopped: Result<(), Stop>, sending: &Sending<'_>) -> Result<(), Failu
     match stopped {
         Ok(()) => Ok(()),
         Err(Stop::Output(failure)) => Err(failure),
-        Err(Stop::BadLine(BadLine(what))) => Err(Failure::failure(format!(
+        Err(Stop::BadLine(BadLine(what))) => Err(Failure::plain(format!(
             "{what}\nAll lines before it were sent and acknowledged; send the rest from that line on once it is mended."
         ))),
-        Err(Stop::BatchFailed) => {
-            Err(Failure::failure(format!("a batch failed; nothing was read on{after}")))
-        }
-        Err(Stop::Interrupted) => Err(Failure::failure(format!("interrupted; nothing was read on{after}"))),
+        Err(Stop::BatchFailed) => Err(Failure::plain(format!("a batch failed; nothing was read on{after}"))),
+        Err(Stop::Interrupted) => Err(Failure::plain(format!("interrupted; nothing was read on{after}"))),
     }
 }
