@@ -94,7 +94,7 @@ impl Lane {
         }
         let genesis = ShardState::genesis(&self.options.cluster, &shard, spec.genesis_membership());
         let disk = Arc::clone(&self.disk);
-        Log::create(disk, &folder(shard), &identity, &genesis, self.options.log.clone())
+        Log::create(disk, &folder(shard), &identity, &genesis, self.options.log)
             .map_err(|source| Error::Log { shard, source })?;
         self.created.insert(shard);
         Ok(())
@@ -131,7 +131,7 @@ impl Lane {
         let identity = self.identity(spec)?;
         let shard = spec.shard;
         let disk = Arc::clone(&self.disk);
-        let (log, recovery) = Log::open(disk, &folder(shard), &identity, self.options.log.clone())
+        let (log, recovery) = Log::open(disk, &folder(shard), &identity, self.options.log)
             .map_err(|source| Error::Log { shard, source })?;
         let report = OpenReport {
             cut: recovery.cut.as_ref().map(describe_cut),

@@ -1,8 +1,9 @@
 //! Three `timberline serve` processes on loopback, made with the commands a user types.
 
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -85,7 +86,7 @@ impl Cluster {
     /// A `timberline` command, to be run in the cluster's folder against its endpoints.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let endpoints: Vec<String> =
-            (1..=NODES).map(|node| format!("127.0.0.1:{}", self.base_port + node)).collect();
+            (0..NODES).map(|place| format!("127.0.0.1:{}", self.base_port + place)).collect();
         let mut command = Command::new(env!("CARGO_BIN_EXE_timberline"));
         command
             .args(args)
@@ -143,12 +144,20 @@ impl Drop for Cluster {
     }
 }
 
-/// A base port with free UDP ports above it. Tests run side by side in processes of their own.
+/// A base port whose block of ports is free, for nodes (UDP) and for their metrics (TCP, a hundred above).
 fn free_ports() -> u16 {
-    let start = 20_000 + u16::try_from(std::process::id() % 200).expect("below 200") * 100;
-    (start..60_000)
-        .step_by(10)
-        .find(|base| (1..=NODES).all(|node| UdpSocket::bind(("127.0.0.1", base + node)).is_ok()))
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + u16::try_from(std::process::id() % 100).expect("below 100") * 200;
+    let is_free = |base: u16| {
+        (0..NODES).all(|node| {
+            UdpSocket::bind(("127.0.0.1", base + node)).is_ok()
+                && TcpListener::bind(("127.0.0.1", base + node + 100)).is_ok()
+        })
+    };
+    // Tests of one process take blocks of their own, so that none takes what another is about to bind.
+    (0..8)
+        .map(|_| first + 10 * NEXT.fetch_add(1, Ordering::Relaxed))
+        .find(|base| is_free(*base))
         .expect("some ports are free")
 }
 

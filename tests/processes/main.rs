@@ -61,11 +61,15 @@ fn number(value: &Value, field: &str) -> u64 {
     value[field].as_u64().unwrap_or_else(|| panic!("{field} in {value}"))
 }
 
+fn line_count(text: &[u8]) -> usize {
+    text.split(|byte| *byte == b'\n').count() - 1
+}
+
 fn records_in(file: &PathBuf) -> usize {
     let packed = std::fs::File::open(file).expect("the data is there");
     let mut text = Vec::new();
     zstd::stream::copy_decode(packed, &mut text).expect("the data unpacks");
-    text.iter().filter(|byte| **byte == b'\n').count()
+    line_count(&text)
 }
 
 /// Strictly rising by (timestamp, shard), every receipt found where it says; answers the records.
@@ -111,7 +115,7 @@ fn await_exit(child: &mut Child, limit: Duration) -> bool {
 fn await_receipts(cluster: &Cluster, more: usize, producer: &mut Child) -> bool {
     let count = || {
         let receipts = std::fs::read(cluster.path("receipts")).unwrap_or_default();
-        receipts.iter().filter(|byte| **byte == b'\n').count()
+        line_count(&receipts)
     };
     let goal = count() + more;
     let started = Instant::now();
