@@ -122,8 +122,12 @@ fn everything_acknowledged_survives_a_power_cut_of_all_nodes() {
         let mut world = started(seed, STORM);
         let mut receipts: Vec<_> =
             (1..=20).map(|s| world.append_surely(SHARD, s, &format!("event {s}"))).collect();
-        NODES.iter().for_each(|node| world.kill(*node, true));
-        NODES.iter().for_each(|node| world.start(*node, &[SHARD, OTHER]));
+        for node in NODES {
+            world.kill(node, true);
+        }
+        for node in NODES {
+            world.start(node, &[SHARD, OTHER]);
+        }
         receipts.push(world.append_surely(SHARD, 21, "after"));
         settle(&mut world);
         let read = world.read_all(NODES[0], SHARD);

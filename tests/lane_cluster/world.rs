@@ -59,7 +59,7 @@ struct Node {
 }
 
 enum Happening {
-    Lane(Event),
+    Lane(Box<Event>),
     Sync { token: u64, files: Vec<Arc<dyn timberline::disk::DiskFile>> },
 }
 
@@ -186,7 +186,7 @@ impl World {
             return;
         }
         let event = match happening {
-            Happening::Lane(event) => event,
+            Happening::Lane(event) => *event,
             Happening::Sync { token, files } => {
                 Event::Synced { token, results: self.nodes[&node].disk.sync(&files) }
             }
@@ -216,7 +216,11 @@ impl World {
                 }
                 let delay_ns = 50_000 + self.draw() % 450_000;
                 let (message, payload) = (send.message.clone(), payload.clone());
-                self.schedule(delay_ns, send.to, Happening::Lane(Event::Message { from, message, payload }));
+                self.schedule(
+                    delay_ns,
+                    send.to,
+                    Happening::Lane(Box::new(Event::Message { from, message, payload })),
+                );
             }
         }
         for sync in output.syncs {
@@ -226,7 +230,7 @@ impl World {
         for prepare in output.prepares {
             let result = self.nodes[&from].disk.create(&prepare.path, prepare.size_bytes);
             let event = Event::Prepared { token: prepare.token, result };
-            self.schedule(1_000_000, from, Happening::Lane(event));
+            self.schedule(1_000_000, from, Happening::Lane(Box::new(event)));
         }
         for (ticket, result) in output.appended {
             self.trace.push(format!("{} {from} answers {ticket:?} {result:?}", self.elapsed_ns));
