@@ -16,9 +16,9 @@ impl Backoff {
         Self { least, most, step: least }
     }
 
-    /// Between attempts at a request: 10 ms to 1 s.
+    /// Between attempts at a request: 10 ms to 200 ms, a fraction of an election.
     pub(super) fn of_requests() -> Self {
-        Self::new(Duration::from_millis(10), Duration::from_secs(1))
+        Self::new(Duration::from_millis(10), Duration::from_millis(200))
     }
 
     pub(super) fn next_wait(&mut self) -> Duration {

@@ -48,7 +48,7 @@ pub struct ReplicationOptions {
 impl Default for ReplicationOptions {
     fn default() -> Self {
         Self {
-            raft_tick: Duration::from_millis(50),
+            raft_tick: Duration::from_millis(30),
             heartbeat_ticks: 2,
             election_ticks_min: 10,
             election_ticks_max: 20,

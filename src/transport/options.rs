@@ -79,8 +79,8 @@ impl Default for ClientOptions {
             connect_timeout: Duration::from_secs(2),
             request_limits: REQUEST_LIMITS,
             response_limits: RESPONSE_LIMITS,
-            idle_timeout: Duration::from_secs(5),
-            keep_alive: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(2),
+            keep_alive: Duration::from_millis(250),
         }
     }
 }

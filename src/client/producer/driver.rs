@@ -160,7 +160,7 @@ impl Driver {
         let mut late = Vec::new();
         for (shard, lane) in &mut self.lanes {
             if lane.window.awaits_answer() && lane.route.late_at() <= now {
-                lane.route.was_late();
+                lane.route.was_late(now);
                 late.push(*shard);
             }
             let timeout = |last: Option<Error>| Error::Timeout {
@@ -222,8 +222,10 @@ impl Driver {
         if let Some((node, _)) = in_round {
             return Some(node);
         }
-        let hint = lane.route.hint.take();
-        let Some(node) = hint.or_else(|| topic.shard(shard).and_then(|info| info.leader)) else {
+        let info = topic.shard(shard);
+        let replicas: Vec<NodeId> =
+            info.iter().flat_map(|info| &info.replicas).map(|replica| replica.node).collect();
+        let Some(node) = lane.route.choose(info.and_then(|info| info.leader), &replicas, now) else {
             lane.route.pause(now);
             self.refresh();
             return None;
@@ -258,6 +260,9 @@ impl Driver {
             }
             StreamEvent::Lost { stream, error } => {
                 self.streams.retain(|_, open| open.id != stream);
+                let now = Instant::now();
+                let over = |lane: &&mut Lane| lane.route.stream.is_some_and(|(_, id)| id == stream);
+                self.lanes.values_mut().filter(over).for_each(|lane| lane.route.suspect_stream(now));
                 self.lose(|pending| pending.stream == stream, &error);
                 self.refresh();
             }

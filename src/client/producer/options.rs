@@ -56,7 +56,7 @@ impl Default for ProducerOptions {
             producer: None,
             epoch: 0,
             timeout: Duration::from_secs(30),
-            attempt_timeout: Duration::from_secs(1),
+            attempt_timeout: Duration::from_millis(400),
             memory_bytes_max: 64 << 20,
             on_report: None,
         }
