@@ -50,7 +50,8 @@ pub struct Lane {
     pub(super) promiser: Promiser,
     pub(super) outbox: Outbox,
     pub(super) output: Output,
-    draining: bool,
+    /// Set while draining: how long successors may still be waited for.
+    drain_ticks_left: Option<u32>,
 }
 
 /// What opening a shard found.
@@ -81,7 +82,7 @@ impl Lane {
             promiser,
             outbox: Outbox::default(),
             output: Output::default(),
-            draining: false,
+            drain_ticks_left: None,
         }
     }
 
@@ -207,7 +208,9 @@ impl Lane {
                 self.answer(token, |replica, _| replica.prepared(result));
             }
             Event::Transfer { shard, to } => self.transfer(shard, to),
-            Event::Drain => self.draining = true,
+            Event::Drain => {
+                self.drain_ticks_left.get_or_insert(2 * self.options.election_ticks.end);
+            }
             Event::Timer => {}
         }
     }
@@ -216,7 +219,7 @@ impl Lane {
         let ticket = command.ticket;
         let refusal = match self.replicas.get_mut(&command.shard) {
             None => Refusal::NotHosted,
-            Some(_) if self.draining => Refusal::NotLeader { leader: None },
+            Some(_) if self.drain_ticks_left.is_some() => Refusal::NotLeader { leader: None },
             Some(replica) => {
                 self.touched.insert(command.shard);
                 let request = AppendRequest {
@@ -343,10 +346,11 @@ impl Lane {
     }
 
     fn raft_tick(&mut self, now: &Reading) {
-        let draining = self.draining;
+        let draining = self.drain_ticks_left.is_some();
+        self.drain_ticks_left = self.drain_ticks_left.map(|ticks| ticks.saturating_sub(1));
         for (shard, replica) in &mut self.replicas {
             if draining {
-                replica.shard.hand_over();
+                replica.shard.retire();
             }
             replica.shard.tick(now);
             replica.ask_floor(&mut self.outbox);
@@ -378,9 +382,13 @@ impl Lane {
         working.chain(self.failed.values().map(|(spec, reason)| failed_status(spec, reason))).collect()
     }
 
-    /// Whether a drain has handed every leadership over.
+    /// Whether a drain has handed every leadership over, or waited two election timeouts for successors.
     pub fn is_drained(&self) -> bool {
-        self.draining && !self.replicas.values().any(|replica| replica.shard.is_leader())
+        self.drain_ticks_left.is_some_and(|ticks| ticks == 0 || self.leads_nothing())
+    }
+
+    fn leads_nothing(&self) -> bool {
+        !self.replicas.values().any(|replica| replica.shard.is_leader())
     }
 }
 

@@ -23,4 +23,6 @@ pub use error::Error;
 pub use event::{AppendCommand, Event, ReadCommand, ReadFrom, Ticket};
 pub use executor::{Lane, OpenReport};
 pub use options::{LaneOptions, Placement, ShardSpec};
-pub use output::{Output, PrepareRequest, ReadAnswer, ReadRefusal, ReplicaStatus, Send, SyncRequest};
+pub use output::{
+    Leadership, Output, PrepareRequest, ReadAnswer, ReadRefusal, ReplicaStatus, Send, SyncRequest,
+};

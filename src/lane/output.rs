@@ -22,10 +22,20 @@ pub struct Output {
     pub reads: Vec<(Ticket, Result<ReadAnswer, ReadRefusal>)>,
     /// Committed frames of shards opened with `follow_committed`, in order.
     pub committed: Vec<(ShardId, Frame)>,
+    /// Changes of leadership, as this node learned of them.
+    pub led: Vec<Leadership>,
     /// Peers' messages that were not taken, and why.
     pub refused: Vec<(NodeId, ShardId, StepRefusal)>,
     /// Replicas that stopped, and why.
     pub failed: Vec<(ShardId, String)>,
+}
+
+/// Who leads a shard, as far as this node knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leadership {
+    pub shard: ShardId,
+    pub leader: Option<NodeId>,
+    pub term: Term,
 }
 
 /// A message for a peer. It may be lost: whatever matters is sent again.

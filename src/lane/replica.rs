@@ -7,13 +7,15 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::outbox::Outbox;
-use super::output::{Output, PrepareRequest, ReadAnswer, ReadRefusal, ReplicaStatus, SyncRequest};
+use super::output::{
+    Leadership, Output, PrepareRequest, ReadAnswer, ReadRefusal, ReplicaStatus, SyncRequest,
+};
 use super::{ReadCommand, ReadFrom, ShardSpec, Ticket};
 use crate::clock::Reading;
 use crate::consensus::Message;
 use crate::log::{Log, Share};
 use crate::shard::{Persist, Shard};
-use crate::types::{Index, Monotonic, NodeId, Offset, ReplicaId, Timestamp};
+use crate::types::{Index, Monotonic, NodeId, Offset, ReplicaId, Term, Timestamp};
 use crate::wire::FloorRequest;
 
 /// Why a replica stopped.
@@ -42,6 +44,8 @@ pub(super) struct Replica {
     held: Vec<ReadCommand>,
     leading_since: Option<Monotonic>,
     asked_floor: bool,
+    /// The leader and term last told of.
+    led_by: Option<(Option<NodeId>, Term)>,
     /// What the log knows as applied.
     applied: Index,
 }
@@ -73,6 +77,7 @@ impl Replica {
             held: Vec::new(),
             leading_since: None,
             asked_floor: false,
+            led_by: None,
             applied: Index(0),
         }
     }
@@ -99,7 +104,7 @@ impl Replica {
         self.follow(output)?;
         self.request_sync(tokens, output);
         self.request_segment(tokens, output);
-        self.note_leadership(now, outbox);
+        self.note_leadership(now, outbox, output);
         self.serve_held(now, output);
         Ok(())
     }
@@ -208,7 +213,12 @@ impl Replica {
     }
 
     /// A new leader asks for its floor at once; the lane repeats the question with every tick.
-    fn note_leadership(&mut self, now: &Reading, outbox: &mut Outbox) {
+    fn note_leadership(&mut self, now: &Reading, outbox: &mut Outbox, output: &mut Output) {
+        let (leader, term) = (self.shard.leader().and_then(|id| self.spec.node_of(id)), self.shard.term());
+        if self.led_by != Some((leader, term)) {
+            self.led_by = Some((leader, term));
+            output.led.push(Leadership { shard: self.spec.shard, leader, term });
+        }
         if !self.shard.is_leader() {
             self.leading_since = None;
             self.asked_floor = false;

@@ -28,7 +28,7 @@ impl Shard {
             }
             (None, Some(_)) => {
                 self.fence = None;
-                self.group.set_campaigning(true);
+                self.group.set_campaigning(!self.retired);
             }
             (Some(_), Some(_)) | (None, None) => {}
         }

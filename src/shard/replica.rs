@@ -50,6 +50,8 @@ pub struct Shard {
     pub(super) orphans_for: Option<u32>,
     pub(super) answers: Vec<Answer>,
     pub(super) guarded: u64,
+    /// The node is about to stop.
+    pub(super) retired: bool,
     pub(super) failure: Option<Error>,
 }
 
@@ -83,6 +85,7 @@ impl Shard {
             orphans_for: None,
             answers: Vec::new(),
             guarded: 0,
+            retired: false,
             failure: None,
         };
         shard.apply_memberships(shard.tail.applied.plus(1), committed)?;
@@ -208,6 +211,14 @@ impl Shard {
             self.group.transfer_leader(to);
             self.drain();
         }
+    }
+
+    /// Takes no leadership from now on, and gives away what it has: for a node that stops. It replicates and
+    /// votes as ever.
+    pub fn retire(&mut self) {
+        self.retired = true;
+        self.group.set_campaigning(false);
+        self.hand_over();
     }
 
     /// The connection to `peer` is lost: what was sent may not arrive.

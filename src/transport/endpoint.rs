@@ -23,8 +23,13 @@ use crate::wire::{CLIENT_ALPN, NODE_ALPN};
 /// process for a peer that does not read.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
-/// The largest datagram that path discovery tries: on loopback and jumbo frames fewer, larger datagrams cost less.
-const DATAGRAM_BYTES_MAX: u16 = 8000;
+/// The largest datagram that is tried (the path decides). A send of many that is too large for one UDP packet fails
+/// whole, looks like loss and stalls the connection for good.
+const DATAGRAM_BYTES_MAX: u16 = 6500;
+/// The most datagrams that quinn joins into one send.
+const DATAGRAMS_PER_SEND_MAX: u32 = 10;
+const _: () =
+    assert!(DATAGRAMS_PER_SEND_MAX * (DATAGRAM_BYTES_MAX as u32) <= 65_507, "a send fits one UDP packet");
 /// Streams that anybody may open before its ALPN and certificate are judged; enough for a peer's hello and classes.
 const FIRST_STREAMS_MAX: u32 = 4;
 /// Unreliable datagrams are reserved for later protocol versions.

@@ -12,7 +12,7 @@ use super::hosting::Hosting;
 use super::{LaneHandle, LaneLimits, Progress};
 use crate::clock::{Clock, Reading};
 use crate::disk::Disk;
-use crate::lane::{Event, Lane, LaneOptions, Output, ShardSpec};
+use crate::lane::{Event, Lane, LaneOptions, Leadership, Output, ShardSpec};
 use crate::node::disk_threads::{DiskThreads, spawn};
 use crate::node::folder::Registry;
 use crate::node::metrics::Metrics;
@@ -23,6 +23,8 @@ use crate::types::ShardId;
 const EVENTS_PER_STEP: usize = 512;
 /// The longest wait: a clock that steps back must not hold the lane up.
 const WAIT_MAX: Duration = Duration::from_secs(1);
+/// A step of the lane that takes this long delays heartbeats: worth a word.
+const SLOW_STEP: Duration = Duration::from_millis(100);
 
 /// Where the output goes.
 pub(crate) struct Outlets {
@@ -98,12 +100,17 @@ impl Running {
     fn run(&mut self) {
         while !self.stopped {
             self.take_in();
+            let began = self.clock.now().monotonic;
             for ticket in self.shared.waiters.take_cancelled() {
                 self.lane.handle(Event::CancelRead(ticket), &self.clock.now());
             }
             let output = self.lane.take_output(&self.clock.now());
             self.carry(output);
             self.hosting.step(&mut self.lane, &self.clock.now());
+            let took = self.clock.now().monotonic.since(began);
+            if took > SLOW_STEP {
+                tracing::warn!(?took, "the lane stood still: its disk or its core is too slow");
+            }
         }
     }
 
@@ -156,7 +163,7 @@ impl Running {
     }
 
     fn carry(&mut self, output: Output) {
-        let Output { sends, syncs, prepares, appended, reads, committed, refused, failed } = output;
+        let Output { sends, syncs, prepares, appended, reads, committed, led, refused, failed } = output;
         self.outlets.disk.sync(syncs);
         for send in sends {
             let class = if send.bulk { StreamClass::Bulk } else { StreamClass::Raft };
@@ -179,6 +186,10 @@ impl Running {
         for (from, shard, refusal) in refused {
             self.shared.metrics.messages_refused.inc();
             tracing::debug!(from = from.0, shard = shard.0, %refusal, "a peer's message was not taken");
+        }
+        for Leadership { shard, leader, term } in led {
+            let leader = leader.map_or_else(|| "none".to_owned(), |node| node.to_string());
+            tracing::info!(%shard, %term, %leader, "leadership");
         }
         for (shard, reason) in failed {
             tracing::error!(shard = shard.0, reason, "this node's replica stopped");
