@@ -15,14 +15,22 @@ pub(crate) struct Cluster {
     folder: TempDir,
     base_port: u16,
     nodes: Vec<Option<Child>>,
+    /// Given to every `serve` beside its settings file.
+    extra: Vec<&'static str>,
 }
 
 impl Cluster {
     /// Makes certificates and settings, starts all nodes, waits until they serve.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same, with further arguments for every `serve`.
+    pub(crate) fn start_with(extra: &[&'static str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let base_port = free_ports();
-        let mut cluster = Self { folder, base_port, nodes: (0..NODES).map(|_| None).collect() };
+        let mut cluster =
+            Self { folder, base_port, nodes: (0..NODES).map(|_| None).collect(), extra: extra.to_vec() };
         cluster.succeed(&["cert", "init", "--dir", "certs", "--nodes", "3"]);
         for node in 1..=NODES {
             let (node_text, port) = (node.to_string(), base_port.to_string());
@@ -59,6 +67,7 @@ impl Cluster {
             .expect("a log file");
         let child = self
             .command(&["serve", "--config", self.settings(node).to_str().expect("a plain path")])
+            .args(&self.extra)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -122,6 +131,34 @@ impl Cluster {
             assert!(
                 started.elapsed() < Duration::from_secs(30),
                 "the cluster does not serve\n{}",
+                self.logs()
+            );
+        }
+    }
+
+    /// The nodes' own memory together, files that they map not counted.
+    pub(crate) fn anonymous_memory_bytes(&self) -> u64 {
+        let of = |child: &Child| {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it runs");
+            let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("Linux tells");
+            let kib = line.split_whitespace().nth(1).expect("a number");
+            kib.parse::<u64>().expect("a number") << 10
+        };
+        self.nodes.iter().flatten().map(of).sum()
+    }
+
+    /// Waits until a look at the cluster satisfies `done`; what it looked like last is in the failure's message.
+    pub(crate) fn await_output(&self, args: &[&str], mut done: impl FnMut(&str) -> bool) -> String {
+        let started = Instant::now();
+        loop {
+            let output = self.run(args);
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            if output.status.success() && done(&text) {
+                return text;
+            }
+            assert!(
+                started.elapsed() < Duration::from_secs(20),
+                "{args:?} still says {text}\n{}",
                 self.logs()
             );
         }

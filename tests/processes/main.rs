@@ -3,6 +3,7 @@
 //! `TIMBERLINE_FLIGHTS=FILE TIMBERLINE_RATE=N` runs the kill test over a larger file.
 
 mod cluster;
+mod faults;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,0 +1,98 @@
+//! A node that must not be believed: its disk is blank, or its clock too wide. The others go on without it.
+
+use std::process::Stdio;
+
+use super::cluster::Cluster;
+use super::{lines, number};
+
+/// One record, acknowledged by whoever leads.
+fn append_one(cluster: &Cluster) {
+    let file = cluster.path("one-line");
+    std::fs::write(&file, "one more\n").expect("a file to produce from");
+    cluster.succeed(&[
+        "produce",
+        "flights",
+        "--file",
+        file.to_str().expect("a plain path"),
+        "--timeout",
+        "10s",
+    ]);
+}
+
+#[test]
+fn a_node_that_comes_back_blank_is_refused_by_its_peers_and_they_go_on() {
+    let mut cluster = Cluster::start();
+    cluster.succeed(&["topic", "create", "flights", "--shards", "4"]);
+    append_one(&cluster);
+    cluster.kill(3);
+    std::fs::remove_dir_all(cluster.path("node-3")).expect("the data folder is lost");
+    cluster.spawn(3);
+    append_one(&cluster);
+    let refused = |log: &str| log.contains("node 3") && log.contains("--replace");
+    while !refused(&std::fs::read_to_string(cluster.path("node-1.log")).expect("a log")) {
+        append_one(&cluster);
+    }
+    let shards = lines(cluster.succeed(&["shard", "list", "flights", "-o", "ndjson"]).stdout.as_slice());
+    assert!(shards.iter().all(|shard| number(shard, "leader") != 3), "{shards:?}");
+}
+
+#[test]
+fn a_node_whose_clock_is_too_wide_is_fenced_with_a_reason_and_its_leaderships_move() {
+    let cluster =
+        Cluster::start_with(&["--set", "testing.enabled=true", "--set", "clock.inject_file=inject-{node}"]);
+    cluster.succeed(&["topic", "create", "flights", "--shards", "6"]);
+    append_one(&cluster);
+    let wide = "claimed_uncertainty_ns=900000000\n";
+    std::fs::write(cluster.path("inject-2"), wide).expect("the control file is written");
+    let status =
+        cluster.await_output(&["clock", "status", "-o", "ndjson"], |status| status.contains("fenced"));
+    let fenced = lines(status.as_bytes()).into_iter().find(|node| node["state"] == "fenced").expect("one is");
+    assert_eq!(number(&fenced, "node"), 2);
+    assert!(fenced["reason"].as_str().is_some_and(|reason| reason.contains("eps_max")), "{fenced}");
+    cluster.await_output(&["shard", "list", "flights", "-o", "ndjson"], |list| {
+        lines(list.as_bytes()).iter().all(|shard| shard["leader"].as_u64().is_some_and(|leader| leader != 2))
+    });
+    append_one(&cluster);
+    std::fs::remove_file(cluster.path("inject-2")).expect("the injection ends");
+    cluster.await_output(&["clock", "status", "-o", "ndjson"], |status| !status.contains("fenced"));
+}
+
+#[test]
+fn a_misspelt_setting_is_named_with_file_line_and_column() {
+    let cluster = Cluster::start();
+    let settings = std::fs::read_to_string(cluster.path("node-1.toml")).expect("the template");
+    let wrong = settings.replace("eps_max =", "eps_maxx =");
+    std::fs::write(cluster.path("wrong.toml"), wrong).expect("a file with a mistake");
+    let output = cluster.run(&["config", "check", "--config", "wrong.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains("wrong.toml:") && message.contains("eps_max"), "{message}");
+}
+
+#[test]
+fn readers_that_stop_reading_do_not_grow_the_servers_memory() {
+    const READERS: u64 = 8;
+    const PRODUCED_BYTES: u64 = 40_000_000;
+    let cluster = Cluster::start();
+    cluster.succeed(&["topic", "create", "flights", "--shards", "2"]);
+    let stuck = || {
+        let mut reader = cluster.command(&["consume", "flights", "--from", "begin", "--follow"]);
+        reader.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the reader starts")
+    };
+    let readers: Vec<_> = (0..READERS).map(|_| stuck()).collect();
+    let file = cluster.path("long-lines");
+    let line = format!("{}\n", "x".repeat(1000));
+    std::fs::write(&file, line.repeat(40_000)).expect("a file to produce from");
+    let produce = ["produce", "flights", "--file", file.to_str().expect("a plain path")];
+    cluster.succeed(&produce);
+    let before = cluster.anonymous_memory_bytes();
+    cluster.succeed(&produce);
+    cluster.succeed(&produce);
+    let after = cluster.anonymous_memory_bytes();
+    // Kept for the readers, what went past them would be twice this; the allocator alone moves by tens of megabytes.
+    assert!(after < before + READERS * PRODUCED_BYTES, "from {before} to {after} bytes");
+    for mut reader in readers {
+        reader.kill().expect("the reader runs");
+        reader.wait().expect("the reader ends");
+    }
+}
