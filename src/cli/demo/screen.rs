@@ -20,12 +20,18 @@ pub(super) fn bar(records: usize) -> ProgressBar {
     ProgressBar::new(records as u64).with_style(style.expect("the template is valid"))
 }
 
-pub(super) const NEXT: &str = "\
+/// What to type next, with the program called as this one was.
+pub(super) fn next_steps() -> String {
+    let program = std::env::args().next().unwrap_or_else(|| "timberline".to_owned());
+    format!(
+        "\
 Next, a cluster of your own. In one terminal:
-  timberline dev
+  {program} dev
 In another (in the same folder; the data is in tests/data):
-  timberline topic create flights --shards 4
-  timberline produce flights --file tests/data/flights-2013-01-first-week.ndjson.zst \\
+  {program} topic create flights --shards 4
+  {program} produce flights --file tests/data/flights-2013-01-first-week.ndjson.zst \\
       --key-field tailnum --key-default none --event-time-field event_time
-  timberline consume flights --from begin --to-end
-  timberline shard list flights";
+  {program} consume flights --from begin --to-end
+  {program} shard list flights"
+    )
+}

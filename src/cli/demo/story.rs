@@ -8,7 +8,7 @@ use tokio::time::{Instant, interval, timeout};
 use super::cluster::{Cluster, NODES};
 use super::feed::{Answer, Feed, flights};
 use super::proof::{Proof, Sent, prove};
-use super::screen::{NEXT, bar, show, step};
+use super::screen::{bar, next_steps, show, step};
 use crate::cli::arguments::Common;
 use crate::cli::connect::block_on;
 use crate::cli::failure::{Failure, Kind};
@@ -49,7 +49,7 @@ async fn tell() -> Result<(), Failure> {
     let mut cluster = Cluster::start()?;
     let told = act(&mut cluster, &flights).await;
     told.map_err(|failure| Failure { message: format!("{failure}\n{}", cluster.logs()), ..failure })?;
-    print_line(&format!("\nAll proofs hold.\n\n{NEXT}"))
+    print_line(&format!("\nAll proofs hold.\n\n{}", next_steps()))
 }
 
 async fn act(cluster: &mut Cluster, flights: &[Record]) -> Result<(), Failure> {
