@@ -7,6 +7,7 @@
 mod answers;
 mod append;
 mod connection;
+mod current;
 mod status;
 mod stream;
 mod subscribe;

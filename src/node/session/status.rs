@@ -47,7 +47,7 @@ pub(super) fn clock(host: &NodeShared) -> ClockBody {
 
 /// This node's replicas of a topic's shards.
 pub(super) async fn shards(host: &NodeShared, name: &str) -> Result<ShardStatusesBody, ErrorBody> {
-    let topic = topics::find(host, &host.view(), name)?;
+    let topic = topics::named(host, name).await?;
     let here = topic.shards.iter().filter(|shard| shard.is_on(host.node));
     let here: Vec<ShardId> = here.map(|shard| shard.id).collect();
     let statuses = host.lane.statuses(Some(here)).await.map_err(answers::busy)?;

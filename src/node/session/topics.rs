@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use super::answers;
+use super::{answers, current};
 use crate::codec::{Compression, encode_records};
 use crate::lane::ReplicaStatus;
 use crate::node::lane_thread::{Append, Progress};
@@ -53,7 +53,7 @@ async fn create_planned(host: &NodeShared, plan: &TopicPlan) -> Result<TopicBody
 pub(super) async fn delete(host: &NodeShared, name: &str) -> Result<TopicBody, ErrorBody> {
     within(name, async {
         let _turn = host.changing.lock().await;
-        let topic = find(host, &host.view(), name)?;
+        let topic = named(host, name).await?;
         let body = told(host, &topic).await;
         let receipt = append_system(host, &topic.deletion()).await?;
         let after = receipt.first_offset.plus(1);
@@ -64,21 +64,24 @@ pub(super) async fn delete(host: &NodeShared, name: &str) -> Result<TopicBody, E
 }
 
 pub(super) async fn describe(host: &NodeShared, name: &str) -> Result<TopicBody, ErrorBody> {
-    let topic = find(host, &host.view(), name)?;
+    let topic = named(host, name).await?;
     Ok(told(host, &topic).await)
 }
 
 pub(super) async fn list(host: &NodeShared) -> Result<TopicsBody, ErrorBody> {
-    let view = host.view();
+    let view = current::view(host).await?;
     let statuses = host.lane.statuses(None).await.map_err(answers::busy)?;
     let leaders = leaders(&statuses);
     Ok(TopicsBody { topics: view.topics().map(|topic| body_of(topic, &leaders)).collect() })
 }
 
-/// The topic of that name in the view, with the way out if there is none.
-pub(super) fn find(host: &NodeShared, view: &View, name: &str) -> Result<std::sync::Arc<Topic>, ErrorBody> {
+/// The topic of that name. That there is none is only said by a node that knows of everything before the question.
+pub(super) async fn named(host: &NodeShared, name: &str) -> Result<std::sync::Arc<Topic>, ErrorBody> {
     let name: TopicName = parse_name(name)?;
-    view.topic_named(&name).cloned().ok_or_else(|| {
+    if let Some(topic) = host.view().topic_named(&name) {
+        return Ok(std::sync::Arc::clone(topic));
+    }
+    current::view(host).await?.topic_named(&name).cloned().ok_or_else(|| {
         let message = format!("node {} knows no topic {name}; list the topics, or create it", host.node);
         answers::error(ErrorCode::UnknownTopic, false, message)
     })
