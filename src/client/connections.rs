@@ -179,6 +179,9 @@ impl Connected {
     }
 
     pub(super) fn lost(&self, error: &transport::Error) -> Error {
+        if let transport::Error::Untrusted { .. } = error {
+            return Error::Identity { reason: error.to_string() };
+        }
         Error::Disconnected { address: self.address.to_string(), reason: error.to_string() }
     }
 }
@@ -188,6 +191,7 @@ fn not_connected(address: &str, error: &transport::Error) -> Error {
     let reason = error.to_string();
     match error {
         transport::Error::Certificate { .. }
+        | transport::Error::Untrusted { .. }
         | transport::Error::Refused {
             code: CloseCode::WrongProtocol | CloseCode::WrongCluster | CloseCode::WrongName,
             ..

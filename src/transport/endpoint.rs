@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::stream::Named;
-use super::tls::{self, ResetKey, explain, peer_name};
+use super::tls::{self, ResetKey, explain, is_untrusted, peer_name};
 use super::warnings::Warnings;
 use super::{ClientConnection, ClientListener, CloseCode, Error, Identity, TransportOptions};
 use crate::types::NodeId;
@@ -312,7 +312,7 @@ pub(super) async fn connect(
     let attempt = async {
         let found = tokio::net::lookup_host(address).await.map_err(|e| resolve_error(e.to_string()))?;
         let mut attempts = JoinSet::new();
-        let mut reason = None;
+        let (mut reason, mut untrusted) = (None, false);
         for remote in found.take(ADDRESSES_MAX) {
             match socket.connect_with(config.clone(), remote, server_name) {
                 Ok(connecting) => drop(attempts.spawn(connecting)),
@@ -322,8 +322,14 @@ pub(super) async fn connect(
         while let Some(joined) = attempts.join_next().await {
             match joined.expect("a handshake does not panic") {
                 Ok(connection) => return Ok(connection),
-                Err(error) => reason = Some(explain(&error)),
+                Err(error) => {
+                    untrusted |= is_untrusted(&error);
+                    reason = Some(explain(&error));
+                }
             }
+        }
+        if let Some(reason) = reason.take_if(|_| untrusted) {
+            return Err(Error::Untrusted { peer: address.to_owned(), reason });
         }
         Err(reason.map_or_else(|| resolve_error("the name has no address".to_owned()), connect_error))
     };

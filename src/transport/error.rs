@@ -79,6 +79,9 @@ pub enum Error {
     Resolve { address: String, reason: String },
     #[error("cannot connect to {address}: {reason}")]
     Connect { address: String, reason: String },
+    /// One side's certificate is not good enough for the other: trying again changes nothing.
+    #[error("{peer} cannot be talked to: {reason}")]
+    Untrusted { peer: String, reason: String },
     /// The peer closed with a code of ours, or we refused the peer.
     #[error("{peer} refused ({code:?}): {reason}")]
     Refused { peer: String, code: CloseCode, reason: String },

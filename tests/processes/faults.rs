@@ -97,3 +97,13 @@ fn readers_that_stop_reading_do_not_grow_the_servers_memory() {
         reader.wait().expect("the reader ends");
     }
 }
+
+#[test]
+fn a_client_with_another_clusters_certificates_is_denied_and_told_why() {
+    let cluster = Cluster::start();
+    cluster.succeed(&["cert", "init", "--dir", "foreign", "--nodes", "1"]);
+    let output = cluster.run(&["topic", "list", "--certs", "foreign"]);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{message}");
+    assert!(message.contains("unknown CA"), "{message}");
+}

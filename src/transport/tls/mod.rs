@@ -14,4 +14,4 @@ pub use certs::{CertReport, init_certs};
 pub(super) use config::{ANY_NODE_NAME, client_config, peer_name, server_config, server_name};
 pub use identity::Identity;
 pub(super) use reset::ResetKey;
-pub(super) use words::{ended, explain};
+pub(super) use words::{ended, explain, is_untrusted};

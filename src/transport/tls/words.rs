@@ -15,7 +15,18 @@ pub(in crate::transport) fn ended(peer: &str, error: &ConnectionError) -> Error 
             return Error::Refused { peer: peer.to_owned(), code, reason };
         }
     }
-    Error::Closed { peer: peer.to_owned(), reason: explain(error) }
+    let (peer, reason) = (peer.to_owned(), explain(error));
+    if is_untrusted(error) { Error::Untrusted { peer, reason } } else { Error::Closed { peer, reason } }
+}
+
+/// Whether one side did not accept the other's certificate.
+pub(in crate::transport) fn is_untrusted(error: &ConnectionError) -> bool {
+    let code = match error {
+        ConnectionError::TransportError(error) => u64::from(error.code),
+        ConnectionError::ConnectionClosed(close) => u64::from(close.error_code),
+        _ => return false,
+    };
+    alert(code).is_some()
 }
 
 /// What a connection error means, in words that name the certificate problem if it is one.
