@@ -18,7 +18,7 @@ use crate::codec::ShardState;
 use crate::disk::Disk;
 use crate::log::{CutTail, Log, LogIdentity};
 use crate::shard::{AppendRequest, Refusal, Shard, ShardOptions};
-use crate::types::{Monotonic, NodeId, Offset, ShardId, Term, Timestamp};
+use crate::types::{Monotonic, NodeId, ShardId, Timestamp};
 
 /// How far a leader may run ahead of its clock by stamping more than one record a nanosecond: far more than
 /// any backlog that the queues admit.
@@ -374,12 +374,18 @@ impl Lane {
         if let Some(replica) = self.replicas.get(&shard) {
             return Some(replica.status(now));
         }
-        self.failed.get(&shard).map(|(spec, reason)| failed_status(spec, reason))
+        self.failed.get(&shard).map(|(spec, reason)| ReplicaStatus::failed(spec.shard, spec.topic, reason))
     }
 
     pub fn statuses(&self, now: &Reading) -> Vec<ReplicaStatus> {
         let working = self.replicas.values().map(|replica| replica.status(now));
-        working.chain(self.failed.values().map(|(spec, reason)| failed_status(spec, reason))).collect()
+        working
+            .chain(
+                self.failed
+                    .values()
+                    .map(|(spec, reason)| ReplicaStatus::failed(spec.shard, spec.topic, reason)),
+            )
+            .collect()
     }
 
     /// Whether a drain has handed every leadership over, or waited two election timeouts for successors.
@@ -406,22 +412,4 @@ fn folder(shard: ShardId) -> PathBuf {
 fn next_tick(due: Monotonic, tick: Duration, now: Monotonic) -> Monotonic {
     let next = due.plus(tick);
     if next > now { next } else { now.plus(tick) }
-}
-
-fn failed_status(spec: &ShardSpec, reason: &str) -> ReplicaStatus {
-    ReplicaStatus {
-        shard: spec.shard,
-        topic: spec.topic,
-        leader: None,
-        term: Term(0),
-        appended: Offset(0),
-        synced: Offset(0),
-        committed: Offset(0),
-        released: Offset(0),
-        trimmed: Offset(0),
-        closed: Timestamp::ZERO,
-        leading_since: None,
-        preferred_ready: None,
-        failure: Some(reason.to_owned()),
-    }
 }

@@ -3,12 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use bytes::Bytes;
-
-use crate::codec::{Frame, FrameHeader, FrameKind, ShardState};
+use crate::codec::{FrameHeader, ShardState};
 use crate::consensus::{LogEntry, LogReader, Manifest, ReadError};
 use crate::log::{Log, Share};
-use crate::shard::ShardLog;
+use crate::shard::{ShardLog, entry_of};
 use crate::types::{Index, Term};
 
 /// The log, shared between the lane and the core on the lane's one thread.
@@ -80,16 +78,4 @@ impl ShardLog for LogView {
 
 fn damaged(index: Index, error: &crate::log::Error) -> ReadError {
     ReadError::Damaged { index, reason: error.to_string() }
-}
-
-/// Entries that Raft itself made travel without a context: every replica derives the same header.
-fn entry_of(frame: Frame) -> LogEntry {
-    let own = frame.header.kind == FrameKind::LeaderStart;
-    LogEntry {
-        term: frame.header.term,
-        index: frame.header.index,
-        membership: frame.header.kind == FrameKind::Membership,
-        context: if own { Bytes::new() } else { frame.header_bytes },
-        data: frame.body,
-    }
 }

@@ -99,3 +99,24 @@ pub struct ReplicaStatus {
     pub preferred_ready: Option<NodeId>,
     pub failure: Option<String>,
 }
+
+impl ReplicaStatus {
+    /// A replica that stands still, and why.
+    pub fn failed(shard: ShardId, topic: TopicId, reason: &str) -> Self {
+        Self {
+            shard,
+            topic,
+            leader: None,
+            term: Term(0),
+            appended: Offset(0),
+            synced: Offset(0),
+            committed: Offset(0),
+            released: Offset(0),
+            trimmed: Offset(0),
+            closed: Timestamp::ZERO,
+            leading_since: None,
+            preferred_ready: None,
+            failure: Some(reason.to_owned()),
+        }
+    }
+}

@@ -144,8 +144,8 @@ fn entry_bytes(entry: &LogEntry) -> u64 {
     (entry.context.len() + entry.data.len()) as u64
 }
 
-/// A frame as raft knows it: what raft itself made has no context.
-fn entry_of(frame: Frame) -> LogEntry {
+/// A frame as raft knows it: what raft itself made has no context, because every replica derives the same header.
+pub fn entry_of(frame: Frame) -> LogEntry {
     let made_by_raft = frame.header.kind == FrameKind::LeaderStart;
     LogEntry {
         term: frame.header.term,

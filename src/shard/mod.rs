@@ -30,7 +30,7 @@ mod tests;
 
 pub use error::{Error, StepRefusal};
 pub use floor::{FloorQuestion, FloorReply};
-pub use log_view::ShardLog;
+pub use log_view::{ShardLog, entry_of};
 pub use options::ShardOptions;
 pub use promises::Promise;
 pub use release::Position;

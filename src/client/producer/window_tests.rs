@@ -149,7 +149,7 @@ fn after_an_unknown_end_the_rest_goes_on_in_the_next_epoch_from_its_lowest_open(
     assert_eq!((rest.len(), rest[0].attempt, rest[0].lowest_open), (1, expected, 4));
 }
 
-/// A shard as CONTRACTS and `wire::client` describe it: dedup of the last batches of one producer.
+/// A shard as `wire::client` describes it: dedup of the last batches of one producer.
 #[derive(Default)]
 struct Shard {
     epoch: u32,

@@ -17,7 +17,7 @@ use crate::codec::{Frame, FrameKind, decode_records};
 use crate::lane::{Lane, Placement, ReplicaStatus, ShardSpec};
 use crate::node::folder::{Fate, Registry};
 use crate::node::metadata::{Folded, Shard, Topic, View};
-use crate::types::{Monotonic, NodeId, Offset, ShardId, Term, Timestamp, TopicId};
+use crate::types::{Monotonic, NodeId, Offset, ShardId, Timestamp, TopicId};
 
 /// Shards made or removed before the lane turns to its events again.
 const WORK_PER_STEP: usize = 8;
@@ -316,21 +316,7 @@ impl Hosting {
 
     /// The statuses of replicas that never opened, for those who ask for statuses.
     pub(super) fn lost_statuses(&self) -> impl Iterator<Item = ReplicaStatus> {
-        self.lost.iter().map(|(shard, (topic, reason))| ReplicaStatus {
-            shard: *shard,
-            topic: *topic,
-            leader: None,
-            term: Term(0),
-            appended: Offset(0),
-            synced: Offset(0),
-            committed: Offset(0),
-            released: Offset(0),
-            trimmed: Offset(0),
-            closed: Timestamp::ZERO,
-            leading_since: None,
-            preferred_ready: None,
-            failure: Some(reason.clone()),
-        })
+        self.lost.iter().map(|(shard, (topic, reason))| ReplicaStatus::failed(*shard, *topic, reason))
     }
 }
 
