@@ -1,0 +1,151 @@
+//! The history: what clients asked and were told, and what the nodes showed of themselves.
+
+use timberline::types::{NodeId, Offset, ShardId, Term, Timestamp};
+
+/// Everything that happened in one run, each list in the order of its happening.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    pub appends: Vec<Append>,
+    pub shown: Vec<Shown>,
+    pub closings: Vec<Closing>,
+    pub merged: Vec<MergedStream>,
+    pub positions: Vec<Positions>,
+    pub leaders: Vec<Leading>,
+    pub loads: Vec<Load>,
+    /// The readable log of every replica that works at the end.
+    pub logs: Vec<ReplicaLog>,
+}
+
+/// One batch that a client wanted appended, all its attempts taken together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Append {
+    /// Unique in the run; the records' values carry it, so a reader can tell whose they are.
+    pub id: u64,
+    pub shard: ShardId,
+    /// Who appended: batches of one producer in one shard stand in the order of `number`.
+    pub producer: u64,
+    pub number: u64,
+    pub count: u32,
+    pub invoked_ns: u64,
+    pub outcome: Outcome,
+}
+
+/// What the client knows of its append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Acknowledged {
+        at_ns: u64,
+        stamp: Stamp,
+    },
+    /// Refused for good by every attempt: it must never be visible.
+    Failed,
+    /// It may be in the log or not.
+    Unknown,
+}
+
+/// A batch's place in the log and in time; record i of it has `offset + i` and `timestamp + i`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub offset: Offset,
+    pub timestamp: Timestamp,
+}
+
+/// A batch as it stands in a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub stamp: Stamp,
+    pub count: u32,
+    /// Whose it is, by what its records carry.
+    pub append: u64,
+    /// A digest of all its bytes.
+    pub digest: u64,
+}
+
+impl Entry {
+    /// The offset after its last record.
+    pub fn next_offset(&self) -> Offset {
+        Offset(self.stamp.offset.0 + u64::from(self.count))
+    }
+
+    pub fn last_timestamp(&self) -> Timestamp {
+        self.stamp.timestamp.plus_ns(u64::from(self.count.saturating_sub(1)))
+    }
+}
+
+/// A reader was given an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// One unbroken subscription: its entries follow each other without a gap.
+    pub reader: u64,
+    pub node: NodeId,
+    pub shard: ShardId,
+    /// When the node showed it.
+    pub at_ns: u64,
+    pub entry: Entry,
+}
+
+/// A reader was told that all records stamped at or below `closed` lie before `next`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closing {
+    pub node: NodeId,
+    pub shard: ShardId,
+    pub at_ns: u64,
+    pub closed: Timestamp,
+    pub next: Offset,
+}
+
+/// What one merged reader was given, from one cursor on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MergedStream {
+    pub reader: u64,
+    /// The stream starts at the first record not below this.
+    pub from: Timestamp,
+    pub records: Vec<MergedRecord>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MergedRecord {
+    pub timestamp: Timestamp,
+    pub shard: ShardId,
+    pub offset: Offset,
+    pub append: u64,
+}
+
+/// A replica's positions at one moment; offsets are "first not yet".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Positions {
+    pub node: NodeId,
+    /// Rises with every restart of the node.
+    pub life: u64,
+    pub shard: ShardId,
+    pub trimmed: Offset,
+    pub released: Offset,
+    pub committed: Offset,
+    pub appended: Offset,
+    pub synced: Offset,
+    pub closed: Timestamp,
+}
+
+/// A node took up the leadership of a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Leading {
+    pub shard: ShardId,
+    pub term: Term,
+    pub node: NodeId,
+}
+
+/// Something bounded, as full as it was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    pub what: &'static str,
+    pub found: u64,
+    pub max: u64,
+}
+
+/// A replica's readable log, from its first entry on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaLog {
+    pub node: NodeId,
+    pub shard: ShardId,
+    pub entries: Vec<Entry>,
+}

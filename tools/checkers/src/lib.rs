@@ -1,0 +1,24 @@
+//! What Timberline promises, as checks of a recorded history: nothing acknowledged is lost, one order, closed
+//! means closed.
+//!
+//! Knows nothing of how a history came about: the simulator and the tests with real processes record the same one.
+//! Offsets and timestamps are the witness, so every check is a sort and a sweep. Times of the observer (`at_ns`) are
+//! of one clock, in nanoseconds since the Unix epoch: true time in the simulator, the machine's own clock where all
+//! nodes share one machine.
+
+mod appends;
+mod checker;
+mod closed;
+mod history;
+mod log;
+mod merged;
+mod nodes;
+mod order;
+mod streams;
+mod time;
+
+pub use checker::{Checker, Tally, Violation, check_all};
+pub use history::{
+    Append, Closing, Entry, History, Leading, Load, MergedRecord, MergedStream, Outcome, Positions,
+    ReplicaLog, Shown, Stamp,
+};

@@ -1,0 +1,81 @@
+//! The one log of every shard, put together from all that was ever seen of it.
+//!
+//! Invariant: entries stand by offset; where two sightings disagree, the first stands and the conflict is kept.
+
+use std::collections::BTreeMap;
+
+use timberline::types::{Offset, ShardId};
+
+use crate::checker::Tally;
+use crate::{Entry, History};
+
+/// Every shard's entries by their first offset.
+pub(crate) struct Logs {
+    shards: BTreeMap<ShardId, BTreeMap<Offset, Entry>>,
+    conflict: Option<String>,
+    sightings: u64,
+}
+
+impl Logs {
+    pub(crate) fn of(history: &History) -> Self {
+        let mut logs = Self { shards: BTreeMap::new(), conflict: None, sightings: 0 };
+        for log in &history.logs {
+            for entry in &log.entries {
+                logs.see(log.shard, *entry, &format!("in the log of node {}", log.node));
+            }
+        }
+        for shown in &history.shown {
+            logs.see(shown.shard, shown.entry, &format!("by reader {} on node {}", shown.reader, shown.node));
+        }
+        logs
+    }
+
+    fn see(&mut self, shard: ShardId, entry: Entry, place: &str) {
+        self.sightings += 1;
+        let entries = self.shards.entry(shard).or_default();
+        // Of the entries that begin below its end, the last is the one that may overlap it.
+        let near = entries.range(..entry.next_offset()).next_back().map(|(_, near)| *near);
+        match near {
+            Some(near) if near == entry => {}
+            Some(near) if near.next_offset() > entry.stamp.offset => {
+                let conflict = format!("shard {shard}: {near:?}, but {place} {entry:?}");
+                self.conflict.get_or_insert(conflict);
+            }
+            _ => {
+                entries.insert(entry.stamp.offset, entry);
+            }
+        }
+    }
+
+    /// No two sightings disagree, and no log has a hole.
+    pub(crate) fn agreement(&self, tally: &mut Tally) -> Result<(), String> {
+        tally.0 += self.sightings;
+        if let Some(conflict) = &self.conflict {
+            return Err(conflict.clone());
+        }
+        for (shard, entries) in &self.shards {
+            for (before, after) in entries.values().zip(entries.values().skip(1)) {
+                if before.next_offset() != after.stamp.offset {
+                    return Err(format!(
+                        "shard {shard}: nothing was ever seen between {before:?} and {after:?}"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All entries, shard by shard in the order of offsets.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (ShardId, &Entry)> {
+        self.shards.iter().flat_map(|(shard, entries)| entries.values().map(move |entry| (*shard, entry)))
+    }
+
+    /// One shard's entries in the order of offsets.
+    pub(crate) fn shard(&self, shard: ShardId) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.shards.get(&shard).into_iter().flat_map(|entries| entries.values())
+    }
+
+    pub(crate) fn at(&self, shard: ShardId, offset: Offset) -> Option<&Entry> {
+        self.shards.get(&shard)?.get(&offset)
+    }
+}

@@ -1,0 +1,196 @@
+//! Each checker accepts a true history and rejects it once it is mutated: dropped, swapped, doubled, shifted.
+
+mod story;
+
+use timberline::types::{NodeId, Offset, ShardId, Term, Timestamp};
+use timberline_checkers::{Checker, History, Leading, Load, Outcome, check_all};
+
+/// What the first checker that objects is called, with the mutation applied to a true history.
+fn objection(mutate: impl FnOnce(&mut History)) -> Option<Checker> {
+    let mut history = story::told();
+    mutate(&mut history);
+    check_all(&history, &Checker::ALL).err().map(|violation| violation.checker)
+}
+
+/// Whether `checker` alone objects.
+fn objects(checker: Checker, mutate: impl FnOnce(&mut History)) -> bool {
+    let mut history = story::told();
+    mutate(&mut history);
+    check_all(&history, &[checker]).is_err()
+}
+
+#[test]
+fn a_true_history_is_accepted_and_everything_in_it_is_looked_at() {
+    let history = story::told();
+    for checker in Checker::ALL {
+        let tally = check_all(&history, &[checker]).unwrap_or_else(|violation| panic!("{violation}"));
+        assert!(tally.0 > 0, "{checker} looked at nothing");
+    }
+}
+
+#[test]
+fn an_acknowledged_append_dropped_from_all_logs_is_missed() {
+    assert!(objects(Checker::Acknowledged, |history| {
+        let lost = history.appends.iter().rev().find(|a| matches!(a.outcome, Outcome::Acknowledged { .. }));
+        let lost = lost.expect("some were acknowledged").id;
+        history.logs.iter_mut().for_each(|log| log.entries.retain(|entry| entry.append != lost));
+        history.shown.retain(|shown| shown.entry.append != lost);
+    }));
+}
+
+#[test]
+fn a_hole_and_two_contents_at_one_offset_are_disagreements() {
+    let hole = objection(|history| {
+        let gone = history.logs[0].entries[3].append;
+        history.logs.iter_mut().for_each(|log| log.entries.retain(|entry| entry.append != gone));
+        history.shown.retain(|shown| shown.entry.append != gone);
+    });
+    assert_eq!(hole, Some(Checker::Agreement));
+    assert_eq!(objection(|history| history.logs[0].entries[3].digest ^= 1), Some(Checker::Agreement));
+    assert_eq!(objection(|history| history.shown[5].entry.stamp.timestamp.0 += 1), Some(Checker::Agreement));
+}
+
+#[test]
+fn what_nobody_sent_or_sent_later_is_a_phantom() {
+    assert!(objects(Checker::Phantom, |history| {
+        let known = history.logs[0].entries[2].append;
+        history.appends.retain(|append| append.id != known);
+    }));
+    assert!(objects(Checker::Phantom, |history| {
+        let seen = history.shown[4];
+        let append = history.appends.iter_mut().find(|append| append.id == seen.entry.append).unwrap();
+        append.invoked_ns = seen.at_ns + 1;
+    }));
+}
+
+#[test]
+fn a_failure_that_turns_up_is_seen() {
+    assert!(objects(Checker::Failed, |history| {
+        let there = history.logs[0].entries[1].append;
+        history.appends.iter_mut().find(|append| append.id == there).unwrap().outcome = Outcome::Failed;
+    }));
+}
+
+#[test]
+fn a_batch_that_stands_twice_is_seen() {
+    assert!(objects(Checker::Duplicate, |history| {
+        for log in &mut history.logs {
+            let last = *log.entries.last().unwrap();
+            let mut again = log.entries[0];
+            again.stamp.offset = last.next_offset();
+            again.stamp.timestamp = last.last_timestamp().next();
+            log.entries.push(again);
+        }
+    }));
+}
+
+#[test]
+fn a_producers_swapped_batches_are_seen() {
+    assert!(objects(Checker::ProducerOrder, |history| {
+        let shard = history.appends[0].shard;
+        let producer = history.appends[0].producer;
+        let mut own = history.appends.iter_mut().filter(|a| a.shard == shard && a.producer == producer);
+        let (first, second) = (own.next().unwrap(), own.next().unwrap());
+        std::mem::swap(&mut first.number, &mut second.number);
+    }));
+}
+
+#[test]
+fn an_offset_behind_one_sent_after_the_acknowledgement_is_seen() {
+    assert!(objects(Checker::ShardOrder, |history| {
+        let first = &mut history.appends[0];
+        first.invoked_ns += story::HOUR_NS;
+    }));
+    assert!(objects(Checker::ShardOrder, |history| {
+        let entries = &mut history.logs[0].entries;
+        let lifted = entries[4].stamp.timestamp;
+        entries[3].stamp.timestamp = lifted;
+        history.logs.truncate(1);
+        history.shown.clear();
+    }));
+}
+
+#[test]
+fn timestamps_shifted_against_another_shard_break_the_order_of_everything() {
+    assert!(objects(Checker::TimeOrder, |history| {
+        let shard = history.logs[0].shard;
+        let shift = |timestamp: &mut Timestamp| timestamp.0 += story::HOUR_NS;
+        for log in history.logs.iter_mut().filter(|log| log.shard == shard) {
+            log.entries.iter_mut().for_each(|entry| shift(&mut entry.stamp.timestamp));
+        }
+        history.shown.clear();
+    }));
+}
+
+#[test]
+fn an_early_acknowledgement_an_early_reader_and_a_stamp_from_the_past_are_seen() {
+    assert!(objects(Checker::CommitWait, |history| {
+        let acknowledged = history.appends.iter_mut().find_map(|append| match &mut append.outcome {
+            Outcome::Acknowledged { at_ns, stamp } => Some((at_ns, *stamp)),
+            _ => None,
+        });
+        let (at_ns, stamp) = acknowledged.unwrap();
+        *at_ns = stamp.timestamp.0;
+    }));
+    assert!(objects(Checker::CommitWait, |history| {
+        let shown = &mut history.shown[7];
+        shown.at_ns = shown.entry.last_timestamp().0;
+    }));
+    assert!(objects(Checker::CommitWait, |history| {
+        for append in &mut history.appends {
+            if let Outcome::Acknowledged { stamp, .. } = append.outcome {
+                append.invoked_ns = stamp.timestamp.0 + 1;
+            }
+        }
+    }));
+}
+
+#[test]
+fn a_closed_time_behind_which_a_record_turns_up_is_seen() {
+    assert!(objects(Checker::Closed, |history| history.closings[6].closed.0 += story::HOUR_NS));
+    assert!(objects(Checker::Closed, |history| history.closings[6].next = Offset(0)));
+}
+
+#[test]
+fn a_reader_that_skips_or_repeats_is_seen() {
+    assert!(objects(Checker::Stream, |history| {
+        history.shown.remove(10);
+    }));
+    assert!(objects(Checker::Stream, |history| {
+        let again = history.shown[10];
+        history.shown.insert(10, again);
+    }));
+}
+
+#[test]
+fn a_merged_stream_with_a_record_dropped_swapped_or_doubled_is_seen() {
+    assert!(objects(Checker::Merged, |history| {
+        history.merged[0].records.remove(9);
+    }));
+    assert!(objects(Checker::Merged, |history| history.merged[0].records.swap(3, 4)));
+    assert!(objects(Checker::Merged, |history| {
+        let again = history.merged[0].records[9];
+        history.merged[0].records.insert(9, again);
+    }));
+    assert!(objects(Checker::Merged, |history| {
+        history.merged[0].records.remove(0);
+    }));
+}
+
+#[test]
+fn positions_out_of_order_or_moving_back_are_seen() {
+    assert!(objects(Checker::Positions, |history| history.positions[2].released.0 += 1_000));
+    assert!(objects(Checker::Positions, |history| history.positions[2].synced.0 += 1_000));
+    assert!(objects(Checker::Positions, |history| history.positions.swap(0, 20)));
+}
+
+#[test]
+fn two_leaders_of_one_term_and_a_broken_bound_are_seen() {
+    assert!(objects(Checker::Leaders, |history| {
+        let (shard, term) = (ShardId(1), Term(1));
+        history.leaders.push(Leading { shard, term, node: NodeId(3) });
+    }));
+    assert!(objects(Checker::Bounds, |history| {
+        history.loads.push(Load { what: "unanswered appends", found: 65, max: 64 });
+    }));
+}

@@ -1,0 +1,79 @@
+//! A small true history: two shards, three producers, two replicas, readers of every kind, told step by step.
+
+use timberline::types::{NodeId, Offset, ShardId, Term, Timestamp};
+use timberline_checkers::{
+    Append, Closing, Entry, History, Leading, Load, MergedRecord, MergedStream, Outcome, Positions,
+    ReplicaLog, Shown, Stamp,
+};
+
+pub(crate) const HOUR_NS: u64 = 3_600_000_000_000;
+const EPOCH_NS: u64 = 1_700_000_000_000_000_000;
+const STEP_NS: u64 = 10_000_000;
+const NODES: [NodeId; 2] = [NodeId(1), NodeId(2)];
+
+/// Sixty appends, one after the other; every tenth fails, every seventh is never answered.
+pub(crate) fn told() -> History {
+    let mut history = History::default();
+    let mut logs = [Vec::new(), Vec::new()];
+    for id in 0..60_u64 {
+        let (which, producer) = ((id % 2) as usize, id % 3);
+        let shard = ShardId(1 + which as u64);
+        let (invoked_ns, count) = (EPOCH_NS + id * STEP_NS, 1 + (id % 4) as u32);
+        let mut outcome = Outcome::Failed;
+        if id % 10 != 9 {
+            let log: &mut Vec<Entry> = &mut logs[which];
+            let offset = log.last().map_or(Offset(0), Entry::next_offset);
+            let stamp = Stamp { offset, timestamp: Timestamp(invoked_ns + 1_000) };
+            let entry = Entry { stamp, count, append: id, digest: id * 7 };
+            log.push(entry);
+            let at_ns = invoked_ns + 5_000;
+            outcome = if id % 7 == 6 { Outcome::Unknown } else { Outcome::Acknowledged { at_ns, stamp } };
+            show(&mut history, shard, entry, at_ns);
+        }
+        history.appends.push(Append { id, shard, producer, number: id, count, invoked_ns, outcome });
+    }
+    history.merged.push(merged(&logs));
+    for (shard, entries) in [ShardId(1), ShardId(2)].into_iter().zip(logs) {
+        let log = |node| ReplicaLog { node, shard, entries: entries.clone() };
+        history.logs.extend(NODES.map(log));
+        history.leaders.push(Leading { shard, term: Term(1), node: NodeId(1) });
+    }
+    history.loads.push(Load { what: "unanswered appends", found: 3, max: 64 });
+    history
+}
+
+fn show(history: &mut History, shard: ShardId, entry: Entry, at_ns: u64) {
+    for node in NODES {
+        history.shown.push(Shown { reader: node.0, node, shard, at_ns, entry });
+        let (closed, next) = (entry.last_timestamp(), entry.next_offset());
+        history.closings.push(Closing { node, shard, at_ns, closed, next });
+        history.positions.push(Positions {
+            node,
+            life: 1,
+            shard,
+            trimmed: Offset(0),
+            released: next,
+            committed: next,
+            appended: next,
+            synced: next,
+            closed,
+        });
+    }
+}
+
+fn merged(logs: &[Vec<Entry>; 2]) -> MergedStream {
+    let mut records = Vec::new();
+    for (shard, log) in [ShardId(1), ShardId(2)].into_iter().zip(logs) {
+        for entry in log {
+            records.extend((0..u64::from(entry.count)).map(|i| MergedRecord {
+                timestamp: entry.stamp.timestamp.plus_ns(i),
+                shard,
+                offset: Offset(entry.stamp.offset.0 + i),
+                append: entry.append,
+            }));
+        }
+    }
+    records.sort_unstable();
+    records.drain(..5);
+    MergedStream { reader: 9, from: records[0].timestamp, records }
+}
