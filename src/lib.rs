@@ -2,17 +2,17 @@
 //!
 //! The layers in reading order; docs/ARCHITECTURE.md has the table of who may import whom.
 
+pub mod simulation;
 pub mod types;
 
 #[cfg(feature = "storage")]
 pub mod disk;
 
-#[cfg(feature = "client")]
+#[cfg(any(feature = "client", feature = "lane"))]
 pub mod clock;
 pub mod codec;
-#[cfg(feature = "node")]
+#[cfg(feature = "lane")]
 pub mod consensus;
-#[cfg(feature = "client")]
 pub mod merge;
 #[cfg(feature = "client")]
 pub mod routing;
@@ -21,9 +21,9 @@ pub mod settings;
 
 #[cfg(feature = "storage")]
 pub mod segment;
-#[cfg(feature = "node")]
+#[cfg(feature = "lane")]
 pub mod shard;
-#[cfg(feature = "client")]
+#[cfg(any(feature = "client", feature = "lane"))]
 pub mod wire;
 
 #[cfg(feature = "storage")]
@@ -31,7 +31,7 @@ pub mod log;
 #[cfg(feature = "client")]
 pub mod transport;
 
-#[cfg(feature = "node")]
+#[cfg(feature = "lane")]
 pub mod lane;
 
 #[cfg(feature = "client")]

@@ -16,5 +16,5 @@ mod conformance;
 
 pub use error::Error;
 pub use interface::{Disk, DiskFile, FolderLock};
-pub use memory::{MemoryDisk, SECTOR_BYTES};
+pub use memory::{MemoryDisk, Misdeed, PendingSync, SECTOR_BYTES};
 pub use os::OsDisk;

@@ -18,13 +18,14 @@ use crate::codec::ShardState;
 use crate::disk::Disk;
 use crate::log::{CutTail, Log, LogIdentity};
 use crate::shard::{AppendRequest, Refusal, Shard, ShardOptions};
+use crate::simulation::{Limit, limit};
 use crate::types::{Monotonic, NodeId, ShardId, Timestamp};
 
 /// How far a leader may run ahead of its clock by stamping more than one record a nanosecond: far more than
 /// any backlog that the queues admit.
 const BACKLOG_ALLOWANCE_NS: u64 = 10_000_000;
 /// Replication messages on their way to one replica.
-const IN_FLIGHT_MESSAGES_MAX: usize = 64;
+const IN_FLIGHT_MESSAGES_MAX: u64 = 64;
 /// Entry bytes that one replication message carries; a larger entry travels alone.
 const MESSAGE_BYTES_MAX: u64 = 1 << 20;
 
@@ -149,8 +150,8 @@ impl Lane {
             election_ticks_min: self.options.election_ticks.start,
             election_ticks_max: self.options.election_ticks.end,
             heartbeat_ticks: self.options.heartbeat_ticks,
-            in_flight_messages_max: IN_FLIGHT_MESSAGES_MAX,
-            message_bytes_max: MESSAGE_BYTES_MAX,
+            in_flight_messages_max: limit(Limit::ReplicationMessages, IN_FLIGHT_MESSAGES_MAX) as usize,
+            message_bytes_max: limit(Limit::ReplicationBytes, MESSAGE_BYTES_MAX),
             unanswered_max: self.options.unanswered_max,
             seed: self.options.seed ^ shard.0.rotate_left(32) ^ identity.replica.0,
             forgotten: !self.created.contains(&shard),

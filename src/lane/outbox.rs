@@ -8,6 +8,7 @@ use super::Send;
 use super::convert;
 use crate::clock::TimeInterval;
 use crate::consensus::Message;
+use crate::simulation::{Limit, limit};
 use crate::types::{NodeId, ShardId};
 use crate::wire::NodeMessage;
 
@@ -38,7 +39,7 @@ impl Outbox {
 
     pub(super) fn raft(&mut self, node: NodeId, shard: ShardId, message: Message) {
         let data_bytes: usize = message.entries.iter().map(|entry| entry.data.len()).sum();
-        if data_bytes > BULK_BYTES {
+        if data_bytes as u64 > limit(Limit::BulkBytes, BULK_BYTES as u64) {
             let mut payload = Vec::new();
             let raft = vec![convert::to_wire(shard, message, &mut payload)];
             let message = NodeMessage { raft, ..NodeMessage::default() };

@@ -15,6 +15,7 @@ use crate::clock::Reading;
 use crate::consensus::Message;
 use crate::log::{Log, Share};
 use crate::shard::{Persist, Shard};
+use crate::simulation::{Bug, is_planted};
 use crate::types::{Index, Monotonic, NodeId, Offset, ReplicaId, Term, Timestamp};
 use crate::wire::FloorRequest;
 
@@ -93,7 +94,7 @@ impl Replica {
     ) -> Result<(), Failure> {
         self.shard.advance(now);
         while let Some(persist) = self.shard.take_persist(now) {
-            self.persist(persist, outbox)?;
+            self.persist(persist, now, outbox)?;
             self.shard.advance(now);
         }
         if let Some(failure) = self.shard.failure() {
@@ -122,7 +123,7 @@ impl Replica {
         }
     }
 
-    fn persist(&mut self, persist: Persist, outbox: &mut Outbox) -> Result<(), Failure> {
+    fn persist(&mut self, persist: Persist, now: &Reading, outbox: &mut Outbox) -> Result<(), Failure> {
         if persist.writes() {
             self.written.push(persist.number);
             let mut log = self.log.borrow_mut();
@@ -134,6 +135,10 @@ impl Replica {
             }
         }
         self.send(persist.send_now, outbox);
+        if is_planted(Bug::AckBeforeSync) {
+            let freed = self.shard.on_persisted(persist.number, now);
+            self.send(freed, outbox);
+        }
         Ok(())
     }
 
@@ -253,8 +258,14 @@ impl Replica {
 
     fn serve_held(&mut self, now: &Reading, output: &mut Output) {
         // Asked even if nobody reads: the shard then knows that time alone tells nothing new.
-        let (released, closed) = (self.shard.released(), self.shard.closed(now));
+        let (mut released, closed) = (self.shard.released(), self.shard.closed(now));
         let log = self.log.borrow();
+        if is_planted(Bug::GateOnlyTheAck) {
+            released = self.shard.committed().min(log.last_index());
+        }
+        if is_planted(Bug::ServeAboveReleased) {
+            released = log.last_index();
+        }
         let shard = self.spec.shard;
         self.held.retain_mut(|command| match serve(&log, command, released, closed) {
             Ok(None) => true,

@@ -7,7 +7,7 @@
 
 use std::cmp::Reverse;
 use std::collections::binary_heap::PeekMut;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use crate::types::{ShardId, Timestamp};
 
@@ -67,7 +67,7 @@ impl<T> Lane<T> {
 /// A record leaves once every other shard has a later head or is closed past it. `T` is whatever the caller carries.
 pub struct Merge<T> {
     lanes: Vec<Lane<T>>,
-    by_shard: HashMap<ShardId, usize>,
+    by_shard: BTreeMap<ShardId, usize>,
     /// One entry per shard that is not closed for ever: a bound that may lag, and the lane's place.
     heap: BinaryHeap<Reverse<(Place, usize)>>,
     shard_bytes_max: usize,
@@ -78,7 +78,7 @@ impl<T> Merge<T> {
     /// A shard's buffer pauses it at `shard_bytes_max` bytes.
     pub fn new(shards: impl IntoIterator<Item = (ShardId, Timestamp)>, shard_bytes_max: usize) -> Self {
         let mut merge =
-            Self { lanes: Vec::new(), by_shard: HashMap::new(), heap: BinaryHeap::new(), shard_bytes_max };
+            Self { lanes: Vec::new(), by_shard: BTreeMap::new(), heap: BinaryHeap::new(), shard_bytes_max };
         for (shard, closed) in shards {
             let lane = Lane { shard, buffer: VecDeque::new(), buffered_bytes: 0, paused: false, closed };
             let at = merge.lanes.len();

@@ -11,6 +11,7 @@ use super::frame_index::FrameIndex;
 use super::{Error, FrameFault, Segment, SegmentHead, Share, Tail};
 use crate::codec::{self, Frame, FrameHeader, HEADER_BYTES, ShardState};
 use crate::disk::DiskFile;
+use crate::simulation::{Bug, is_planted};
 use crate::types::Index;
 
 const CHUNK_BYTES: u64 = 64 << 10;
@@ -78,7 +79,8 @@ fn cut_tail(
 ) -> Result<Option<CutTail>, Error> {
     let Some(end) = end_of_content(file, at) else { return Ok(None) };
     let index = after.plus(1);
-    if let Some((witness_at_byte, witness)) = committed_witness(file, at, index) {
+    let witness = committed_witness(file, at, index).filter(|_| !is_planted(Bug::RotAsCleanEnd));
+    if let Some((witness_at_byte, witness)) = witness {
         let file = file.path().to_owned();
         let (committed, witness) = (witness.committed, witness.index);
         return Err(Error::Rot { file, at_byte: at, index, reason, witness, witness_at_byte, committed });

@@ -137,11 +137,8 @@ impl Shard {
     }
 
     pub(super) fn note_assigned(&mut self, last: Timestamp) {
-        if let Some(reign) = self.reign.as_mut() {
-            reign.assigned = true;
-            if let Floor::Known(sequencer) = &mut reign.floor {
-                sequencer.take(last);
-            }
+        if let Some(Floor::Known(sequencer)) = self.reign.as_mut().map(|reign| &mut reign.floor) {
+            sequencer.take(last);
         }
     }
 }

@@ -13,6 +13,7 @@ use super::status::Persist;
 use crate::clock::Reading;
 use crate::codec::FrameKind;
 use crate::consensus::{LogEntry, Message, Ready};
+use crate::simulation::{Bug, is_planted};
 use crate::types::{Index, Term, Vote};
 
 /// What raft wants done, collected until it is taken.
@@ -46,9 +47,12 @@ impl Shard {
         if self.failure.is_some() {
             return None;
         }
-        let Pending { number, vote, mut send_now, send_after } = std::mem::take(&mut self.pending);
+        let Pending { number, vote, mut send_now, mut send_after } = std::mem::take(&mut self.pending);
         let number = number?;
         let frames = self.log.take();
+        if is_planted(Bug::VoteBeforeDurable) && frames.is_empty() {
+            send_now.append(&mut send_after);
+        }
         if vote.is_some() || !frames.is_empty() {
             self.outstanding.push_back(Outstanding {
                 number,

@@ -8,7 +8,9 @@ use super::promises::Promise;
 use super::replica::Shard;
 use super::sequencer::Sequencer;
 use crate::clock::Reading;
+use crate::codec::DedupTable;
 use crate::consensus::Role;
+use crate::simulation::{Bug, is_planted};
 use crate::types::{Index, ReplicaId, Term, Timestamp};
 
 /// One leader's time in office.
@@ -16,8 +18,6 @@ use crate::types::{Index, ReplicaId, Term, Timestamp};
 pub(super) struct Reign {
     pub(super) term: Term,
     pub(super) floor: Floor,
-    /// Something was stamped since the last promise or tick.
-    pub(super) assigned: bool,
 }
 
 /// How much a leader knows of what was promised before it.
@@ -66,13 +66,7 @@ impl Shard {
             return None;
         }
         sequencer.promise(closed);
-        reign.assigned = false;
         Some(Promise { term, index: self.tail.index })
-    }
-
-    /// This replica leads, and has stamped nothing since the last promise or tick.
-    pub fn is_idle(&self) -> bool {
-        self.reign.as_ref().is_some_and(|reign| !reign.assigned)
     }
 
     /// C3. Accepts a promise of the current term, if that term is durable here and the promise not too far ahead
@@ -105,8 +99,15 @@ impl Shard {
             self.orphans_for = (self.queue.tickets() > 0).then_some(self.options.election_ticks_max);
         }
         if leads && self.reign.is_none() {
-            let floor = Floor::Asking(FloorRound::new());
-            self.reign = Some(Reign { term: self.term, floor, assigned: false });
+            let floor = if is_planted(Bug::SkipFloor) {
+                Floor::Known(Sequencer::new(self.tail.last_timestamp, Timestamp::ZERO))
+            } else {
+                Floor::Asking(FloorRound::new())
+            };
+            if is_planted(Bug::ForgetDuplicates) {
+                self.tail.dedup = DedupTable::default();
+            }
+            self.reign = Some(Reign { term: self.term, floor });
             // What is left over from before is now this leader's to commit.
             self.orphans_for = None;
         }
@@ -123,9 +124,6 @@ impl Shard {
 
     pub(super) fn tick_reign(&mut self, now: &Reading) {
         self.answer_own_floor(now);
-        if let Some(reign) = self.reign.as_mut() {
-            reign.assigned = false;
-        }
     }
 
     fn count_floor(&mut self, from: ReplicaId, reply: FloorReply, now: &Reading) {

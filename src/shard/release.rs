@@ -8,10 +8,11 @@ use std::collections::VecDeque;
 use std::mem;
 
 use crate::clock::Reading;
+use crate::simulation::{Bug, Limit, is_planted, limit};
 use crate::types::{Index, Monotonic, Offset, Receipt, StageTimes, Timestamp};
 
 /// Above this many unreleased entries the queue is thinned.
-const ENTRIES_MAX: usize = 4096;
+const ENTRIES_MAX: u64 = 4096;
 
 /// Entry and record position together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,7 +101,7 @@ impl ReleaseQueue {
             self.committed = entry.position;
             passed(entry);
         }
-        if self.entries.len() > ENTRIES_MAX {
+        if self.entries.len() as u64 > limit(Limit::ReleaseQueueEntries, ENTRIES_MAX) {
             self.thin();
         }
     }
@@ -117,6 +118,9 @@ impl ReleaseQueue {
 
     /// Releases what is committed and past, oldest first; `now` is a trusted clock's.
     pub(super) fn release(&mut self, now: &Reading, mut answer: impl FnMut(Released)) {
+        if is_planted(Bug::AckBeforeWait) {
+            self.answer_committed(now, &mut answer);
+        }
         while let Some(entry) = self.entries.front() {
             let committed = entry.position.index <= self.committed.index;
             if !committed || now.interval.earliest <= entry.last_timestamp {
@@ -129,6 +133,17 @@ impl ReleaseQueue {
             for waiter in entry.waiters {
                 self.tickets -= 1;
                 answer((waiter.ticket, waiter.receipt_after(committed_at, now.monotonic)));
+            }
+        }
+    }
+
+    /// The mistake of answering what is committed before its time has passed.
+    fn answer_committed(&mut self, now: &Reading, answer: &mut impl FnMut(Released)) {
+        let committed = self.committed.index;
+        for entry in self.entries.iter_mut().take_while(|entry| entry.position.index <= committed) {
+            for waiter in mem::take(&mut entry.waiters) {
+                self.tickets -= 1;
+                answer((waiter.ticket, waiter.receipt_after(now.monotonic, now.monotonic)));
             }
         }
     }
@@ -221,7 +236,7 @@ mod tests {
         for index in 1..=many {
             queue.push(entry(index));
             queue.commit(Index(index), Monotonic(0), |_| ());
-            assert!(queue.entries.len() <= ENTRIES_MAX + 1);
+            assert!(queue.entries.len() as u64 <= ENTRIES_MAX + 1);
         }
         assert_eq!(queue.committed().index, Index(many));
         queue.release(&at(10_000_000), |_| ());

@@ -5,6 +5,7 @@
 
 use super::guard::EntryGuard;
 use crate::clock::Reading;
+use crate::simulation::{Bug, is_planted};
 use crate::types::Timestamp;
 
 /// A stamp would have to lie further ahead of the clock than followers accept.
@@ -36,7 +37,8 @@ impl Sequencer {
         guard: EntryGuard,
     ) -> Result<Timestamp, AheadOfClock> {
         assert!(count > 0, "an entry that is stamped takes a timestamp");
-        let first = now.interval.latest.max(self.last.next());
+        let clock = if is_planted(Bug::AssignEarliest) { now.interval.earliest } else { now.interval.latest };
+        let first = clock.max(self.last.next());
         let end = first.plus_ns(u64::from(count - 1));
         if guard.admits(end, now) {
             Ok(first)

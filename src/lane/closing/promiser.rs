@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::shard::Promise;
+use crate::simulation::{Limit, limit};
 use crate::types::{Membership, NodeId, ReplicaId, ShardId, Timestamp};
 use crate::wire::{ClosedAck, ClosedPublication, ClosedTick, ShardPromise};
 
 /// Ticks whose acknowledgement is still awaited, per peer; older ones are forgotten.
-const AWAITED_TICKS_MAX: usize = 64;
+const AWAITED_TICKS_MAX: u64 = 64;
 /// A shard whose publication lags the others' by more than this is named as an exception instead of
 /// holding them back.
 const LAG_MAX_NS: u64 = 500_000_000;
@@ -102,12 +103,12 @@ impl Promiser {
         from: NodeId,
         ack: &ClosedAck,
     ) -> Vec<(ShardId, Promise, Timestamp)> {
-        let stream = self.draw_stream();
         let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.stream == ack.stream) else {
             return Vec::new();
         };
         if ack.restart {
-            *peer = PeerStream::new(stream);
+            let fresh = PeerStream::new(self.draw_stream());
+            self.peers.insert(from, fresh);
             return Vec::new();
         }
         if !peer.accept(ack) {
@@ -137,7 +138,11 @@ impl Promiser {
         for (node, peer) in &mut self.peers {
             let times = peer.set.keys().filter_map(|shard| self.published.get(shard).copied());
             let Some(best) = times.clone().max() else { continue };
-            let Some(closed) = times.filter(|t| best.ns_since(*t) <= LAG_MAX_NS).min() else { continue };
+            let Some(closed) =
+                times.filter(|t| best.ns_since(*t) <= limit(Limit::PublicationLagNs, LAG_MAX_NS)).min()
+            else {
+                continue;
+            };
             if closed <= peer.told {
                 continue;
             }
@@ -184,7 +189,7 @@ impl PeerStream {
             self.set.insert(*shard, (*promise, sequence));
             set.push(ShardPromise { shard: shard.0, term: promise.term.0, index: promise.index.0 });
         }
-        if self.awaited.len() == AWAITED_TICKS_MAX {
+        if self.awaited.len() as u64 == limit(Limit::AwaitedTicks, AWAITED_TICKS_MAX) {
             self.awaited.pop_front();
         }
         self.awaited.push_back((sequence, closed));

@@ -182,13 +182,3 @@ fn a_leader_assigns_and_promises_nothing_before_a_quorum_told_its_floor() {
     assert!(bench.shard(2).floor_request().is_none());
     assert!(bench.try_append(2, 0, 1).1.is_ok());
 }
-
-#[test]
-fn an_idle_leader_is_one_that_stamped_nothing_since_its_last_promise_or_tick() {
-    let mut bench = Bench::led();
-    assert!(bench.shard(1).is_idle() && !bench.shard(2).is_idle());
-    bench.append(1, 1);
-    assert!(!bench.shard(1).is_idle());
-    bench.tick(1);
-    assert!(bench.shard(1).is_idle());
-}

@@ -1,8 +1,4 @@
-//! The in-memory twin: the same contract, with a volatile and a durable image of every file.
-//!
-//! Writes are volatile until a sync, per 512-byte sector; directory changes are durable at once, as the
-//! contract of `Disk` promises. `power_cut` decides for each unsynced sector whether the old or the new
-//! bytes survived. Faults can be planted: a flipped byte, a failing sync, a full disk.
+//! The tree of files, and the files as their owner sees them.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -14,10 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 
-use super::{Disk, DiskFile, Error, FolderLock};
-
-/// What a disk writes whole or not at all.
-pub const SECTOR_BYTES: u64 = 512;
+use super::faults::Power;
+use super::image::Image;
+use crate::disk::{Disk, DiskFile, Error, FolderLock};
+use crate::simulation::{Bug, is_planted};
 
 /// A disk in memory.
 #[derive(Debug, Default)]
@@ -25,60 +21,38 @@ pub struct MemoryDisk {
     files: Mutex<BTreeMap<PathBuf, Arc<Content>>>,
     capacity_bytes: Mutex<Option<u64>>,
     locked: Arc<AtomicBool>,
+    pub(super) power: Arc<Power>,
 }
 
+/// A file, whatever its name.
 #[derive(Debug, Default)]
-struct Content {
+pub(super) struct Content {
     image: Mutex<Image>,
     fails_syncs: AtomicBool,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Image {
-    bytes: Vec<u8>,
-    /// Of every sector written since the last sync, what is durable.
-    unsynced: BTreeMap<u64, Vec<u8>>,
-}
-
-impl Image {
-    fn sector(&self, sector: u64) -> Range<usize> {
-        let start = (sector * SECTOR_BYTES) as usize;
-        start..self.bytes.len().min(start + SECTOR_BYTES as usize)
-    }
-
-    fn write(&mut self, offset: u64, bytes: &[u8]) {
-        let end = offset + bytes.len() as u64;
-        for sector in offset / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES) {
-            let old = self.sector(sector);
-            if let Entry::Vacant(vacant) = self.unsynced.entry(sector) {
-                vacant.insert(self.bytes[old].to_vec());
-            }
-        }
-        self.bytes[offset as usize..end as usize].copy_from_slice(bytes);
-    }
-
-    fn revert(&mut self, mut lost: impl FnMut() -> bool) {
-        for (sector, old) in std::mem::take(&mut self.unsynced) {
-            let range = self.sector(sector);
-            if lost() {
-                self.bytes[range].copy_from_slice(&old);
-            }
-        }
-    }
+    /// Its name survives a power cut.
+    entry_durable: AtomicBool,
 }
 
 impl Content {
-    fn image(&self) -> MutexGuard<'_, Image> {
+    pub(super) fn new(image: Image) -> Arc<Self> {
+        Arc::new(Self { image: Mutex::new(image), ..Self::default() })
+    }
+
+    pub(super) fn image(&self) -> MutexGuard<'_, Image> {
         self.image.lock().expect("no panic while a file is held")
     }
-}
 
-/// The splitmix64 generator (Steele, Lea, Flood 2014): one fair bit per call.
-fn coin(state: &mut u64) -> bool {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (mixed ^ (mixed >> 31)) & 1 == 1
+    pub(super) fn set_fails_syncs(&self, fails: bool) {
+        self.fails_syncs.store(fails, Ordering::Release);
+    }
+
+    pub(super) fn is_entry_durable(&self) -> bool {
+        self.entry_durable.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_entry_durable(&self) {
+        self.entry_durable.store(true, Ordering::Release);
+    }
 }
 
 impl MemoryDisk {
@@ -86,13 +60,19 @@ impl MemoryDisk {
         Self::default()
     }
 
-    fn files(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Arc<Content>>> {
+    pub(super) fn files(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Arc<Content>>> {
         self.files.lock().expect("no panic while the folder is held")
     }
 
-    fn content(&self, operation: &'static str, path: &Path) -> Result<Arc<Content>, Error> {
+    pub(super) fn content(&self, operation: &'static str, path: &Path) -> Result<Arc<Content>, Error> {
         let content = self.files().get(path).cloned();
         content.ok_or_else(|| Error::io(operation, path, IoError::from(ErrorKind::NotFound)))
+    }
+
+    fn handle(&self, path: &Path, content: &Arc<Content>) -> Arc<dyn DiskFile> {
+        let size_bytes = content.image().bytes.len() as u64;
+        let (path, content, power) = (path.to_owned(), Arc::clone(content), Arc::clone(&self.power));
+        Arc::new(MemoryFile { path, content, size_bytes, poisoned: AtomicBool::new(false), power })
     }
 
     fn check_space(&self, operation: &'static str, path: &Path, size_bytes: u64) -> Result<(), Error> {
@@ -104,43 +84,29 @@ impl MemoryDisk {
         Ok(())
     }
 
-    /// Loses power: of each sector not synced, the old or the new bytes survive, as `seed` has it.
-    /// Files opened before must not be used afterwards.
-    pub fn power_cut(&self, seed: u64) {
-        let mut state = seed;
-        for content in self.files().values() {
-            content.image().revert(|| coin(&mut state));
-        }
+    /// Nobody holds the folder any more: the process that did is gone.
+    pub(super) fn unlock(&self) {
         self.locked.store(false, Ordering::Release);
     }
 
-    /// Loses power and every byte that was not synced.
-    pub fn lose_unsynced(&self) {
-        self.files().values().for_each(|content| content.image().revert(|| true));
-        self.locked.store(false, Ordering::Release);
+    /// Makes the names in a folder durable.
+    fn sync_folder(content: &Content) {
+        if !is_planted(Bug::SkipDirectorySync) {
+            content.set_entry_durable();
+        }
     }
 
     /// An independent copy, unsynced bytes included.
     #[must_use]
     pub fn fork(&self) -> Self {
         let copy = |(path, content): (&PathBuf, &Arc<Content>)| {
-            let image = Mutex::new(content.image().clone());
-            (path.clone(), Arc::new(Content { image, fails_syncs: AtomicBool::new(false) }))
+            let copied = Content::new(content.image().clone());
+            if content.is_entry_durable() {
+                copied.set_entry_durable();
+            }
+            (path.clone(), copied)
         };
         Self { files: Mutex::new(self.files().iter().map(copy).collect()), ..Self::default() }
-    }
-
-    /// Inverts the bits of `mask` in one durable byte, as rot does.
-    pub fn flip(&self, path: &Path, at_byte: u64, mask: u8) -> Result<(), Error> {
-        let content = self.content("flip a byte of", path)?;
-        content.image().bytes[at_byte as usize] ^= mask;
-        Ok(())
-    }
-
-    /// From now on, syncs of this file fail, or no longer do.
-    pub fn fail_syncs(&self, path: &Path, fails: bool) -> Result<(), Error> {
-        self.content("fail syncs of", path)?.fails_syncs.store(fails, Ordering::Release);
-        Ok(())
     }
 
     /// Limits the size of all files together.
@@ -151,19 +117,21 @@ impl MemoryDisk {
 
 impl Disk for MemoryDisk {
     fn create(&self, path: &Path, size_bytes: u64) -> Result<Arc<dyn DiskFile>, Error> {
+        self.power.spend("create", path)?;
         self.check_space("allocate", path, size_bytes)?;
-        match self.files().entry(path.to_owned()) {
-            Entry::Occupied(_) => Err(Error::io("create", path, IoError::from(ErrorKind::AlreadyExists))),
-            Entry::Vacant(vacant) => {
-                let content = Arc::new(Content::default());
-                content.image().bytes = vec![0; size_bytes as usize];
-                Ok(MemoryFile::open(path, vacant.insert(content)))
+        let content = match self.files().entry(path.to_owned()) {
+            Entry::Occupied(_) => {
+                return Err(Error::io("create", path, IoError::from(ErrorKind::AlreadyExists)));
             }
-        }
+            Entry::Vacant(vacant) => Arc::clone(vacant.insert(Content::new(Image::zeros(size_bytes)))),
+        };
+        self.power.spend("sync the folder of", path)?;
+        Self::sync_folder(&content);
+        Ok(self.handle(path, &content))
     }
 
     fn open(&self, path: &Path) -> Result<Arc<dyn DiskFile>, Error> {
-        Ok(MemoryFile::open(path, &self.content("open", path)?))
+        Ok(self.handle(path, &self.content("open", path)?))
     }
 
     fn list(&self, folder: &Path) -> Result<Vec<PathBuf>, Error> {
@@ -176,6 +144,7 @@ impl Disk for MemoryDisk {
     }
 
     fn remove(&self, path: &Path) -> Result<(), Error> {
+        self.power.spend("remove", path)?;
         let mut files = self.files();
         let before = files.len();
         files.retain(|file, _| !file.starts_with(path));
@@ -186,9 +155,10 @@ impl Disk for MemoryDisk {
     }
 
     fn replace(&self, path: &Path, content: &[u8]) -> Result<(), Error> {
+        self.power.spend("replace", path)?;
         self.check_space("replace", path, content.len() as u64)?;
-        let replacement = Arc::new(Content::default());
-        replacement.image().bytes = content.to_vec();
+        let replacement = Content::new(Image::of(content.to_vec()));
+        replacement.set_entry_durable();
         self.files().insert(path.to_owned(), replacement);
         Ok(())
     }
@@ -222,15 +192,10 @@ struct MemoryFile {
     content: Arc<Content>,
     size_bytes: u64,
     poisoned: AtomicBool,
+    power: Arc<Power>,
 }
 
 impl MemoryFile {
-    fn open(path: &Path, content: &Arc<Content>) -> Arc<dyn DiskFile> {
-        let size_bytes = content.image().bytes.len() as u64;
-        let (path, content) = (path.to_owned(), Arc::clone(content));
-        Arc::new(Self { path, content, size_bytes, poisoned: AtomicBool::new(false) })
-    }
-
     fn check_poison(&self) -> Result<(), Error> {
         if self.poisoned.load(Ordering::Acquire) {
             return Err(Error::Poisoned { path: self.path.clone() });
@@ -251,6 +216,7 @@ impl DiskFile for MemoryFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         assert!(offset + bytes.len() as u64 <= self.size_bytes, "a write stays inside its file");
         self.check_poison()?;
+        self.power.spend("write", &self.path)?;
         self.content.image().write(offset, bytes);
         Ok(())
     }
@@ -266,11 +232,17 @@ impl DiskFile for MemoryFile {
 
     fn sync(&self) -> Result<(), Error> {
         self.check_poison()?;
+        self.power.spend("sync", &self.path)?;
+        let mut image = self.content.image();
+        let snapshot = image.begin_sync();
         if self.content.fails_syncs.load(Ordering::Acquire) {
+            image.fail_sync(&snapshot);
             self.poisoned.store(true, Ordering::Release);
             return Err(Error::io("sync", &self.path, IoError::other("a planted fault")));
         }
-        self.content.image().unsynced.clear();
+        for (sector, bytes) in snapshot {
+            image.finish_sync(sector, bytes, None);
+        }
         Ok(())
     }
 }

@@ -1,0 +1,137 @@
+//! One file's two images.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+/// What a disk writes whole or not at all.
+pub const SECTOR_BYTES: u64 = 512;
+
+/// What a sync took out of the page cache when it began.
+pub(super) type Snapshot = Vec<(u64, Vec<u8>)>;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Image {
+    /// What every reader sees.
+    pub(super) bytes: Vec<u8>,
+    /// Of every sector whose durable bytes may differ from those: the durable ones.
+    durable: BTreeMap<u64, Vec<u8>>,
+    /// Sectors that the next sync writes.
+    dirty: BTreeSet<u64>,
+    /// Sectors on their way to the disk, with the number of syncs that carry them.
+    writing: BTreeMap<u64, u32>,
+    /// What the disk holds in place of what it said it wrote.
+    damage: BTreeMap<u64, Vec<u8>>,
+}
+
+impl Image {
+    pub(super) fn zeros(size_bytes: u64) -> Self {
+        Self::of(vec![0; size_bytes as usize])
+    }
+
+    pub(super) fn of(bytes: Vec<u8>) -> Self {
+        Self { bytes, ..Self::default() }
+    }
+
+    pub(super) fn sectors(&self) -> u64 {
+        (self.bytes.len() as u64).div_ceil(SECTOR_BYTES)
+    }
+
+    fn range(&self, sector: u64) -> Range<usize> {
+        let start = (sector * SECTOR_BYTES) as usize;
+        start..self.bytes.len().min(start + SECTOR_BYTES as usize)
+    }
+
+    fn sector(&self, sector: u64) -> Vec<u8> {
+        self.bytes[self.range(sector)].to_vec()
+    }
+
+    pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) {
+        let end = offset + bytes.len() as u64;
+        for sector in offset / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES) {
+            if !self.durable.contains_key(&sector) {
+                self.durable.insert(sector, self.sector(sector));
+            }
+            self.dirty.insert(sector);
+        }
+        self.bytes[offset as usize..end as usize].copy_from_slice(bytes);
+    }
+
+    /// Hands the dirty sectors to the disk: from here on they count as clean.
+    pub(super) fn begin_sync(&mut self) -> Snapshot {
+        let dirty = std::mem::take(&mut self.dirty);
+        for sector in &dirty {
+            *self.writing.entry(*sector).or_default() += 1;
+        }
+        dirty.into_iter().map(|sector| (sector, self.sector(sector))).collect()
+    }
+
+    fn end_writing(&mut self, sector: u64) {
+        if let Some(syncs) = self.writing.get_mut(&sector) {
+            *syncs -= 1;
+            if *syncs == 0 {
+                self.writing.remove(&sector);
+            }
+        }
+    }
+
+    /// The disk has written a sector, or so it says: in `misdeed` it never was, or was written over another.
+    pub(super) fn finish_sync(&mut self, sector: u64, bytes: Vec<u8>, misdeed: Option<Option<u64>>) {
+        self.end_writing(sector);
+        let before = self.damage.remove(&sector).or_else(|| self.durable.get(&sector).cloned());
+        if let Some(elsewhere) = misdeed {
+            let elsewhere = elsewhere.map(|sector| sector % self.sectors());
+            if let Some(elsewhere) = elsewhere.filter(|other| self.range(*other).len() == bytes.len()) {
+                self.damage.insert(elsewhere, bytes.clone());
+            }
+            self.damage.insert(sector, before.unwrap_or_else(|| bytes.clone()));
+        }
+        if self.bytes[self.range(sector)] == bytes[..] {
+            self.durable.remove(&sector);
+        } else {
+            self.durable.insert(sector, bytes);
+        }
+    }
+
+    /// The disk could not write them. The page cache forgets that it owes them: they are clean, and lost.
+    pub(super) fn fail_sync(&mut self, snapshot: &Snapshot) {
+        for (sector, _) in snapshot {
+            self.end_writing(*sector);
+        }
+    }
+
+    /// Inverts bits where they rot: on the disk, and in the page cache if the page is read from there.
+    pub(super) fn flip(&mut self, at_byte: u64, mask: u8) {
+        self.bytes[at_byte as usize] ^= mask;
+        let (sector, inside) = (at_byte / SECTOR_BYTES, (at_byte % SECTOR_BYTES) as usize);
+        if let Some(durable) = self.durable.get_mut(&sector) {
+            durable[inside] ^= mask;
+        }
+    }
+
+    pub(super) fn is_damaged(&self) -> bool {
+        !self.damage.is_empty()
+    }
+
+    /// What the disk said it wrote, it wrote after all.
+    pub(super) fn heal(&mut self) {
+        self.damage.clear();
+    }
+
+    /// Loses the page cache. Of sectors that were dirty or on their way, `lost` decides; those of a failed sync are gone.
+    pub(super) fn cut(&mut self, mut lost: impl FnMut() -> bool) {
+        let durable = std::mem::take(&mut self.durable);
+        for (sector, old) in durable {
+            let owed = self.dirty.contains(&sector) || self.writing.contains_key(&sector);
+            if !owed || lost() {
+                let range = self.range(sector);
+                self.bytes[range].copy_from_slice(&old);
+            }
+        }
+        for (sector, bytes) in std::mem::take(&mut self.damage) {
+            let range = self.range(sector);
+            self.bytes[range].copy_from_slice(&bytes);
+        }
+        self.dirty.clear();
+        self.writing.clear();
+    }
+}

@@ -1,0 +1,92 @@
+//! Mistakes that this kind of system is known for. The simulator's checkers must find each.
+
+#[cfg(feature = "simulation")]
+use std::cell::Cell;
+
+/// A mistake that can be planted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Bug {
+    /// A write counts as durable before its sync.
+    AckBeforeSync,
+    /// A new file's name is not made durable.
+    SkipDirectorySync,
+    /// An append is answered once it is committed, before its time has passed.
+    AckBeforeWait,
+    /// Commit-wait holds back the answer, but readers see what is committed.
+    GateOnlyTheAck,
+    /// Records are stamped `earliest` instead of `latest`.
+    AssignEarliest,
+    /// A new leader does not ask what was promised before it.
+    SkipFloor,
+    /// A closed timestamp is published before a quorum remembers the promise.
+    PublishWithoutQuorum,
+    /// A frame that cannot be proved is left out, and the ones behind it served.
+    ServeAfterUnproved,
+    /// A new leader forgets which batches its log holds.
+    ForgetDuplicates,
+    /// A vote is answered before it is on the disk.
+    VoteBeforeDurable,
+    /// Readers see all that is written.
+    ServeAboveReleased,
+    /// A rotten frame is taken for the log's end.
+    RotAsCleanEnd,
+}
+
+impl Bug {
+    pub const ALL: [Self; 12] = [
+        Self::AckBeforeSync,
+        Self::SkipDirectorySync,
+        Self::AckBeforeWait,
+        Self::GateOnlyTheAck,
+        Self::AssignEarliest,
+        Self::SkipFloor,
+        Self::PublishWithoutQuorum,
+        Self::ServeAfterUnproved,
+        Self::ForgetDuplicates,
+        Self::VoteBeforeDurable,
+        Self::ServeAboveReleased,
+        Self::RotAsCleanEnd,
+    ];
+
+    /// What it is called on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AckBeforeSync => "ack-before-sync",
+            Self::SkipDirectorySync => "skip-directory-sync",
+            Self::AckBeforeWait => "ack-before-wait",
+            Self::GateOnlyTheAck => "gate-only-the-ack",
+            Self::AssignEarliest => "assign-earliest",
+            Self::SkipFloor => "skip-floor",
+            Self::PublishWithoutQuorum => "publish-without-quorum",
+            Self::ServeAfterUnproved => "serve-after-unproved",
+            Self::ForgetDuplicates => "forget-duplicates",
+            Self::VoteBeforeDurable => "vote-before-durable",
+            Self::ServeAboveReleased => "serve-above-released",
+            Self::RotAsCleanEnd => "rot-as-clean-end",
+        }
+    }
+}
+
+#[cfg(feature = "simulation")]
+thread_local! {
+    static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+}
+
+/// From now on, this thread makes that mistake, or none.
+#[cfg(feature = "simulation")]
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.set(bug);
+}
+
+/// Whether this mistake is to be made here.
+#[cfg(feature = "simulation")]
+pub fn is_planted(bug: Bug) -> bool {
+    PLANTED.get() == Some(bug)
+}
+
+/// Whether this mistake is to be made here: never.
+#[cfg(not(feature = "simulation"))]
+#[inline]
+pub const fn is_planted(_bug: Bug) -> bool {
+    false
+}
