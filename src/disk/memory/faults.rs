@@ -67,9 +67,9 @@ impl MemoryDisk {
         self.unlock();
     }
 
-    /// The power fails after so many more operations: that one and all later ones are refused until `power_cut`.
-    pub fn fail_power_after(&self, operations: u64) {
-        *self.power.left() = Some(operations);
+    /// The power fails after so many more operations: what comes then is refused until `power_cut`. `None`: it holds.
+    pub fn fail_power_after(&self, operations: Option<u64>) {
+        *self.power.left() = operations;
     }
 
     /// Whether the power has failed: the owner's last operations did not happen.

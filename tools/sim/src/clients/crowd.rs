@@ -1,0 +1,99 @@
+//! All clients, by number: who an answer or a timer is for.
+
+use std::collections::BTreeMap;
+
+use timberline_checkers::MergedRecord;
+
+use super::merged::MergedReader;
+use super::producer::Producer;
+use super::reader::Reader;
+use crate::plan::SECOND;
+use crate::world::{Answer, ClientEvent, Happening, World};
+
+enum Client {
+    Producer(Producer),
+    Reader(Reader),
+    Merged(MergedReader),
+    /// A merged reader that begins later, at the time it is then.
+    Latecomer,
+}
+
+/// Everybody who uses the cluster.
+pub(crate) struct Crowd {
+    clients: BTreeMap<u64, Client>,
+}
+
+impl Crowd {
+    /// Producers as planned, a reader of every replica, one merged reader from the start and one that comes late.
+    pub(crate) fn gather(world: &mut World) -> Self {
+        let mut crowd = Self { clients: BTreeMap::new() };
+        for _ in 0..world.plan.producers {
+            let producer = Producer::new(crowd.next(), world);
+            producer.begin(world);
+            crowd.clients.insert(crowd.next(), Client::Producer(producer));
+        }
+        for spec in world.specs.clone() {
+            for placed in &spec.replicas {
+                let mut reader = Reader::new(crowd.next(), spec.shard, placed.node, world);
+                reader.begin(world);
+                crowd.clients.insert(crowd.next(), Client::Reader(reader));
+            }
+        }
+        let mut merged = MergedReader::new(crowd.next(), false, world);
+        merged.begin(world);
+        crowd.clients.insert(crowd.next(), Client::Merged(merged));
+        let client = crowd.next();
+        crowd.clients.insert(client, Client::Latecomer);
+        let delay_ns = world.random.between(5 * SECOND, 20 * SECOND);
+        world.after(delay_ns, Happening::Client(ClientEvent::Timer { client, purpose: 0 }));
+        crowd
+    }
+
+    fn next(&self) -> u64 {
+        self.clients.len() as u64 + 1
+    }
+
+    pub(crate) fn handle(&mut self, world: &mut World, event: ClientEvent) {
+        match event {
+            ClientEvent::Timer { client, purpose } => match self.clients.get_mut(&client) {
+                Some(Client::Producer(producer)) => producer.timer(world, purpose),
+                Some(Client::Reader(reader)) => reader.timer(world),
+                Some(Client::Merged(merged)) => merged.timer(world),
+                Some(Client::Latecomer) => {
+                    let mut merged = MergedReader::new(client, true, world);
+                    merged.begin(world);
+                    self.clients.insert(client, Client::Merged(merged));
+                }
+                None => {}
+            },
+            ClientEvent::Answer { client, ticket, answer } => match (self.clients.get_mut(&client), answer) {
+                (Some(Client::Producer(producer)), Answer::Append(result)) => {
+                    producer.answer(world, ticket, result);
+                }
+                (Some(Client::Reader(reader)), Answer::Read(node, result)) => {
+                    reader.answer(world, ticket, (node, result));
+                }
+                (Some(Client::Merged(merged)), Answer::Read(node, result)) => {
+                    merged.answer(world, ticket, (node, result));
+                }
+                _ => {}
+            },
+        }
+    }
+
+    /// No producer waits for anything.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.clients.values().all(|client| match client {
+            Client::Producer(producer) => producer.is_idle(),
+            Client::Reader(_) | Client::Merged(_) | Client::Latecomer => true,
+        })
+    }
+
+    /// How far the merged reader that began at the start has come.
+    pub(crate) fn merged_end(&self, world: &World) -> Option<MergedRecord> {
+        self.clients.values().find_map(|client| match client {
+            Client::Merged(merged) if !merged.starts_late() => merged.last(world),
+            _ => None,
+        })
+    }
+}

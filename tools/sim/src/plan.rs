@@ -1,0 +1,233 @@
+//! What a seed draws before anything happens: the cluster's shape, its limits, and which faults come how often.
+//!
+//! Swarm testing (Groce and others, ISSTA 2012): each run turns on only some fault classes, so that rare
+//! combinations are not drowned by common ones.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use timberline::simulation::Limit;
+
+use crate::random::Random;
+
+pub(crate) const MS: u64 = 1_000_000;
+pub(crate) const SECOND: u64 = 1_000 * MS;
+
+/// One kind of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FaultClass {
+    MessageLoss,
+    MessageDuplication,
+    MessageReordering,
+    SlowLink,
+    /// One-way and non-transitive: any set of directed links.
+    Partition,
+    ConnectionReset,
+    ProcessKill,
+    PowerCut,
+    /// The power fails in the midst of a call into the lane.
+    PowerCutWithin,
+    /// The power fails while a vote is on its way to the disk.
+    PowerCutAtVote,
+    WholeClusterPowerCut,
+    Pause,
+    SlowNode,
+    LeadershipSwap,
+    SyncFailure,
+    SyncStall,
+    DiskFull,
+    BitRot,
+    PhantomWrite,
+    MisdirectedWrite,
+    ClockAtItsBound,
+    ClockStep,
+    ClockSuspend,
+    ClockWidening,
+    ClockSourceLost,
+    ClockLiar,
+    ClientTimeout,
+    InvalidBatch,
+}
+
+impl FaultClass {
+    pub const ALL: [Self; 28] = [
+        Self::MessageLoss,
+        Self::MessageDuplication,
+        Self::MessageReordering,
+        Self::SlowLink,
+        Self::Partition,
+        Self::ConnectionReset,
+        Self::ProcessKill,
+        Self::PowerCut,
+        Self::PowerCutWithin,
+        Self::PowerCutAtVote,
+        Self::WholeClusterPowerCut,
+        Self::Pause,
+        Self::SlowNode,
+        Self::LeadershipSwap,
+        Self::SyncFailure,
+        Self::SyncStall,
+        Self::DiskFull,
+        Self::BitRot,
+        Self::PhantomWrite,
+        Self::MisdirectedWrite,
+        Self::ClockAtItsBound,
+        Self::ClockStep,
+        Self::ClockSuspend,
+        Self::ClockWidening,
+        Self::ClockSourceLost,
+        Self::ClockLiar,
+        Self::ClientTimeout,
+        Self::InvalidBatch,
+    ];
+
+    /// In how many of a hundred runs it is on.
+    fn frequency(self) -> u64 {
+        match self {
+            Self::ClockLiar => 8,
+            Self::BitRot | Self::PhantomWrite | Self::MisdirectedWrite | Self::DiskFull => 15,
+            Self::SyncFailure | Self::WholeClusterPowerCut | Self::ClockSuspend => 20,
+            Self::LeadershipSwap | Self::ProcessKill | Self::PowerCut | Self::ClockAtItsBound => 50,
+            _ => 35,
+        }
+    }
+
+    /// What it is called on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MessageLoss => "message-loss",
+            Self::MessageDuplication => "message-duplication",
+            Self::MessageReordering => "message-reordering",
+            Self::SlowLink => "slow-link",
+            Self::Partition => "partition",
+            Self::ConnectionReset => "connection-reset",
+            Self::ProcessKill => "process-kill",
+            Self::PowerCut => "power-cut",
+            Self::PowerCutWithin => "power-cut-within",
+            Self::PowerCutAtVote => "power-cut-at-vote",
+            Self::WholeClusterPowerCut => "whole-cluster-power-cut",
+            Self::Pause => "pause",
+            Self::SlowNode => "slow-node",
+            Self::LeadershipSwap => "leadership-swap",
+            Self::SyncFailure => "sync-failure",
+            Self::SyncStall => "sync-stall",
+            Self::DiskFull => "disk-full",
+            Self::BitRot => "bit-rot",
+            Self::PhantomWrite => "phantom-write",
+            Self::MisdirectedWrite => "misdirected-write",
+            Self::ClockAtItsBound => "clock-at-its-bound",
+            Self::ClockStep => "clock-step",
+            Self::ClockSuspend => "clock-suspend",
+            Self::ClockWidening => "clock-widening",
+            Self::ClockSourceLost => "clock-source-lost",
+            Self::ClockLiar => "clock-liar",
+            Self::ClientTimeout => "client-timeout",
+            Self::InvalidBatch => "invalid-batch",
+        }
+    }
+}
+
+/// The plan of one run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub faults: BTreeSet<FaultClass>,
+    pub(crate) nodes: u64,
+    pub(crate) shards: u64,
+    pub(crate) replicas: u64,
+    pub(crate) producers: u64,
+    pub(crate) window: u64,
+    pub(crate) batch_records_max: u64,
+    pub(crate) value_bytes_max: u64,
+    pub(crate) think_ns: u64,
+    /// Mean time between two faults.
+    pub(crate) fault_every_ns: u64,
+    pub(crate) raft_tick_ns: u64,
+    pub(crate) closed_tick_ns: u64,
+    pub(crate) eps_max_ns: u64,
+    pub(crate) eps_ns: u64,
+    /// What the bound grows by, and the most that any clock really drifts.
+    pub(crate) growth_ppb: u64,
+    pub(crate) sample_every_ns: u64,
+    pub(crate) link_ns: u64,
+    pub(crate) sync_ns: u64,
+    pub(crate) first_segment_bytes: u64,
+    pub(crate) segment_bytes_max: u64,
+    pub(crate) unanswered_max: u64,
+    pub(crate) loss_per_mille: u64,
+    pub(crate) duplication_per_mille: u64,
+    pub(crate) limits: Vec<Limit>,
+    /// A node's output waits for more events, as it does on a busy thread.
+    pub(crate) batches_events: bool,
+}
+
+impl Plan {
+    /// Draws the plan of a seed.
+    pub fn draw(seed: u64) -> Self {
+        let random = &mut Random::new(seed ^ 0x706c_616e);
+        let faults = FaultClass::ALL.into_iter().filter(|class| random.below(100) < class.frequency()).collect();
+        let (nodes, replicas) = random.pick(&[(3, 3), (3, 3), (3, 3), (3, 3), (3, 3), (4, 3), (5, 5), (1, 1)]);
+        let eps_max_ns = random.pick(&[2, 10, 10, 50]) * MS;
+        let (first_segment_bytes, segment_bytes_max) =
+            random.pick(&[(10 << 10, 10 << 10), (10 << 10, 40 << 10), (16 << 10, 64 << 10), (64 << 10, 64 << 20)]);
+        Self {
+            faults,
+            nodes,
+            replicas,
+            shards: random.between(2, 3),
+            producers: random.between(3, 6),
+            window: random.pick(&[1, 1, 2, 4, 8]),
+            batch_records_max: random.pick(&[1, 3, 3, 10]),
+            value_bytes_max: random.pick(&[8, 100, 100, 1500]),
+            think_ns: random.between(20, 90) * MS,
+            fault_every_ns: random.pick(&[200, 500, 1000, 2000]) * MS,
+            raft_tick_ns: random.pick(&[5, 10, 30, 50]) * MS,
+            closed_tick_ns: random.pick(&[10, 20, 20, 50]) * MS,
+            eps_max_ns,
+            eps_ns: random.between(eps_max_ns / 20, eps_max_ns * 7 / 10),
+            growth_ppb: random.pick(&[50_000, 50_000, 500_000, 2_000_000]),
+            sample_every_ns: random.pick(&[200, 1000, 2000]) * MS,
+            link_ns: random.pick(&[50, 200, 1000, 5000]) * 1000,
+            sync_ns: random.pick(&[100, 500, 2000, 10_000]) * 1000,
+            first_segment_bytes,
+            segment_bytes_max,
+            unanswered_max: random.pick(&[4, 64, 512]),
+            loss_per_mille: random.pick(&[5, 30, 100]),
+            duplication_per_mille: random.pick(&[5, 30, 100]),
+            limits: Limit::ALL.into_iter().filter(|_| random.chance(250)).collect(),
+            batches_events: random.chance(400),
+        }
+    }
+
+    pub(crate) fn has(&self, class: FaultClass) -> bool {
+        self.faults.contains(&class)
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let faults: Vec<_> = self.faults.iter().map(|class| class.name()).collect();
+        let limits: Vec<_> = self.limits.iter().map(|limit| format!("{limit:?}")).collect();
+        let ms = |ns: u64| format!("{}.{:03} ms", ns / MS, ns % MS / 1000);
+        writeln!(
+            f,
+            "{} nodes, {} shards x {} replicas, {} producers with a window of {}, batches of up to {} records of up to {} bytes",
+            self.nodes, self.shards, self.replicas, self.producers, self.window, self.batch_records_max, self.value_bytes_max
+        )?;
+        writeln!(
+            f,
+            "raft tick {}, closed tick {}, eps {} of {}, growth {} ppb, link {}, sync {}, segments {}..{} bytes, {} unanswered",
+            ms(self.raft_tick_ns),
+            ms(self.closed_tick_ns),
+            ms(self.eps_ns),
+            ms(self.eps_max_ns),
+            self.growth_ppb,
+            ms(self.link_ns),
+            ms(self.sync_ns),
+            self.first_segment_bytes,
+            self.segment_bytes_max,
+            self.unanswered_max
+        )?;
+        writeln!(f, "a fault every {}: {}", ms(self.fault_every_ns), faults.join(", "))?;
+        write!(f, "small limits: {}; events batched: {}", limits.join(", "), self.batches_events)
+    }
+}

@@ -1,0 +1,55 @@
+//! What runs amounted to.
+
+use std::collections::BTreeMap;
+
+use crate::FaultClass;
+
+/// Sums over runs.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    pub seeds: u64,
+    pub simulated_ns: u64,
+    pub events: u64,
+    pub appends: u64,
+    pub acknowledged: u64,
+    pub failed: u64,
+    pub unknown: u64,
+    /// Frames that readers were given.
+    pub reads: u64,
+    /// Records that merged readers were given.
+    pub merged: u64,
+    pub checks: u64,
+    /// Terms that began.
+    pub elections: u64,
+    /// Shards of which so many replicas stopped that no quorum works.
+    pub stopped_shards: u64,
+    /// Replicas that stopped for good, by the fault that did it.
+    pub stopped_replicas: u64,
+    pub faults: BTreeMap<FaultClass, u64>,
+}
+
+impl Totals {
+    pub(crate) fn count(&mut self, class: FaultClass) {
+        *self.faults.entry(class).or_default() += 1;
+    }
+
+    /// Adds another run's, or many runs', sums.
+    pub fn add(&mut self, other: &Self) {
+        self.seeds += other.seeds;
+        self.simulated_ns += other.simulated_ns;
+        self.events += other.events;
+        self.appends += other.appends;
+        self.acknowledged += other.acknowledged;
+        self.failed += other.failed;
+        self.unknown += other.unknown;
+        self.reads += other.reads;
+        self.merged += other.merged;
+        self.checks += other.checks;
+        self.elections += other.elections;
+        self.stopped_shards += other.stopped_shards;
+        self.stopped_replicas += other.stopped_replicas;
+        for (class, count) in &other.faults {
+            *self.faults.entry(*class).or_default() += count;
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Faults are over: what was broken from outside is mended, and every process runs.
+
+use std::collections::BTreeSet;
+
+use timberline::lane::{Event, ReadAnswer, ReadCommand, ReadFrom, ShardSpec};
+use timberline::types::{NodeId, Offset, ShardId, Timestamp};
+use timberline_checkers::{MergedRecord, Outcome, ReplicaLog};
+
+use super::output::seen;
+use super::{Asker, World};
+
+/// What one working replica shows of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) node: NodeId,
+    pub(crate) leader: Option<NodeId>,
+    pub(crate) is_settled: bool,
+    pub(crate) closed: Timestamp,
+    pub(crate) released: u64,
+}
+
+impl World {
+    /// Ends all faults. Damage that is done stays done.
+    pub(crate) fn calm_down(&mut self) {
+        self.calm = true;
+        self.trace.tell(self.now_ns, || "calm: faults are over".to_owned());
+        self.network.calm();
+        let now_ns = self.now_ns;
+        for id in self.node_ids() {
+            if self.disk_of(id).is_power_off() {
+                self.kill(id, true);
+            }
+            let node = self.nodes.get_mut(&id).expect("the cluster's nodes never change");
+            node.disk.set_capacity_bytes(None);
+            node.disk.fail_power_after(None);
+            node.clock.lie_ns = 0;
+            (node.clock.starved, node.clock.lost) = (false, false);
+            node.clock.sample(now_ns, &mut self.random);
+            (node.next_sync, node.pause_next_ns, node.cut_at_vote) = (None, None, false);
+            (node.slow_until_ns, node.stalled_until_ns) = (0, 0);
+            if !self.is_up(id) || !self.failures(id).is_empty() {
+                self.restart_after(id, 0);
+            }
+        }
+    }
+
+    /// Where the working replicas of a shard stand.
+    pub(crate) fn standings(&mut self, shard: ShardId) -> Vec<Standing> {
+        let mut standings = Vec::new();
+        for node in self.node_ids() {
+            let statuses = self.statuses(node).into_iter().filter(|status| status.shard == shard);
+            standings.extend(statuses.map(|status| Standing {
+                node,
+                leader: status.leader,
+                is_settled: status.released == status.appended,
+                closed: status.closed,
+                released: status.released.0,
+            }));
+        }
+        standings
+    }
+
+    /// Replicas of a shard that stopped and cannot be opened.
+    pub(crate) fn failed_replicas(&mut self, spec: &ShardSpec) -> usize {
+        let nodes: Vec<NodeId> = spec.replicas.iter().map(|placed| placed.node).collect();
+        let failed = |node: NodeId| self.failures(node).iter().any(|(shard, _)| *shard == spec.shard);
+        nodes.into_iter().map(failed).filter(|failed| *failed).count()
+    }
+
+    /// No quorum of a shard works any more: it may stand still, but never answer wrongly.
+    pub(crate) fn is_stopped(&mut self, spec: &ShardSpec) -> bool {
+        2 * self.failed_replicas(spec) >= spec.replicas.len()
+    }
+
+    pub(crate) fn stopped_shards(&mut self) -> usize {
+        self.specs.clone().iter().filter(|spec| self.is_stopped(spec)).count()
+    }
+
+    /// The last record of all logs noted, in the merged order.
+    pub(crate) fn last_record(&self) -> Option<MergedRecord> {
+        let last = self.history.logs.iter().filter_map(|log| {
+            let entry = log.entries.last()?;
+            let offset = Offset(entry.next_offset().0 - 1);
+            Some(MergedRecord { timestamp: entry.last_timestamp(), shard: log.shard, offset, append: entry.append })
+        });
+        last.max()
+    }
+
+    /// Counts what the run came to.
+    pub(crate) fn sum_up(&mut self) {
+        let outcome = |wanted: fn(&Outcome) -> bool| {
+            self.history.appends.iter().filter(|append| wanted(&append.outcome)).count() as u64
+        };
+        let acknowledged = outcome(|outcome| matches!(outcome, Outcome::Acknowledged { .. }));
+        let (failed, unknown) = (outcome(|o| *o == Outcome::Failed), outcome(|o| *o == Outcome::Unknown));
+        let terms: BTreeSet<_> = self.history.leaders.iter().map(|l| (l.shard, l.term)).collect();
+        let stopped_replicas = self.specs.clone().iter().map(|spec| self.failed_replicas(spec)).sum::<usize>();
+        let stopped_shards = self.stopped_shards() as u64;
+        let totals = &mut self.totals;
+        (totals.seeds, totals.simulated_ns, totals.events) = (1, self.now_ns, self.trace.events());
+        totals.appends = self.history.appends.len() as u64;
+        (totals.acknowledged, totals.failed, totals.unknown) = (acknowledged, failed, unknown);
+        totals.elections = terms.len() as u64;
+        (totals.stopped_shards, totals.stopped_replicas) = (stopped_shards, stopped_replicas as u64);
+    }
+
+    /// Appends that nodes have not answered.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.nodes.values().map(|node| node.appends.len()).sum()
+    }
+
+    /// Reads all that a replica shows, as a new reader would.
+    pub(crate) fn note_log(&mut self, id: NodeId, shard: ShardId) {
+        let mut entries = Vec::new();
+        let mut from = ReadFrom::Time(Timestamp::ZERO);
+        while let Some(answer) = self.read_now(id, shard, from).filter(|answer| !answer.frames.is_empty()) {
+            from = ReadFrom::Index(answer.next);
+            entries.extend(answer.frames.iter().map(seen));
+        }
+        self.history.logs.push(ReplicaLog { node: id, shard, entries });
+    }
+
+    fn read_now(&mut self, id: NodeId, shard: ShardId, from: ReadFrom) -> Option<ReadAnswer> {
+        let ticket = self.draw_ticket(Asker { client: 0, shard, reader: 0 });
+        let now_ns = self.now_ns;
+        let node = self.node(id);
+        let reading = node.clock.read(now_ns);
+        let lane = node.lane.as_mut()?;
+        let command = ReadCommand { ticket, shard, from, max_bytes: 1 << 20, closed_above: Timestamp::ZERO };
+        lane.handle(Event::Read(command), &reading);
+        let mut output = lane.take_output(&reading);
+        let answered = output.reads.iter().position(|(asked, _)| *asked == ticket);
+        let answer = answered.map(|at| output.reads.swap_remove(at).1);
+        self.carry_out(id, output);
+        answer.and_then(Result::ok)
+    }
+}

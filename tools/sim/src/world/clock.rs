@@ -1,0 +1,120 @@
+//! A node's clock: the production one, on hands that the world moves.
+//!
+//! Invariant: while it does not lie, a sample's interval contains true time when it is taken, and the hands drift by no
+//! more than the bound grows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use timberline::clock::{Clock, ClockOptions, Reading, Simulated, SimulatedTicks};
+use timberline::types::Monotonic;
+
+use super::scene::EPOCH_NS;
+use crate::plan::Plan;
+use crate::random::Random;
+
+/// What an honest error stays below its bound by: hands move in whole nanoseconds.
+const ROUNDING_NS: u64 = 50;
+
+pub(crate) struct NodeClock {
+    clock: Clock,
+    source: Simulated,
+    ticks: SimulatedTicks,
+    drift_ppb: i64,
+    /// True time up to which the hands were moved, and what of a nanosecond is left over.
+    moved_ns: u64,
+    rest: i64,
+    eps_ns: u64,
+    growth_ppb: u64,
+    at_bound: bool,
+    pub(crate) lie_ns: i64,
+    /// No samples come, and the bound widens.
+    pub(crate) starved: bool,
+    /// The source says that it has lost its reference.
+    pub(crate) lost: bool,
+}
+
+impl NodeClock {
+    pub(crate) fn new(plan: &Plan, at_bound: bool, random: &mut Random) -> Self {
+        let source = Simulated::default();
+        // The wall clock of a machine is off by anything; only the source knows.
+        let ticks = SimulatedTicks::starting_at(EPOCH_NS.saturating_add_signed(random.sign(10_000_000_000)));
+        let options = ClockOptions { eps_max_ns: plan.eps_max_ns, growth_ppb: plan.growth_ppb };
+        let drift_max = plan.growth_ppb.saturating_sub(1000);
+        let drift_ppb = if at_bound { random.sign(drift_max) } else { random.sign(drift_max) / 3 };
+        let clock = Clock::simulated(options, Arc::new(source.clone()), ticks.clone());
+        Self {
+            clock,
+            source,
+            ticks,
+            drift_ppb,
+            moved_ns: 0,
+            rest: 0,
+            eps_ns: plan.eps_ns,
+            growth_ppb: plan.growth_ppb,
+            at_bound,
+            lie_ns: 0,
+            starved: false,
+            lost: false,
+        }
+    }
+
+    /// Moves the hands to true time `now_ns`.
+    fn move_to(&mut self, now_ns: u64) {
+        let elapsed_ns = now_ns.saturating_sub(self.moved_ns);
+        let drifted = i128::from(elapsed_ns) * i128::from(self.drift_ppb) + i128::from(self.rest);
+        let whole = (drifted / 1_000_000_000) as i64;
+        self.rest = (drifted % 1_000_000_000) as i64;
+        self.moved_ns = now_ns;
+        self.ticks.advance(Duration::from_nanos(elapsed_ns.saturating_add_signed(whole)));
+    }
+
+    pub(crate) fn read(&mut self, now_ns: u64) -> Reading {
+        self.move_to(now_ns);
+        self.clock.now()
+    }
+
+    pub(crate) fn refresh(&mut self, now_ns: u64) {
+        self.move_to(now_ns);
+        self.clock.refresh();
+    }
+
+    /// The source takes a sample, unless it cannot.
+    pub(crate) fn sample(&mut self, now_ns: u64, random: &mut Random) {
+        self.move_to(now_ns);
+        if self.lost {
+            self.source.lose();
+        } else if !self.starved {
+            let most_ns = self.eps_ns - ROUNDING_NS;
+            let error_ns = if self.at_bound {
+                random.sign(most_ns)
+            } else {
+                let size_ns = random.below(most_ns);
+                random.sign(size_ns)
+            };
+            let raw = self.ticks.read();
+            let true_offset_ns = (EPOCH_NS + now_ns).cast_signed() - raw.realtime_ns.cast_signed();
+            self.source.set(raw, true_offset_ns + error_ns + self.lie_ns, self.eps_ns, self.growth_ppb);
+        }
+    }
+
+    /// Somebody sets the wall clock.
+    pub(crate) fn step(&mut self, now_ns: u64, by_ns: i64) {
+        self.move_to(now_ns);
+        self.ticks.step(by_ns);
+    }
+
+    /// The machine sleeps until then: wall and boot clock run on, the monotonic one stands.
+    pub(crate) fn sleep_until(&mut self, now_ns: u64, until_ns: u64) {
+        self.move_to(now_ns);
+        self.ticks.suspend(Duration::from_nanos(until_ns.saturating_sub(now_ns)));
+        self.moved_ns = until_ns;
+    }
+
+    /// How much true time passes until the monotonic clock shows `due`.
+    pub(crate) fn until_ns(&self, due: Monotonic, now: &Reading) -> u64 {
+        let local_ns = i128::from(due.0.saturating_sub(now.monotonic.0));
+        let ns = local_ns * 1_000_000_000 / (1_000_000_000 + i128::from(self.drift_ppb));
+        ns as u64 + 1
+    }
+}

@@ -1,0 +1,275 @@
+//! Trouble: one fault after the other, drawn from the classes that the plan turned on.
+
+use timberline::lane::Event;
+use timberline::types::NodeId;
+
+use super::World;
+use super::agenda::{Happening, Heal, SyncEnd};
+use crate::plan::{FaultClass, MS, SECOND};
+
+/// Classes that strike now and then; the others are rates of what happens anyway.
+const STRIKES: [FaultClass; 21] = [
+    FaultClass::SlowLink,
+    FaultClass::Partition,
+    FaultClass::ConnectionReset,
+    FaultClass::ProcessKill,
+    FaultClass::PowerCut,
+    FaultClass::PowerCutWithin,
+    FaultClass::PowerCutAtVote,
+    FaultClass::WholeClusterPowerCut,
+    FaultClass::Pause,
+    FaultClass::SlowNode,
+    FaultClass::LeadershipSwap,
+    FaultClass::SyncFailure,
+    FaultClass::SyncStall,
+    FaultClass::DiskFull,
+    FaultClass::BitRot,
+    FaultClass::PhantomWrite,
+    FaultClass::MisdirectedWrite,
+    FaultClass::ClockStep,
+    FaultClass::ClockSuspend,
+    FaultClass::ClockWidening,
+    FaultClass::ClockSourceLost,
+];
+
+impl World {
+    /// One fault strikes, and the next is put on the agenda.
+    pub(super) fn trouble(&mut self) {
+        if self.calm {
+            return;
+        }
+        let classes: Vec<FaultClass> =
+            STRIKES.into_iter().chain([FaultClass::ClockLiar]).filter(|class| self.plan.has(*class)).collect();
+        if !classes.is_empty() {
+            let (class, id) = (self.random.pick(&classes), self.any_node());
+            self.trace.mark(self.now_ns, &[10, class as u64, id.0]);
+            self.trace.tell(self.now_ns, || format!("fault: {} (node {id})", class.name()));
+            if self.strike(class, id) {
+                self.totals.count(class);
+            }
+        }
+        let every_ns = self.plan.fault_every_ns;
+        let delay_ns = every_ns / 2 + self.random.below(every_ns);
+        self.after(delay_ns, Happening::Fault);
+    }
+
+    fn any_node(&mut self) -> NodeId {
+        let ids = self.node_ids();
+        self.random.pick(&ids)
+    }
+
+    fn lasting(&mut self, from_ms: u64, to_ms: u64) -> u64 {
+        self.random.between(from_ms * MS, to_ms * MS)
+    }
+
+    /// Whether it struck.
+    fn strike(&mut self, class: FaultClass, id: NodeId) -> bool {
+        match class {
+            FaultClass::SlowLink | FaultClass::Partition | FaultClass::ConnectionReset => {
+                self.strike_network(class, id)
+            }
+            FaultClass::ProcessKill
+            | FaultClass::PowerCut
+            | FaultClass::PowerCutWithin
+            | FaultClass::PowerCutAtVote
+            | FaultClass::WholeClusterPowerCut
+            | FaultClass::Pause
+            | FaultClass::SlowNode
+            | FaultClass::LeadershipSwap => self.strike_node(class, id),
+            FaultClass::SyncFailure
+            | FaultClass::SyncStall
+            | FaultClass::DiskFull
+            | FaultClass::BitRot
+            | FaultClass::PhantomWrite
+            | FaultClass::MisdirectedWrite => self.strike_disk(class, id),
+            _ => self.strike_clock(class, id),
+        }
+    }
+
+    fn strike_network(&mut self, class: FaultClass, id: NodeId) -> bool {
+        let others: Vec<NodeId> = self.node_ids().into_iter().filter(|other| *other != id).collect();
+        if others.is_empty() {
+            return false;
+        }
+        let other = self.random.pick(&others);
+        match class {
+            FaultClass::SlowLink => {
+                let (by_ns, for_ns) = (self.lasting(10, 500), self.lasting(500, 5000));
+                self.network.slow(id, other, by_ns);
+                self.after(for_ns, Happening::Heal(Heal::SlowLink { from: id, to: other }));
+            }
+            FaultClass::ConnectionReset => self.network.reset(id, other),
+            _ => {
+                let links: Vec<(NodeId, NodeId)> = match self.random.below(4) {
+                    0 => others.iter().flat_map(|other| [(id, *other), (*other, id)]).collect(),
+                    1 => others.iter().map(|other| (id, *other)).collect(),
+                    2 => others.iter().map(|other| (*other, id)).collect(),
+                    _ => self.any_links(),
+                };
+                self.partition(links);
+            }
+        }
+        true
+    }
+
+    fn partition(&mut self, links: Vec<(NodeId, NodeId)>) {
+        self.trace.tell(self.now_ns, || {
+            let cut: Vec<_> = links.iter().map(|(from, to)| format!("{from}->{to}")).collect();
+            format!("cut: {}", cut.join(" "))
+        });
+        let number = self.network.cut(links);
+        let for_ns = self.lasting(200, 6000);
+        self.after(for_ns, Happening::Heal(Heal::Partition { number }));
+    }
+
+    fn any_links(&mut self) -> Vec<(NodeId, NodeId)> {
+        let ids = self.node_ids();
+        let mut links = Vec::new();
+        for from in &ids {
+            for to in ids.iter().filter(|to| *to != from) {
+                if self.random.chance(400) {
+                    links.push((*from, *to));
+                }
+            }
+        }
+        links
+    }
+
+    fn strike_node(&mut self, class: FaultClass, id: NodeId) -> bool {
+        if !self.is_up(id) {
+            return false;
+        }
+        match class {
+            FaultClass::ProcessKill | FaultClass::PowerCut => {
+                self.kill(id, class == FaultClass::PowerCut);
+                let delay_ns = self.lasting(10, 3000);
+                self.restart_after(id, delay_ns);
+            }
+            FaultClass::PowerCutWithin => {
+                let operations = self.random.below(24);
+                self.disk_of(id).fail_power_after(Some(operations));
+            }
+            FaultClass::WholeClusterPowerCut => {
+                for id in self.node_ids() {
+                    self.kill(id, true);
+                    let delay_ns = self.lasting(10, 2000);
+                    self.restart_after(id, delay_ns);
+                }
+            }
+            FaultClass::PowerCutAtVote => self.expect_votes(),
+            FaultClass::Pause => {
+                let pause_ns = self.lasting(10, 3000);
+                self.node(id).pause_next_ns = Some(pause_ns);
+            }
+            FaultClass::SlowNode => {
+                let (by_ns, for_ns, now_ns) = (self.lasting(1, 80), self.lasting(500, 4000), self.now_ns);
+                let node = self.node(id);
+                (node.slow_by_ns, node.slow_until_ns) = (by_ns, now_ns + for_ns);
+            }
+            _ => self.swap_leadership(),
+        }
+        true
+    }
+
+    /// A shard's leader is told to hand over.
+    fn swap_leadership(&mut self) {
+        let specs = self.specs.clone();
+        let spec = &specs[self.random.below(specs.len() as u64) as usize];
+        let to = spec.replicas[self.random.below(spec.replicas.len() as u64) as usize].node;
+        for id in self.node_ids() {
+            if self.leads(id, spec.shard) {
+                let life = self.nodes[&id].life;
+                self.event(id, life, Box::new(Event::Transfer { shard: spec.shard, to }));
+            }
+        }
+    }
+
+    pub(super) fn leads(&mut self, id: NodeId, shard: timberline::types::ShardId) -> bool {
+        self.statuses(id).iter().any(|status| status.shard == shard && status.leader == Some(id))
+    }
+
+    /// A leader dies; whoever is the first to vote for its successor loses power before the vote is on the disk.
+    fn expect_votes(&mut self) {
+        let shard = self.specs[self.random.below(self.specs.len() as u64) as usize].shard;
+        for id in self.node_ids() {
+            if self.leads(id, shard) {
+                self.kill(id, false);
+                self.restart_after(id, 30 * MS);
+            } else if self.is_up(id) {
+                self.node(id).cut_at_vote = true;
+            }
+        }
+    }
+
+    /// The voter loses power once its answer may have left, and whoever was elected is heard no more.
+    pub(super) fn cut_power_at_vote(&mut self, id: NodeId, life: u64) {
+        let delay_ns = self.plan.link_ns * 2;
+        self.after(delay_ns, Happening::CutPower { node: id, life });
+        let others: Vec<NodeId> = self.node_ids().into_iter().filter(|other| *other != id).collect();
+        for other in self.node_ids() {
+            self.node(other).cut_at_vote = false;
+        }
+        if self.random.chance(700) && !others.is_empty() {
+            let lonely: Vec<NodeId> = others.iter().copied().filter(|other| self.is_up(*other)).collect();
+            let Some(elected) = lonely.first().copied() else { return };
+            // What the voter said still gets through: only the elected one's own words are lost.
+            self.partition(self.node_ids().into_iter().filter(|to| *to != elected).map(|to| (elected, to)).collect());
+        }
+    }
+
+    fn strike_disk(&mut self, class: FaultClass, id: NodeId) -> bool {
+        match class {
+            FaultClass::SyncFailure => self.node(id).next_sync = Some(SyncEnd::Failed),
+            FaultClass::SyncStall => {
+                let until_ns = self.now_ns + self.lasting(300, 4000);
+                self.node(id).stalled_until_ns = until_ns;
+            }
+            FaultClass::DiskFull => {
+                let used = self.disk_of(id).sizes().iter().map(|(_, bytes)| bytes).sum();
+                self.disk_of(id).set_capacity_bytes(Some(used));
+                let for_ns = self.lasting(1000, 6000);
+                self.after(for_ns, Happening::Heal(Heal::DiskFull { node: id }));
+            }
+            FaultClass::BitRot => return self.rot(),
+            FaultClass::PhantomWrite => return self.lie_about_next_sync(SyncEnd::Phantom),
+            _ => return self.lie_about_next_sync(SyncEnd::Misdirected),
+        }
+        true
+    }
+
+    fn strike_clock(&mut self, class: FaultClass, id: NodeId) -> bool {
+        let now_ns = self.now_ns;
+        match class {
+            FaultClass::ClockStep => {
+                let by_ns = self.lasting(3_600_000, 5 * 3_600_000);
+                let by_ns = self.random.sign(by_ns);
+                self.node(id).clock.step(now_ns, by_ns);
+            }
+            FaultClass::ClockSuspend => {
+                let for_ns = self.lasting(50, 3000);
+                self.node(id).clock.sleep_until(now_ns, now_ns + for_ns);
+                self.pause(id, for_ns);
+            }
+            FaultClass::ClockWidening => {
+                self.node(id).clock.starved = true;
+                let for_ns = self.lasting(2000, 10_000);
+                self.after(for_ns, Happening::Heal(Heal::ClockWidening { node: id }));
+            }
+            FaultClass::ClockSourceLost => {
+                self.node(id).clock.lost = true;
+                let for_ns = self.lasting(500, 5000);
+                self.after(for_ns, Happening::Heal(Heal::ClockSource { node: id }));
+            }
+            _ => {
+                self.lied = true;
+                let (eps_ns, eps_max_ns) = (self.plan.eps_ns, self.plan.eps_max_ns);
+                let size_ns = self.random.between(eps_ns, 4 * eps_max_ns);
+                let lie_ns = self.random.sign(size_ns);
+                self.node(id).clock.lie_ns = lie_ns;
+                let for_ns = self.random.between(2 * SECOND, 8 * SECOND);
+                self.after(for_ns, Happening::Heal(Heal::ClockLie { node: id }));
+            }
+        }
+        true
+    }
+}

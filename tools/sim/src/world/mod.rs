@@ -1,0 +1,20 @@
+//! The world around the lanes: time, nodes, links, disks, clocks, and what goes wrong with them.
+//!
+//! Knows nothing of what clients want. Invariants: whatever happens stands on the agenda first, and happens in the
+//! order of its time; nothing reaches a later life of a node that was meant for an earlier one.
+
+mod agenda;
+mod atlas;
+mod calm;
+mod clock;
+mod faults;
+mod life;
+mod network;
+mod node;
+mod output;
+mod scene;
+
+pub(crate) use agenda::{Answer, ClientEvent, Happening};
+pub(crate) use calm::Standing;
+pub(crate) use output::seen;
+pub(crate) use scene::{Asker, EPOCH_NS, World};

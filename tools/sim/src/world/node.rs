@@ -1,0 +1,87 @@
+//! One node: its disk, its lane if the process runs, its clock, and what is wrong with it at the moment.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use timberline::disk::MemoryDisk;
+use timberline::lane::{Lane, Output, Ticket};
+
+use super::agenda::SyncEnd;
+use super::clock::NodeClock;
+
+pub(super) struct Node {
+    pub(super) disk: Arc<MemoryDisk>,
+    pub(super) lane: Option<Lane>,
+    pub(super) clock: NodeClock,
+    /// Rises with every start of the process.
+    pub(super) life: u64,
+    /// Rises with every power cut.
+    pub(super) boot: u64,
+    /// Its shards' logs were made.
+    pub(super) is_founded: bool,
+    /// The wake that stands on the agenda.
+    pub(super) wake_ns: Option<u64>,
+    pub(super) flush_waits: bool,
+    pub(super) paused_until_ns: u64,
+    /// What a paused node was about to carry out.
+    pub(super) held: Option<Output>,
+    /// The next output is held back for so long.
+    pub(super) pause_next_ns: Option<u64>,
+    pub(super) slow_until_ns: u64,
+    pub(super) slow_by_ns: u64,
+    pub(super) stalled_until_ns: u64,
+    pub(super) next_sync: Option<SyncEnd>,
+    /// The power fails when the next vote is on its way to the disk.
+    pub(super) cut_at_vote: bool,
+    pub(super) restart_waits: bool,
+    /// Requests handed to the lane and not answered: appends, and reads.
+    pub(super) appends: BTreeSet<Ticket>,
+    pub(super) reads: BTreeSet<Ticket>,
+}
+
+impl Node {
+    pub(super) fn new(clock: NodeClock) -> Self {
+        Self {
+            disk: Arc::new(MemoryDisk::new()),
+            lane: None,
+            clock,
+            life: 0,
+            boot: 0,
+            is_founded: false,
+            wake_ns: None,
+            flush_waits: false,
+            paused_until_ns: 0,
+            held: None,
+            pause_next_ns: None,
+            slow_until_ns: 0,
+            slow_by_ns: 0,
+            stalled_until_ns: 0,
+            next_sync: None,
+            cut_at_vote: false,
+            restart_waits: false,
+            appends: BTreeSet::new(),
+            reads: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.lane.is_some()
+    }
+
+    pub(super) fn is_paused(&self, now_ns: u64) -> bool {
+        self.paused_until_ns > now_ns
+    }
+
+    /// The process is gone, and with it whatever it had in memory.
+    pub(super) fn forget(&mut self) {
+        self.lane = None;
+        self.life += 1;
+        self.wake_ns = None;
+        self.flush_waits = false;
+        self.paused_until_ns = 0;
+        self.held = None;
+        self.pause_next_ns = None;
+        self.appends.clear();
+        self.reads.clear();
+    }
+}
