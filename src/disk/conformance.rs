@@ -117,6 +117,68 @@ fn a_power_cut_keeps_synced_sectors_and_tears_unsynced_ones() {
 }
 
 #[test]
+fn a_sync_that_ends_has_waited_for_what_an_earlier_one_still_carries() {
+    let disk = MemoryDisk::new();
+    let path = Path::new("file");
+    let file = disk.create(path, 1024).unwrap();
+    file.write_at(0, &[1; 512]).unwrap();
+    let under_way = disk.begin_sync(vec![Arc::clone(&file)]);
+    file.write_at(512, &[2; 512]).unwrap();
+    file.sync().unwrap();
+    file.write_at(0, &[3; 512]).unwrap();
+    assert!(disk.finish_sync(under_way, None).iter().all(Result::is_ok));
+    disk.lose_unsynced();
+    let bytes = disk.open(path).unwrap().copy(0..1024);
+    assert!(bytes[..512].iter().all(|byte| *byte == 1) && bytes[512..].iter().all(|byte| *byte == 2));
+}
+
+#[test]
+fn what_is_written_while_a_sync_is_under_way_is_not_covered_by_it() {
+    let disk = MemoryDisk::new();
+    let path = Path::new("file");
+    let file = disk.create(path, 512).unwrap();
+    file.write_at(0, &[1; 512]).unwrap();
+    let under_way = disk.begin_sync(vec![Arc::clone(&file)]);
+    file.write_at(0, &[2; 512]).unwrap();
+    assert!(disk.finish_sync(under_way, None).iter().all(Result::is_ok));
+    disk.lose_unsynced();
+    assert!(disk.open(path).unwrap().copy(0..512).iter().all(|byte| *byte == 1));
+}
+
+#[test]
+fn the_pages_of_a_failed_sync_are_clean_and_lost() {
+    let disk = MemoryDisk::new();
+    let path = Path::new("file");
+    let file = disk.create(path, 512).unwrap();
+    file.write_at(0, &[1; 512]).unwrap();
+    let under_way = disk.begin_sync(vec![Arc::clone(&file)]);
+    assert!(disk.fail_sync(under_way).iter().all(Result::is_err));
+    let again = disk.open(path).unwrap();
+    again.sync().unwrap();
+    assert_eq!(again.copy(0..1), [1], "the page cache still shows it");
+    disk.power_cut(1);
+    assert_eq!(disk.open(path).unwrap().copy(0..1), [0], "a later sync did not bring it back");
+}
+
+#[test]
+fn power_that_fails_within_an_operation_leaves_a_name_that_may_be_empty_or_gone() {
+    let (mut empty, mut gone) = (0, 0);
+    for seed in 0..32 {
+        let disk = MemoryDisk::new();
+        let path = Path::new("folder/file");
+        disk.fail_power_after(Some(1));
+        assert!(disk.create(path, 512).is_err() && disk.is_power_off());
+        disk.power_cut(seed);
+        match disk.open(path) {
+            Ok(file) => empty += u32::from(file.size_bytes() == 0),
+            Err(_) => gone += 1,
+        }
+        disk.create(Path::new("other"), 512).expect("the power is back");
+    }
+    assert!(empty > 5 && gone > 5 && empty + gone == 32, "{empty} empty, {gone} gone");
+}
+
+#[test]
 fn a_failed_sync_poisons_the_file_until_it_is_opened_again() {
     let disk = MemoryDisk::new();
     let path = Path::new("file");

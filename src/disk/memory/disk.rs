@@ -240,8 +240,8 @@ impl DiskFile for MemoryFile {
             self.poisoned.store(true, Ordering::Release);
             return Err(Error::io("sync", &self.path, IoError::other("a planted fault")));
         }
-        for (sector, bytes) in snapshot {
-            image.finish_sync(sector, bytes, None);
+        for (sector, bytes) in snapshot.sectors {
+            image.finish_sync(snapshot.number, sector, bytes, None);
         }
         Ok(())
     }

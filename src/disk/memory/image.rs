@@ -7,7 +7,12 @@ use std::ops::Range;
 pub const SECTOR_BYTES: u64 = 512;
 
 /// What a sync took out of the page cache when it began.
-pub(super) type Snapshot = Vec<(u64, Vec<u8>)>;
+#[derive(Clone, Debug)]
+pub(super) struct Snapshot {
+    /// Rises with every sync of the file.
+    pub(super) number: u64,
+    pub(super) sectors: Vec<(u64, Vec<u8>)>,
+}
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Image {
@@ -19,6 +24,9 @@ pub(super) struct Image {
     dirty: BTreeSet<u64>,
     /// Sectors on their way to the disk, with the number of syncs that carry them.
     writing: BTreeMap<u64, u32>,
+    syncs: u64,
+    /// The newest sync that wrote each sector: one that began earlier and ends later changes nothing more.
+    written: BTreeMap<u64, u64>,
     /// What the disk holds in place of what it said it wrote.
     damage: BTreeMap<u64, Vec<u8>>,
 }
@@ -56,13 +64,17 @@ impl Image {
         self.bytes[offset as usize..end as usize].copy_from_slice(bytes);
     }
 
-    /// Hands the dirty sectors to the disk: from here on they count as clean.
+    /// Hands to the disk what is dirty, and once more what an earlier sync still carries: a sync that ends has waited
+    /// for all of it. From here on the sectors count as clean.
     pub(super) fn begin_sync(&mut self) -> Snapshot {
-        let dirty = std::mem::take(&mut self.dirty);
-        for sector in &dirty {
+        let mut owed = std::mem::take(&mut self.dirty);
+        owed.extend(self.writing.keys());
+        for sector in &owed {
             *self.writing.entry(*sector).or_default() += 1;
         }
-        dirty.into_iter().map(|sector| (sector, self.sector(sector))).collect()
+        self.syncs += 1;
+        let sectors = owed.into_iter().map(|sector| (sector, self.sector(sector))).collect();
+        Snapshot { number: self.syncs, sectors }
     }
 
     fn end_writing(&mut self, sector: u64) {
@@ -74,9 +86,15 @@ impl Image {
         }
     }
 
-    /// The disk has written a sector, or so it says: in `misdeed` it never was, or was written over another.
-    pub(super) fn finish_sync(&mut self, sector: u64, bytes: Vec<u8>, misdeed: Option<Option<u64>>) {
+    /// The disk has written a sector for that sync, or so it says: in `misdeed` it never was, or was written over
+    /// another.
+    pub(super) fn finish_sync(&mut self, number: u64, sector: u64, bytes: Vec<u8>, misdeed: Option<Option<u64>>) {
         self.end_writing(sector);
+        let newest = self.written.entry(sector).or_default();
+        if *newest > number {
+            return;
+        }
+        *newest = number;
         let before = self.damage.remove(&sector).or_else(|| self.durable.get(&sector).cloned());
         if let Some(elsewhere) = misdeed {
             let elsewhere = elsewhere.map(|sector| sector % self.sectors());
@@ -94,7 +112,7 @@ impl Image {
 
     /// The disk could not write them. The page cache forgets that it owes them: they are clean, and lost.
     pub(super) fn fail_sync(&mut self, snapshot: &Snapshot) {
-        for (sector, _) in snapshot {
+        for (sector, _) in &snapshot.sectors {
             self.end_writing(*sector);
         }
     }

@@ -36,7 +36,7 @@ impl PendingSync {
 
     /// How many sectors it carries.
     pub fn sectors(&self) -> usize {
-        self.parts.iter().filter_map(|part| part.taken.as_ref()).map(|(_, snapshot)| snapshot.len()).sum()
+        self.parts.iter().filter_map(|part| part.taken.as_ref()).map(|(_, snapshot)| snapshot.sectors.len()).sum()
     }
 }
 
@@ -62,10 +62,10 @@ impl MemoryDisk {
             part.file.write_at(0, &[])?;
             let Some((content, snapshot)) = part.taken else { return Ok(()) };
             let mut image = content.image();
-            for (sector, bytes) in snapshot {
+            for (sector, bytes) in snapshot.sectors {
                 let secret = misdeed.filter(|misdeed| misdeed.nth == nth);
                 nth += 1;
-                image.finish_sync(sector, bytes, secret.map(|misdeed| misdeed.elsewhere));
+                image.finish_sync(snapshot.number, sector, bytes, secret.map(|misdeed| misdeed.elsewhere));
             }
             Ok(())
         };

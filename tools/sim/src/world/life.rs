@@ -14,6 +14,8 @@ use crate::plan::{MS, Plan, SECOND};
 
 /// The longest wait of a lane's thread: a clock that steps back must not hold it up.
 const WAIT_NS: u64 = SECOND;
+/// The shortest: no thread wakes at once.
+const WAKE_NS: u64 = 20_000;
 
 fn options(plan: &Plan, node: NodeId, seed: u64) -> LaneOptions {
     LaneOptions {
@@ -195,7 +197,7 @@ impl World {
         let node = self.node(id);
         let reading = node.clock.read(now_ns);
         let Some(due) = node.lane.as_ref().and_then(|lane| lane.deadline(&reading)) else { return };
-        let due_ns = now_ns + node.clock.until_ns(due, &reading).min(WAIT_NS);
+        let due_ns = now_ns + node.clock.until_ns(due, &reading).clamp(WAKE_NS, WAIT_NS);
         if node.wake_ns.is_none_or(|wake_ns| due_ns < wake_ns || wake_ns <= now_ns) {
             node.wake_ns = Some(due_ns);
             let life = node.life;
@@ -209,6 +211,10 @@ impl World {
             return;
         }
         node.wake_ns = None;
+        if node.is_paused(due_ns) {
+            // It looks at its timers when it goes on.
+            return;
+        }
         self.event(id, life, Box::new(Event::Timer));
         if self.nodes[&id].wake_ns.is_none() && !self.nodes[&id].flush_waits {
             self.schedule_wake(id);

@@ -199,9 +199,13 @@ impl World {
                 let life = self.nodes[&id].life;
                 self.history.positions.push(positions(id, life, &status));
             }
-            let (found, shards) = (self.nodes[&id].appends.len() as u64, self.specs.len() as u64);
-            let max = self.plan.unanswered_max * shards;
-            self.history.loads.push(Load { what: "unanswered appends of a node", found, max });
+            let node = &self.nodes[&id];
+            // Refusals that are on their way out are no load.
+            if !node.flush_waits && node.held.is_none() {
+                let found = node.appends.len() as u64;
+                let max = self.plan.unanswered_max * self.specs.len() as u64;
+                self.history.loads.push(Load { what: "unanswered appends of a node", found, max });
+            }
         }
         self.after(LOOK_NS, Happening::Look);
     }
