@@ -87,7 +87,10 @@ impl Log {
             vote_dirty: true,
             failed: false,
         };
-        // What a killed process wrote may be in the page cache only: synced before anybody answers on it.
+        // What a killed process wrote may be in the page cache only, and marked clean by a sync that failed: written
+        // again and synced before anybody answers on it.
+        log.segments.last().expect("a log has a segment").segment.write_back()?;
+        log.votes.write_back()?;
         let dirty = log.take_dirty();
         log.disk.sync(&dirty).into_iter().collect::<Result<(), _>>()?;
         log.keep_spare(unused)?;

@@ -80,6 +80,11 @@ impl VoteFile {
         Ok(Self { file, identity: identity.clone(), vote: newest.vote, sequence: newest.sequence })
     }
 
+    /// Writes both slots once more, over themselves, so that the next sync covers them.
+    pub(super) fn write_back(&self) -> Result<(), Error> {
+        Ok(self.file.write_at(0, &self.file.copy(0..self.file.size_bytes()))?)
+    }
+
     pub(super) fn vote(&self) -> Vote {
         self.vote
     }

@@ -186,6 +186,18 @@ impl Segment {
         Ok(())
     }
 
+    /// Writes what it holds once more, over itself: the next sync then covers all of it. After a sync that failed the
+    /// page cache shows bytes as clean that never reached the disk.
+    pub fn write_back(&self) -> Result<(), Error> {
+        let mut at = 0;
+        while at < self.end {
+            let end = self.end.min(at + GATHERED_BYTES_MAX as u64);
+            self.file.write_at(at, &self.file.copy(at..end))?;
+            at = end;
+        }
+        Ok(())
+    }
+
     /// Reads and proves the header of the frame `index` at `at`; also gives its CRC.
     fn header_at(&self, at: u64, index: Index) -> Result<(FrameHeader, u32), Error> {
         let bytes = self.bytes(at..at + HEADER_BYTES as u64, Share::Map);

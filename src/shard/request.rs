@@ -77,7 +77,7 @@ pub enum Refusal {
     TooOld,
     #[error("leadership was lost before the batch was committed; it may still become so")]
     LeadershipLost,
-    #[error("leadership was lost and another leader's entry took the batch's place")]
+    #[error("leadership was lost and another leader's entry took the batch's place here; it may still be committed")]
     Replaced,
     #[error("a batch of {found} bytes is above the limit of {max}")]
     TooLarge { found: usize, max: usize },
@@ -118,8 +118,9 @@ impl Refusal {
 
     pub fn outcome(&self) -> Outcome {
         match self {
-            // A batch too old to remember may well have been applied, by an earlier attempt.
-            Self::LeadershipLost | Self::TooOld | Self::Stopped { .. } => Outcome::Unknown,
+            // The entry that took a batch's place may itself be replaced, by a leader that holds the batch. A batch too
+            // old to remember may well have been applied, by an earlier attempt.
+            Self::LeadershipLost | Self::Replaced | Self::TooOld | Self::Stopped { .. } => Outcome::Unknown,
             _ => Outcome::NotApplied,
         }
     }

@@ -8,7 +8,7 @@ use super::fixture::{FIRST_SEGMENT, Leader, all, create, folder, open, refused, 
 use crate::disk::{Disk, MemoryDisk};
 use crate::log::{Error, Log};
 use crate::segment;
-use crate::types::Index;
+use crate::types::{Index, Term, Vote};
 
 const HEAD: u64 = 4096;
 
@@ -151,6 +151,22 @@ fn what_a_killed_process_wrote_is_synced_before_it_is_reported() {
     assert_eq!(frames.len(), 5);
     disk.lose_unsynced();
     assert_eq!(all(&open(&disk).0), frames);
+}
+
+#[test]
+fn what_a_failed_sync_left_clean_in_the_page_cache_is_written_again_before_it_is_reported() {
+    let (disk, mut log, mut leader) = three();
+    log.append(&leader.frames(2, 72), Index(0)).unwrap();
+    log.save_vote(Vote { term: Term(9), ..Vote::default() }).unwrap();
+    let under_way = disk.begin_sync(log.take_dirty());
+    assert!(disk.fail_sync(under_way).iter().all(Result::is_err));
+    drop(log);
+    let (log, recovery) = open(&disk);
+    assert_eq!((log.last_index(), recovery.vote.term), (Index(5), Term(9)), "the page cache shows it all");
+    drop(log);
+    disk.lose_unsynced();
+    let (log, recovery) = open(&disk);
+    assert_eq!((log.last_index(), recovery.vote.term), (Index(5), Term(9)), "and so does the disk");
 }
 
 proptest! {

@@ -63,13 +63,13 @@ pub(super) fn refused(host: &NodeShared, shard: ShardId, refusal: &Refusal) -> E
 
 fn code_of(refusal: &Refusal) -> ErrorCode {
     match refusal {
-        Refusal::NotLeader { .. } | Refusal::Replaced | Refusal::Moving => ErrorCode::NotLeader,
+        Refusal::NotLeader { .. } | Refusal::Moving => ErrorCode::NotLeader,
         Refusal::Fenced { .. } | Refusal::FloorPending => ErrorCode::Fenced,
         Refusal::Busy { .. } | Refusal::AheadOfClock { .. } | Refusal::Unsettled => ErrorCode::Busy,
         Refusal::SequenceGap { .. } => ErrorCode::SequenceGap,
         Refusal::ProducerFenced { .. } => ErrorCode::ProducerFenced,
         Refusal::TooOld | Refusal::Membership { .. } => ErrorCode::Conflict,
-        Refusal::LeadershipLost => ErrorCode::LeadershipLost,
+        Refusal::LeadershipLost | Refusal::Replaced => ErrorCode::LeadershipLost,
         Refusal::TooLarge { .. } => ErrorCode::TooLarge,
         Refusal::Empty | Refusal::Invalid(_) => ErrorCode::Invalid,
         Refusal::Stopped { .. } => ErrorCode::Unavailable,

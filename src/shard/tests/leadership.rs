@@ -54,7 +54,7 @@ fn a_follower_refuses_appends_and_names_the_leader() {
 }
 
 #[test]
-fn a_batch_that_another_leaders_entry_replaced_was_definitely_not_applied() {
+fn a_batch_that_another_leaders_entry_replaced_is_of_unknown_fate() {
     let mut bench = Bench::led();
     bench.pass_wait();
     bench.node(1).is_cut_off = true;
@@ -65,11 +65,37 @@ fn a_batch_that_another_leaders_entry_replaced_was_definitely_not_applied() {
         bench.tick(2);
     }
     let refusal = bench.answer(1, lost).unwrap().unwrap_err();
-    assert_eq!((refusal.clone(), refusal.outcome()), (Refusal::Replaced, Outcome::NotApplied));
+    assert_eq!((refusal.clone(), refusal.outcome()), (Refusal::Replaced, Outcome::Unknown));
     assert!(bench.node(1).log.data().is_empty());
     let (_, retried) = bench.try_append(2, 0, 1);
     assert_eq!(retried, Ok(Admission::Assigned), "dedup was rolled back with the log");
     assert_eq!(bench.node(1).log.frames(), bench.node(2).log.frames());
+}
+
+/// Found by the model `appends` (mutant `OverwrittenIsFailed`): with five replicas the entry that replaced a batch may
+/// itself be replaced, by a leader that still holds the batch.
+#[test]
+fn a_replaced_batch_may_still_be_committed_by_a_third_leader() {
+    let mut bench = Bench::new(5);
+    bench.elect(1);
+    bench.pass_wait();
+    let reach = |bench: &mut Bench, nodes: &[u64]| {
+        (1..=5).for_each(|n| bench.node(n).is_cut_off = !nodes.contains(&n));
+    };
+    reach(&mut bench, &[1, 2]);
+    let batch = bench.append(1, 1);
+    reach(&mut bench, &[3, 4, 5]);
+    bench.lost = vec![MessageKind::Append];
+    bench.elect(3);
+    bench.lost.clear();
+    reach(&mut bench, &[1, 3]);
+    (0..4).for_each(|_| bench.tick(3));
+    let refusal = bench.answer(1, batch).unwrap().unwrap_err();
+    reach(&mut bench, &[2, 4, 5]);
+    bench.elect(2);
+    bench.pass_wait();
+    assert_eq!(bench.node(4).log.data().len(), 1, "the batch is committed after all");
+    assert_eq!(refusal.outcome(), Outcome::Unknown);
 }
 
 #[test]

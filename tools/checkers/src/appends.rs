@@ -11,7 +11,7 @@ fn by_id(history: &History) -> BTreeMap<u64, &Append> {
 }
 
 pub(crate) fn acknowledged(history: &History, logs: &Logs, tally: &mut Tally) -> Result<(), String> {
-    for append in &history.appends {
+    for append in history.appends.iter().filter(|append| !history.stopped.contains(&append.shard)) {
         let Outcome::Acknowledged { stamp, .. } = append.outcome else { continue };
         tally.0 += 1;
         let found = logs.at(append.shard, stamp.offset);

@@ -1,5 +1,7 @@
 //! The history: what clients asked and were told, and what the nodes showed of themselves.
 
+use std::collections::BTreeSet;
+
 use timberline::types::{NodeId, Offset, ShardId, Term, Timestamp};
 
 /// Everything that happened in one run, each list in the order of its happening.
@@ -14,6 +16,8 @@ pub struct History {
     pub loads: Vec<Load>,
     /// The readable log of every replica that works at the end.
     pub logs: Vec<ReplicaLog>,
+    /// Shards of which no quorum works at the end: what they still hold cannot be told.
+    pub stopped: BTreeSet<ShardId>,
 }
 
 /// One batch that a client wanted appended, all its attempts taken together.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: entries stand by offset; where two sightings disagree, the first stands and the conflict is kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use timberline::types::{Offset, ShardId};
 
@@ -14,13 +14,15 @@ pub(crate) struct Logs {
     shards: BTreeMap<ShardId, BTreeMap<Offset, Entry>>,
     conflict: Option<String>,
     sightings: u64,
-    /// Logs were read from their start: nothing can be missing but by a fault.
-    are_whole: bool,
+    /// Shards whose logs were read from their start: nothing can be missing but by a fault.
+    whole: BTreeSet<ShardId>,
 }
 
 impl Logs {
     pub(crate) fn of(history: &History) -> Self {
-        let mut logs = Self { shards: BTreeMap::new(), conflict: None, sightings: 0, are_whole: !history.logs.is_empty() };
+        let mut logs = Self { shards: BTreeMap::new(), conflict: None, sightings: 0, whole: BTreeSet::new() };
+        let read = history.logs.iter().map(|log| log.shard);
+        logs.whole = read.filter(|shard| !history.stopped.contains(shard)).collect();
         for log in &history.logs {
             for entry in &log.entries {
                 logs.see(log.shard, *entry, &format!("in the log of node {}", log.node));
@@ -55,7 +57,7 @@ impl Logs {
         if let Some(conflict) = &self.conflict {
             return Err(conflict.clone());
         }
-        for (shard, entries) in self.shards.iter().filter(|_| self.are_whole) {
+        for (shard, entries) in self.shards.iter().filter(|(shard, _)| self.whole.contains(shard)) {
             for (before, after) in entries.values().zip(entries.values().skip(1)) {
                 if before.next_offset() != after.stamp.offset {
                     return Err(format!(

@@ -169,6 +169,9 @@ impl Plan {
         let eps_max_ns = random.pick(&[2, 10, 10, 50]) * MS;
         let (first_segment_bytes, segment_bytes_max) =
             random.pick(&[(10 << 10, 10 << 10), (10 << 10, 40 << 10), (16 << 10, 64 << 10), (64 << 10, 64 << 20)]);
+        let growth_ppb = random.pick(&[50_000, 50_000, 500_000, 2_000_000]);
+        // Between two samples the bound stays below what the cluster works with.
+        let sample_ns_max = eps_max_ns / 4 * 1_000_000 / growth_ppb * 1000;
         Self {
             faults,
             nodes,
@@ -184,8 +187,8 @@ impl Plan {
             closed_tick_ns: random.pick(&[10, 20, 20, 50]) * MS,
             eps_max_ns,
             eps_ns: random.between(eps_max_ns / 20, eps_max_ns * 7 / 10),
-            growth_ppb: random.pick(&[50_000, 50_000, 500_000, 2_000_000]),
-            sample_every_ns: random.pick(&[200, 1000, 2000]) * MS,
+            growth_ppb,
+            sample_every_ns: (random.pick(&[200, 1000, 2000]) * MS).min(sample_ns_max),
             link_ns: random.pick(&[50, 200, 1000, 5000]) * 1000,
             sync_ns: random.pick(&[100, 500, 2000, 10_000]) * 1000,
             first_segment_bytes,

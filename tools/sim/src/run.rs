@@ -108,6 +108,7 @@ fn tell(world: &mut World, options: &Options) -> Result<(), Failure> {
     // Safety first: what is broken by now is not to be mistaken for slowness.
     judge_now(world)?;
     wait(world, &mut crowd, |world, crowd| unsettled(world, crowd, calm_ns))?;
+    world.note_stopped();
     let last = note_logs(world);
     if world.stopped_shards() == 0 {
         wait(world, &mut crowd, |world, crowd| lagging(crowd.merged_end(world), last))?;

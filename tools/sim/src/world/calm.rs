@@ -63,7 +63,10 @@ impl World {
     /// Replicas of a shard that stopped and cannot be opened.
     pub(crate) fn failed_replicas(&mut self, spec: &ShardSpec) -> usize {
         let nodes: Vec<NodeId> = spec.replicas.iter().map(|placed| placed.node).collect();
-        let failed = |node: NodeId| self.failures(node).iter().any(|(shard, _)| *shard == spec.shard);
+        // A node that is about to be started again may open its replica.
+        let failed = |node: NodeId| {
+            !self.nodes[&node].restart_waits && self.failures(node).iter().any(|(shard, _)| *shard == spec.shard)
+        };
         nodes.into_iter().map(failed).filter(|failed| *failed).count()
     }
 
@@ -74,6 +77,12 @@ impl World {
 
     pub(crate) fn stopped_shards(&mut self) -> usize {
         self.specs.clone().iter().filter(|spec| self.is_stopped(spec)).count()
+    }
+
+    /// Notes which shards have no working quorum.
+    pub(crate) fn note_stopped(&mut self) {
+        let stopped: Vec<ShardSpec> = self.specs.clone().into_iter().filter(|spec| self.is_stopped(spec)).collect();
+        self.history.stopped = stopped.iter().map(|spec| spec.shard).collect();
     }
 
     /// The last record of all logs noted, in the merged order.
