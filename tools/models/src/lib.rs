@@ -4,8 +4,8 @@
 //! `order` assigns and exposes timestamps, `closing` promises that a time is past, `appends` retries across
 //! changes of leader. Knows nothing of bytes, sockets or threads; of the program it shares the vocabulary.
 
-
+pub mod appends;
 pub mod checking;
-
+pub mod closing;
 pub mod order;
-
+pub mod raft;
