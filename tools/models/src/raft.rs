@@ -1,7 +1,7 @@
 //! What the models take of Raft as given: who may be elected, and how a follower's log becomes its leader's.
 //!
 //! Elections and the copying of one entry are single steps here; what raft proves about lost, late and doubled
-//! messages of its own is not proved again. Two of three replicas decide, or three of five.
+//! messages of its own is not proved again. Groups have three replicas or five; two decide, or three.
 
 use timberline::types::Term;
 
@@ -30,4 +30,21 @@ pub fn copy_next<E: Entry>(leader: &[E], follower: &mut Vec<E>) -> usize {
     follower.truncate(matched);
     follower.push(next.clone());
     matched + 1
+}
+
+/// How many entries a quorum of `replicas` holds, of `held` by each that counts.
+pub fn held_by_quorum(mut held: Vec<usize>, replicas: usize) -> usize {
+    held.sort_unstable_by(|one, other| other.cmp(one));
+    held.get(replicas / 2).copied().unwrap_or_default()
+}
+
+/// The smallest sets of others that are a quorum together with `replica`.
+pub fn quorums_with(replica: usize, replicas: usize) -> Vec<Vec<usize>> {
+    assert!(matches!(replicas, 3 | 5), "a group has three replicas or five");
+    let others: Vec<usize> = (0..replicas).filter(|other| *other != replica).collect();
+    if replicas == 3 {
+        return others.into_iter().map(|other| vec![other]).collect();
+    }
+    let pairs = others.iter().flat_map(|one| others.iter().map(move |other| (*one, *other)));
+    pairs.filter(|(one, other)| one < other).map(|(one, other)| vec![one, other]).collect()
 }

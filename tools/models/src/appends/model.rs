@@ -3,6 +3,7 @@
 use stateright::{Model, Property};
 
 use super::state::{Outcome, Place, Sequence, State};
+use crate::raft;
 
 /// One shard and one producer, as much of them as its fields say.
 #[derive(Clone, Debug)]
@@ -77,11 +78,12 @@ impl Appends {
             actions.push(Action::Abandon { replica: place, ticket });
         }
         if state.newest.0 < self.terms {
-            let voters = quorums_with(place, self.replicas);
+            let voters = raft::quorums_with(place, self.replicas);
             actions.extend(voters.into_iter().map(|voters| Action::Elect { candidate: place, voters }));
         }
         if replica.leads {
-            let followers = (0..self.replicas).filter(|to| *to != place && state.replicas[*to].term <= replica.term);
+            let followers =
+                (0..self.replicas).filter(|to| *to != place && state.replicas[*to].term <= replica.term);
             actions.extend(followers.map(|to| Action::Replicate { from: place, to }));
         }
         if state.restarts < self.restarts {
@@ -108,22 +110,11 @@ impl Appends {
     }
 }
 
-/// The smallest sets of others that elect `candidate`.
-fn quorums_with(candidate: Place, replicas: usize) -> Vec<Vec<Place>> {
-    let others: Vec<Place> = (0..replicas).filter(|other| *other != candidate).collect();
-    if replicas == 3 {
-        return others.into_iter().map(|voter| vec![voter]).collect();
-    }
-    let pairs = others.iter().flat_map(|one| others.iter().map(move |other| (*one, *other)));
-    pairs.filter(|(one, other)| one < other).map(|(one, other)| vec![one, other]).collect()
-}
-
 impl Model for Appends {
     type State = State;
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        assert!(matches!(self.replicas, 3 | 5), "quorums are made for three or five replicas");
         vec![State::initial(self.replicas)]
     }
 
@@ -159,13 +150,16 @@ impl Model for Appends {
             Property::always(ONCE, |_, state: &State| state.nothing_stands_twice()),
             Property::always(FAILED, |_, state: &State| state.nothing_failed_turns_up()),
             Property::always(AGREE, |_, state: &State| state.replicas_agree()),
-            Property::sometimes("the last batch is acknowledged at its last attempt", |model: &Self, state: &State| {
-                let last = state.batches.get(model.batches - 1);
-                last.is_some_and(|batch| {
-                    let acknowledged = matches!(batch.outcome, Some(Outcome::Acknowledged { .. }));
-                    batch.attempts == model.attempts && acknowledged
-                })
-            }),
+            Property::sometimes(
+                "the last batch is acknowledged at its last attempt",
+                |model: &Self, state: &State| {
+                    let last = state.batches.get(model.batches - 1);
+                    last.is_some_and(|batch| {
+                        let acknowledged = matches!(batch.outcome, Some(Outcome::Acknowledged { .. }));
+                        batch.attempts == model.attempts && acknowledged
+                    })
+                },
+            ),
             Property::sometimes("a batch of an earlier term is acknowledged", |_, state: &State| {
                 let earlier = |outcome| matches!(outcome, Some(Outcome::Acknowledged { term, .. }) if term < state.newest);
                 state.batches.iter().any(|batch| earlier(batch.outcome))

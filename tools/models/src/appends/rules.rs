@@ -10,7 +10,10 @@ use crate::raft;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     New,
-    Duplicate { index: Index, term: Term },
+    Duplicate {
+        index: Index,
+        term: Term,
+    },
     /// A later batch of its producer stands in the log, and it does not.
     TooOld,
 }
@@ -52,14 +55,12 @@ impl Appends {
     /// How far a leader's log is committed: a quorum has synced an entry of the leader's own term.
     pub(super) fn committed(&self, state: &State, leader: &Replica) -> Index {
         let followers = state.replicas.iter().filter(|replica| replica.term == leader.term);
-        let mut held: Vec<Index> = followers
-            .map(|replica| {
-                let matched = Index(raft::matched(&leader.log, &replica.log) as u64);
-                if self.is(Mutant::AcknowledgeBeforeSync) { matched } else { matched.min(replica.synced) }
-            })
-            .collect();
-        held.sort_unstable_by(|one, other| other.cmp(one));
-        let by_quorum = held.get(state.replicas.len() / 2).copied().unwrap_or_default();
+        let held = followers.map(|replica| {
+            let matched = raft::matched(&leader.log, &replica.log);
+            let unsynced_counts = self.is(Mutant::AcknowledgeBeforeSync);
+            if unsynced_counts { matched } else { matched.min(replica.synced.0 as usize) }
+        });
+        let by_quorum = Index(raft::held_by_quorum(held.collect(), state.replicas.len()) as u64);
         let own_term = leader.entry(by_quorum).is_some_and(|entry| entry.term == leader.term);
         if own_term { leader.committed.max(by_quorum) } else { leader.committed }
     }

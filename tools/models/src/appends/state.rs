@@ -117,8 +117,14 @@ impl Replica {
 impl State {
     pub(super) fn initial(replicas: usize) -> Self {
         let (term, start) = (Term(1), Index(0));
-        let follower =
-            Replica { term, leads: false, log: Vec::new(), synced: start, committed: start, tickets: Vec::new() };
+        let follower = Replica {
+            term,
+            leads: false,
+            log: Vec::new(),
+            synced: start,
+            committed: start,
+            tickets: Vec::new(),
+        };
         let mut replicas = vec![follower; replicas];
         replicas[0].leads = true;
         Self { replicas, newest: term, batches: Vec::new(), requests: Vec::new(), restarts: 0 }
@@ -129,7 +135,9 @@ impl State {
         let batch = &mut self.batches[batch];
         batch.awaited = false;
         match answer {
-            Answer::Acknowledged { index, term } => batch.outcome = Some(Outcome::Acknowledged { index, term }),
+            Answer::Acknowledged { index, term } => {
+                batch.outcome = Some(Outcome::Acknowledged { index, term })
+            }
             Answer::Failed => {}
             Answer::Unknown => batch.ambiguous = true,
         }
@@ -148,7 +156,8 @@ impl State {
     }
 
     pub(super) fn nothing_stands_twice(&self) -> bool {
-        let mut pairs = self.replicas.iter().flat_map(|replica| (0..self.batches.len()).map(move |n| (replica, n)));
+        let mut pairs =
+            self.replicas.iter().flat_map(|replica| (0..self.batches.len()).map(move |n| (replica, n)));
         pairs.all(|(replica, batch)| replica.holds_committed(batch) <= 1)
     }
 
@@ -159,7 +168,9 @@ impl State {
 
     pub(super) fn replicas_agree(&self) -> bool {
         let longest = self.replicas.iter().map(Replica::committed).max_by_key(|committed| committed.len());
-        longest.is_none_or(|longest| self.replicas.iter().all(|replica| longest.starts_with(replica.committed())))
+        longest.is_none_or(|longest| {
+            self.replicas.iter().all(|replica| longest.starts_with(replica.committed()))
+        })
     }
 
     /// A batch whose producer gave it up, and which stands in the log all the same.

@@ -4,11 +4,14 @@ use stateright::{Model, Property};
 use timberline::types::{Term, Timestamp};
 
 use super::state::{Place, Reign, State};
+use crate::raft;
 
-/// One shard of three replicas, as much of it as its fields say.
+/// One shard, as much of it as its fields say.
 #[derive(Clone, Debug)]
 pub struct Closing {
     pub mutant: Option<Mutant>,
+    /// Three or five.
+    pub replicas: usize,
     pub terms: u64,
     pub appends: usize,
     /// Records in each.
@@ -21,6 +24,8 @@ pub struct Closing {
     pub ticks: u64,
     /// How far an honest clock may be off: also `eps_max`.
     pub uncertainty: u64,
+    /// From one of the readings considered to the next.
+    pub clock_step: usize,
     /// The first leader's promises lie too far ahead.
     pub lying: bool,
 }
@@ -56,7 +61,7 @@ pub enum Mutant {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     Tick,
-    Elect { candidate: Place, voter: Place },
+    Elect { candidate: Place, voters: Vec<Place> },
     Hear { replica: Place, term: Term },
     Persist { replica: Place },
     Replicate { from: Place, to: Place },
@@ -65,7 +70,7 @@ pub enum Action {
     Accept { replica: Place, promise: usize },
     Publish { promise: usize },
     AnswerFloor { replica: Place, term: Term },
-    TakeAnswer { answer: usize },
+    TakeAnswer { from: Place, answer: usize },
     Restart { replica: Place },
     Read { replica: Place, by: Option<usize>, earliest: Timestamp },
 }
@@ -81,7 +86,7 @@ impl Closing {
 
     /// Makes equal what nothing can tell apart.
     fn simplify(&self, state: &mut State) {
-        state.drop_dead_answers();
+        state.drop_what_is_dead();
         if state.restarts == self.restarts {
             // Nobody will forget a term: writing it later only delays.
             for replica in &mut state.replicas {
@@ -93,7 +98,8 @@ impl Closing {
 
     fn actions_of_leader(&self, state: &State, place: Place, actions: &mut Vec<Action>) {
         let leader = &state.replicas[place];
-        let followers = (0..3).filter(|to| *to != place && state.replicas[*to].term <= leader.term);
+        let followers =
+            (0..self.replicas).filter(|to| *to != place && state.replicas[*to].term <= leader.term);
         actions.extend(followers.map(|to| Action::Replicate { from: place, to }));
         if self.may_append(state) && matches!(leader.reign, Some(Reign::Open { .. })) {
             actions.extend(self.latest(state.now).map(|latest| Action::Append { leader: place, latest }));
@@ -107,8 +113,8 @@ impl Closing {
     fn actions_of_replica(&self, state: &State, place: Place, actions: &mut Vec<Action>) {
         let replica = &state.replicas[place];
         if state.newest.0 < self.terms {
-            let voters = (0..3).filter(|voter| *voter != place);
-            actions.extend(voters.map(|voter| Action::Elect { candidate: place, voter }));
+            let voters = raft::quorums_with(place, self.replicas).into_iter();
+            actions.extend(voters.map(|voters| Action::Elect { candidate: place, voters }));
         }
         for term in (replica.term.0 + 1..=state.newest.0).map(Term) {
             actions.push(Action::Hear { replica: place, term });
@@ -122,6 +128,8 @@ impl Closing {
         for term in (replica.term.0..=state.newest.0).map(Term) {
             actions.push(Action::AnswerFloor { replica: place, term });
         }
+        let under_way = replica.answers.iter().enumerate().filter(|(_, answer)| !answer.taken);
+        actions.extend(under_way.map(|(answer, _)| Action::TakeAnswer { from: place, answer }));
         if state.restarts < self.restarts {
             actions.push(Action::Restart { replica: place });
         }
@@ -132,7 +140,9 @@ impl Closing {
             return;
         }
         let times = (1..=state.now.0).map(Timestamp);
-        for (replica, earliest) in times.flat_map(|earliest| (0..3).map(move |replica| (replica, earliest))) {
+        for (replica, earliest) in
+            times.flat_map(|earliest| (0..self.replicas).map(move |replica| (replica, earliest)))
+        {
             let by = (0..state.promises.len()).map(Some).chain([None]);
             actions.extend(by.map(|by| Action::Read { replica, by, earliest }));
         }
@@ -144,14 +154,14 @@ impl Model for Closing {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        vec![State::initial(Self::start())]
+        vec![State::initial(Self::start(), self.replicas)]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         if state.now < Self::start().plus_ns(self.ticks) {
             actions.push(Action::Tick);
         }
-        for place in 0..3 {
+        for place in 0..self.replicas {
             self.actions_of_replica(state, place, actions);
             if state.replicas[place].reign.is_some() {
                 self.actions_of_leader(state, place, actions);
@@ -159,7 +169,6 @@ impl Model for Closing {
         }
         let unpublished = (0..state.promises.len()).filter(|promise| !state.promises[*promise].published);
         actions.extend(unpublished.map(|promise| Action::Publish { promise }));
-        actions.extend((0..state.answers.len()).map(|answer| Action::TakeAnswer { answer }));
         self.reads(state, actions);
     }
 
@@ -168,7 +177,7 @@ impl Model for Closing {
         let state = &mut next;
         match action {
             Action::Tick => state.now = state.now.next(),
-            Action::Elect { candidate, voter } => self.elect(state, candidate, voter)?,
+            Action::Elect { candidate, voters } => self.elect(state, candidate, &voters)?,
             Action::Hear { replica, term } => state.replicas[replica].adopt(term),
             Action::Persist { replica } => state.replicas[replica].durable = state.replicas[replica].term,
             Action::Replicate { from, to } => self.replicate(state, from, to),
@@ -180,7 +189,7 @@ impl Model for Closing {
             Action::Accept { replica, promise } => self.accept_at(state, replica, promise)?,
             Action::Publish { promise } => self.publish(state, promise)?,
             Action::AnswerFloor { replica, term } => self.answer(state, replica, term)?,
-            Action::TakeAnswer { answer } => self.take_answer(state, answer)?,
+            Action::TakeAnswer { from, answer } => self.take_answer(state, from, answer)?,
             Action::Restart { replica } => Self::restart(state, replica),
             Action::Read { replica, by, earliest } => self.read(state, replica, by, earliest)?,
         }
@@ -195,7 +204,8 @@ impl Model for Closing {
             Property::always(FINAL, |_, state: &State| state.read_is_final()),
             Property::sometimes("the newest leader publishes a promise", |model: &Self, state: &State| {
                 let published = state.promises.iter().filter(|promise| promise.published);
-                state.newest.0 == model.terms && published.map(|promise| promise.term).max() == Some(state.newest)
+                state.newest.0 == model.terms
+                    && published.map(|promise| promise.term).max() == Some(state.newest)
             }),
             Property::sometimes("the newest leader commits a record", |model: &Self, state: &State| {
                 let records = state.replicas.iter().flat_map(|replica| replica.committed());
@@ -204,15 +214,21 @@ impl Model for Closing {
             }),
             Property::sometimes("a floor lies above the leader's log", |model: &Self, state: &State| {
                 let mut leaders = state.replicas.iter().filter(|replica| replica.term.0 == model.terms);
-                leaders.any(|leader| leader.reign == Some(Reign::Open { last: leader.last_timestamp().next() }))
+                leaders
+                    .any(|leader| leader.reign == Some(Reign::Open { last: leader.last_timestamp().next() }))
             }),
             Property::sometimes("a restarted replica answers a new leader", |model: &Self, state: &State| {
-                model.restarts == 0 || state.answers.iter().any(|answer| answer.forgotten)
+                let mut answers = state.replicas.iter().flat_map(|replica| &replica.answers);
+                model.restarts == 0 || answers.any(|answer| answer.forgotten)
             }),
-            Property::sometimes("a read finds a record by a published pair", |model: &Self, state: &State| {
-                let published = |at| state.promises.iter().any(|promise| promise.published && promise.closed == at);
-                !model.reads || state.read.is_some_and(|read| read.records > 0 && published(read.at))
-            }),
+            Property::sometimes(
+                "a read finds a record by a published pair",
+                |model: &Self, state: &State| {
+                    let published =
+                        |at| state.promises.iter().any(|promise| promise.published && promise.closed == at);
+                    !model.reads || state.read.is_some_and(|read| read.records > 0 && published(read.at))
+                },
+            ),
         ]
     }
 }

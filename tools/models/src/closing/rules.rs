@@ -8,13 +8,13 @@ use super::state::{FloorAnswer, Promise, Read, Reign, Replica, State, records_up
 impl Closing {
     /// What an honest clock may show as `latest`.
     pub(super) fn latest(&self, now: Timestamp) -> impl Iterator<Item = Timestamp> {
-        (0..=2 * self.uncertainty).map(move |ahead| now.plus_ns(ahead))
+        (0..=2 * self.uncertainty).step_by(self.clock_step).map(move |ahead| now.plus_ns(ahead))
     }
 
     /// C2: the times that the leader of `term` may promise. One that lies does so in the first term.
     pub(super) fn promised(&self, term: Term, now: Timestamp) -> impl Iterator<Item = Timestamp> {
         let lie = if self.lying && term == Term(1) { 2 * self.uncertainty } else { 0 };
-        (0..=2 * self.uncertainty + lie).map(move |ahead| now.plus_ns(ahead))
+        (0..=2 * self.uncertainty + lie).step_by(self.clock_step).map(move |ahead| now.plus_ns(ahead))
     }
 
     /// C2.
@@ -31,7 +31,7 @@ impl Closing {
             *last = closed.max(*last);
         }
         let index = if self.is(Mutant::IndexOfCommitted) { leader.committed } else { leader.end() };
-        Promise { term: leader.term, closed, index, accepted: false, published: false }
+        Promise { term: leader.term, closed, index, published: false }
     }
 
     /// C3, and the poison guard of an acceptor whose clock shows the most it may.
@@ -51,8 +51,9 @@ impl Closing {
     }
 
     /// C4, the leader itself not yet counted.
-    pub(super) fn is_quorum(&self, promise: &Promise) -> bool {
-        promise.accepted || self.is(Mutant::PublishWithoutQuorum)
+    pub(super) fn is_quorum(&self, state: &State, promise: usize) -> bool {
+        let accepted = state.replicas.iter().filter(|replica| replica.accepted & 1 << promise != 0).count();
+        accepted >= self.replicas / 2 || self.is(Mutant::PublishWithoutQuorum)
     }
 
     /// C6: what a replica answers the leader of `term`, if it may.
@@ -61,8 +62,7 @@ impl Closing {
         let durable = replica.durable == replica.term || self.is(Mutant::VolatileTermAtFloorAnswer);
         let own = replica.reign.is_some() && replica.term == term;
         let Replica { max_promised, forgotten, .. } = *replica;
-        (current && durable && !own)
-            .then_some(FloorAnswer { term, max_promised, forgotten })
+        (current && durable && !own).then_some(FloorAnswer { term, max_promised, forgotten, taken: false })
     }
 
     /// C7: what an answer counts, taken by a clock that shows `latest`.

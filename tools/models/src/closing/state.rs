@@ -1,4 +1,4 @@
-//! Three replicas, what is under way between them, and true time.
+//! The replicas, what is under way between them, and true time.
 
 use timberline::types::{Index, Term, Timestamp};
 
@@ -11,13 +11,11 @@ pub(super) type Place = usize;
 pub struct State {
     pub(super) now: Timestamp,
     /// Sorted after each step: nothing depends on a replica's name.
-    pub(super) replicas: [Replica; 3],
+    pub(super) replicas: Vec<Replica>,
     /// The newest term that has a leader.
     pub(super) newest: Term,
     /// In the order they were made; whoever finds one here was sent it.
     pub(super) promises: Vec<Promise>,
-    /// Sorted.
-    pub(super) answers: Vec<FloorAnswer>,
     pub(super) read: Option<Read>,
     pub(super) appends: usize,
     pub(super) restarts: usize,
@@ -33,12 +31,16 @@ pub(super) struct Replica {
     pub(super) max_promised: Timestamp,
     pub(super) forgotten: bool,
     pub(super) reign: Option<Reign>,
+    /// The promises it told their leaders it accepted, one bit each.
+    pub(super) accepted: u8,
+    /// What it told new leaders, sorted.
+    pub(super) answers: Vec<FloorAnswer>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Reign {
-    /// Waits for the floor; has its own answer.
-    Asking { own: Timestamp },
+    /// Waits for a quorum's answers; the largest so far, its own included.
+    Asking { floor: Timestamp },
     /// Assigns and promises above `last`.
     Open { last: Timestamp },
 }
@@ -56,17 +58,17 @@ pub(super) struct Promise {
     pub(super) term: Term,
     pub(super) closed: Timestamp,
     pub(super) index: Index,
-    /// A follower accepted it: with the leader, two of three.
-    pub(super) accepted: bool,
     pub(super) published: bool,
 }
 
-/// A follower's, for the leader of `term`.
+/// A replica's, for the leader of `term`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct FloorAnswer {
     pub(super) term: Term,
     pub(super) max_promised: Timestamp,
     pub(super) forgotten: bool,
+    /// It reached that leader.
+    pub(super) taken: bool,
 }
 
 /// What somebody read at one time: so many records, and these are all, for ever.
@@ -131,7 +133,7 @@ impl Replica {
 }
 
 impl State {
-    pub(super) fn initial(now: Timestamp) -> Self {
+    pub(super) fn initial(now: Timestamp, replicas: usize) -> Self {
         let first = Term(1);
         let follower = Replica {
             term: first,
@@ -141,20 +143,30 @@ impl State {
             max_promised: Timestamp::ZERO,
             forgotten: false,
             reign: None,
+            accepted: 0,
+            answers: Vec::new(),
         };
-        let leader = Replica { reign: Some(Reign::Open { last: Timestamp::ZERO }), ..follower.clone() };
-        let replicas = [leader, follower.clone(), follower];
-        let (promises, answers) = (Vec::new(), Vec::new());
-        Self { now, replicas, newest: first, promises, answers, read: None, appends: 0, restarts: 0 }
+        let mut replicas = vec![follower; replicas];
+        replicas[0].reign = Some(Reign::Open { last: Timestamp::ZERO });
+        Self { now, replicas, newest: first, promises: Vec::new(), read: None, appends: 0, restarts: 0 }
     }
 
-    /// Drops the floor answers that nobody waits for any more.
-    pub(super) fn drop_dead_answers(&mut self) {
-        let asks = |term: Term| {
-            let asking = |replica: &&Replica| matches!(replica.reign, Some(Reign::Asking { .. }));
-            self.replicas.iter().filter(asking).any(|replica| replica.term == term)
-        };
-        self.answers.retain(|answer| asks(answer.term));
+    /// The leader of a term, if it still leads.
+    pub(super) fn leader(&self, term: Term) -> Option<Place> {
+        self.replicas.iter().position(|replica| replica.term == term && replica.reign.is_some())
+    }
+
+    /// Drops the floor answers and the acceptances that nobody waits for any more.
+    pub(super) fn drop_what_is_dead(&mut self) {
+        let is_asking = |replica: &&Replica| matches!(replica.reign, Some(Reign::Asking { .. }));
+        let asking: Vec<Term> = self.replicas.iter().filter(is_asking).map(|replica| replica.term).collect();
+        let is_open = |promise: &Promise| !promise.published && self.leader(promise.term).is_some();
+        let open = self.promises.iter().enumerate().filter(|(_, promise)| is_open(promise));
+        let open = open.fold(0, |open, (n, _)| open | 1 << n);
+        for replica in &mut self.replicas {
+            replica.answers.retain(|answer| asking.contains(&answer.term));
+            replica.accepted &= open;
+        }
     }
 
     /// I2.

@@ -3,38 +3,37 @@
 use timberline::types::{Index, Term, Timestamp};
 
 use super::model::{Closing, Mutant};
-use super::state::{Entry, Place, Reign, State};
+use super::state::{Entry, FloorAnswer, Place, Reign, Replica, State};
 use crate::raft;
 
 impl Closing {
-    /// A new term, which candidate and voter have on disk; the leader-start frame follows at once.
-    pub(super) fn elect(&self, state: &mut State, candidate: Place, voter: Place) -> Option<()> {
-        if !raft::is_up_to_date(&state.replicas[candidate].log, &state.replicas[voter].log) {
+    /// A new term, which candidate and voters have on disk; the leader-start frame follows at once.
+    pub(super) fn elect(&self, state: &mut State, candidate: Place, voters: &[Place]) -> Option<()> {
+        let log = &state.replicas[candidate].log;
+        if !voters.iter().all(|voter| raft::is_up_to_date(log, &state.replicas[*voter].log)) {
             return None;
         }
         state.newest = state.newest.plus(1);
-        for place in [voter, candidate] {
-            let replica = &mut state.replicas[place];
+        for place in voters.iter().chain([&candidate]) {
+            let replica = &mut state.replicas[*place];
             replica.adopt(state.newest);
             replica.durable = state.newest;
         }
         let leader = &mut state.replicas[candidate];
-        let own = self.floor(leader.max_promised, leader.forgotten, state.now);
+        let floor = self.floor(leader.max_promised, leader.forgotten, state.now);
         leader.reign = Some(if self.is(Mutant::SkipFloor) {
             self.open(leader, Timestamp::ZERO)
         } else {
-            Reign::Asking { own }
+            Reign::Asking { floor }
         });
         leader.log.push(Entry { term: state.newest, last: leader.last_timestamp(), records: 0 });
         Some(())
     }
 
-    /// One entry, or a heartbeat; what two of three hold of the leader's own term is committed.
+    /// One entry, or a heartbeat; what a quorum holds of the leader's own term is committed.
     pub(super) fn replicate(&self, state: &mut State, from: Place, to: Place) {
-        let (term, log, known) = {
-            let leader = &state.replicas[from];
-            (leader.term, leader.log.clone(), leader.committed)
-        };
+        let leader = &state.replicas[from];
+        let (term, log, known) = (leader.term, leader.log.clone(), leader.committed);
         let follower = &mut state.replicas[to];
         follower.adopt(term);
         follower.durable = term;
@@ -44,9 +43,12 @@ impl Closing {
         if self.reads {
             follower.committed = follower.committed.max(known.min(Index(matched as u64)));
         }
-        if matched > 0 && log[matched - 1].term == term {
+        let followers = state.replicas.iter().filter(|replica| replica.term == term);
+        let held = followers.map(|replica| raft::matched(&log, &replica.log)).collect();
+        let by_quorum = raft::held_by_quorum(held, self.replicas);
+        if by_quorum > 0 && log[by_quorum - 1].term == term {
             let leader = &mut state.replicas[from];
-            leader.committed = leader.committed.max(Index(matched as u64));
+            leader.committed = leader.committed.max(Index(by_quorum as u64));
         }
     }
 
@@ -61,44 +63,53 @@ impl Closing {
     }
 
     pub(super) fn accept_at(&self, state: &mut State, place: Place, promise: usize) -> Option<()> {
-        let (now, promise) = (state.now, &mut state.promises[promise]);
         let replica = &mut state.replicas[place];
-        if replica.reign.is_some() || !self.may_accept(replica, promise, now) {
+        let offered = &state.promises[promise];
+        if replica.reign.is_some() || !self.may_accept(replica, offered, state.now) {
             return None;
         }
-        self.accept(replica, promise);
-        promise.accepted = true;
+        self.accept(replica, offered);
+        replica.accepted |= 1 << promise;
         Some(())
     }
 
     /// The leader accepts last of all, if it still leads.
     pub(super) fn publish(&self, state: &mut State, promise: usize) -> Option<()> {
-        let (now, promise) = (state.now, &mut state.promises[promise]);
-        let mut leaders = state.replicas.iter_mut().filter(|replica| replica.reign.is_some());
-        let leader = leaders.find(|replica| replica.term == promise.term)?;
-        if !self.is_quorum(promise) || !self.may_accept(leader, promise, now) {
+        let offered = state.promises[promise];
+        let leader = state.leader(offered.term)?;
+        if !self.is_quorum(state, promise) || !self.may_accept(&state.replicas[leader], &offered, state.now) {
             return None;
         }
-        self.accept(leader, promise);
-        promise.published = true;
+        self.accept(&mut state.replicas[leader], &offered);
+        state.promises[promise].published = true;
         Some(())
     }
 
     pub(super) fn answer(&self, state: &mut State, from: Place, term: Term) -> Option<()> {
-        let answer = self.answer_floor(&state.replicas[from], term)?;
-        let at = state.answers.binary_search(&answer).err()?;
-        state.answers.insert(at, answer);
+        let replica = &mut state.replicas[from];
+        let answer = self.answer_floor(replica, term)?;
+        if replica.answers.iter().any(|sent| FloorAnswer { taken: false, ..*sent } == answer) {
+            return None;
+        }
+        replica.answers.push(answer);
+        replica.answers.sort_unstable();
         Some(())
     }
 
-    /// With its own answer one more is two of three.
-    pub(super) fn take_answer(&self, state: &mut State, answer: usize) -> Option<()> {
-        let answer = state.answers[answer];
-        let mut replicas = state.replicas.iter_mut().filter(|replica| replica.term == answer.term);
-        let leader = replicas.find(|replica| replica.reign.is_some())?;
-        let Some(Reign::Asking { own }) = leader.reign else { return None };
-        let floor = self.floor(answer.max_promised, answer.forgotten, state.now).max(own);
-        leader.reign = Some(self.open(leader, floor));
+    /// Enough answers, its own included, open the leader's reign.
+    pub(super) fn take_answer(&self, state: &mut State, from: Place, answer: usize) -> Option<()> {
+        let taken = &mut state.replicas[from].answers[answer];
+        taken.taken = true;
+        let answer = *taken;
+        state.replicas[from].answers.sort_unstable();
+        let told = |replica: &&Replica| replica.answers.iter().any(|a| a.taken && a.term == answer.term);
+        let answered = state.replicas.iter().filter(told).count();
+        let place = state.leader(answer.term)?;
+        let leader = &mut state.replicas[place];
+        let Some(Reign::Asking { floor }) = leader.reign else { return None };
+        let floor = self.floor(answer.max_promised, answer.forgotten, state.now).max(floor);
+        let is_quorum = answered >= self.replicas / 2;
+        leader.reign = Some(if is_quorum { self.open(leader, floor) } else { Reign::Asking { floor } });
         Some(())
     }
 

@@ -6,6 +6,7 @@ use crate::checking::{breaks, exhaust};
 /// Two terms, one append of one record, one promise.
 const SMALL: Closing = Closing {
     mutant: None,
+    replicas: 3,
     terms: 2,
     appends: 1,
     batch: 1,
@@ -14,25 +15,32 @@ const SMALL: Closing = Closing {
     reads: false,
     ticks: 0,
     uncertainty: 1,
+    clock_step: 1,
     lying: false,
 };
 const TWO_PROMISES: Closing = Closing { promises: 2, ..SMALL };
 const RESTART: Closing = Closing { restarts: 1, ..SMALL };
-const RESTART_AND_TWO_PROMISES: Closing = Closing { promises: 2, ..RESTART };
+const RESTART_AND_TWO_PROMISES: Closing = Closing { promises: 2, clock_step: 2, ..RESTART };
 const LYING: Closing = Closing { lying: true, ..RESTART };
-const THREE_TERMS: Closing = Closing { terms: 3, appends: 2, ..SMALL };
+const THREE_TERMS: Closing = Closing { terms: 3, appends: 2, clock_step: 2, ..SMALL };
+const FIVE_REPLICAS: Closing = Closing { replicas: 5, uncertainty: 0, ..RESTART };
 const READS: Closing = Closing { reads: true, ticks: 2, ..SMALL };
 const READS_OF_BATCHES: Closing = Closing { batch: 2, ..READS };
 
 #[test]
-fn sizes() {
-    exhaust("closing, 2 promises", TWO_PROMISES, 1);
-    exhaust("closing, restart", RESTART, 1);
-    exhaust("closing, lying", LYING, 1);
-    exhaust("closing, three terms", THREE_TERMS, 1);
-    exhaust("closing, reads", READS, 1);
-    exhaust("closing, reads of batches", READS_OF_BATCHES, 1);
-    exhaust("closing, restart and 2 promises", RESTART_AND_TWO_PROMISES, 1);
+fn what_is_published_as_closed_stays_closed() {
+    exhaust("closing, 2 promises", TWO_PROMISES, 220_000);
+    exhaust("closing, a restart", RESTART, 100_000);
+    exhaust("closing, a restart, 2 promises", RESTART_AND_TWO_PROMISES, 670_000);
+    exhaust("closing, a restart, a lying leader", LYING, 160_000);
+    exhaust("closing, 3 terms, 2 appends", THREE_TERMS, 300_000);
+    exhaust("closing, 5 replicas", Closing { restarts: 0, ..FIVE_REPLICAS }, 170_000);
+}
+
+#[test]
+fn what_a_read_found_is_all_there_will_be() {
+    exhaust("closing, a read", READS, 360_000);
+    exhaust("closing, a read, batches of 2", READS_OF_BATCHES, 340_000);
 }
 
 #[test]
@@ -52,7 +60,7 @@ fn every_mutant_breaks_its_promise() {
         (Mutant::ForgottenOnlyWhileEmpty, PUBLISHED, RESTART_AND_TWO_PROMISES),
         (Mutant::ServeBeforePublication, FINAL, READS),
         (Mutant::ServeAtCommitted, FINAL, READS_OF_BATCHES),
-        (Mutant::VolatileTermAtAcceptance, PUBLISHED, RESTART_AND_TWO_PROMISES),
+        (Mutant::VolatileTermAtFloorAnswer, PUBLISHED, FIVE_REPLICAS),
     ];
     for (mutant, property, model) in table {
         breaks(&mutant, Closing { mutant: Some(mutant), ..model }, property);

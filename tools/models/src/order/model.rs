@@ -110,8 +110,9 @@ impl Model for Order {
         }
         for (append, sent) in state.appends.iter().enumerate() {
             match sent.place {
-                None => actions
-                    .extend(self.stamping(state.now).map(|reading| Action::Assign { append, reading })),
+                None => {
+                    actions.extend(self.stamping(state.now).map(|reading| Action::Assign { append, reading }))
+                }
                 Some(place) if !place.committed => actions.push(Action::Commit { append }),
                 Some(_) if !sent.acknowledged => actions.push(Action::Acknowledge { append }),
                 Some(_) => {}
@@ -120,7 +121,9 @@ impl Model for Order {
         let mut earliest: Vec<Timestamp> =
             readings(state.now, self.uncertainty).map(|reading| reading.earliest).collect();
         earliest.dedup();
-        for (shard, earliest) in [0, 1].into_iter().flat_map(|shard| earliest.iter().map(move |e| (shard, *e))) {
+        for (shard, earliest) in
+            [0, 1].into_iter().flat_map(|shard| earliest.iter().map(move |e| (shard, *e)))
+        {
             actions.push(Action::Read { shard, earliest });
             if self.merged_reads {
                 actions.push(Action::MergedRead { shard, earliest });
@@ -146,7 +149,8 @@ impl Model for Order {
             }
             // Of all readings this one shows the most.
             Action::Acknowledge { append } => {
-                state.appends[append].acknowledged = self.may_acknowledge(before.appends[append].place?, before.now);
+                state.appends[append].acknowledged =
+                    self.may_acknowledge(before.appends[append].place?, before.now);
             }
             Action::Read { shard, earliest } => {
                 let seen = self.readable(before, shard, earliest);
@@ -170,15 +174,21 @@ impl Model for Order {
                 state.appends.iter().all(stamped)
             }),
             Property::always(MERGED, |_, state: &State| !state.disagreed),
-            Property::sometimes("an append follows one acknowledged by the other shard", |_, state: &State| {
-                state.follows_across(|append| append.after_acks)
-            }),
-            Property::sometimes("an append follows an unacknowledged one read in the other shard", |_, state: &State| {
-                state.follows_across(|append| append.after_reads & !append.after_acks)
-            }),
-            Property::sometimes("a merged read holds appends of both shards", |model: &Self, state: &State| {
-                !model.merged_reads || state.merged.iter().all(|answer| answer.is_some_and(|set| set != 0))
-            }),
+            Property::sometimes(
+                "an append follows one acknowledged by the other shard",
+                |_, state: &State| state.follows_across(|append| append.after_acks),
+            ),
+            Property::sometimes(
+                "an append follows an unacknowledged one read in the other shard",
+                |_, state: &State| state.follows_across(|append| append.after_reads & !append.after_acks),
+            ),
+            Property::sometimes(
+                "a merged read holds appends of both shards",
+                |model: &Self, state: &State| {
+                    !model.merged_reads
+                        || state.merged.iter().all(|answer| answer.is_some_and(|set| set != 0))
+                },
+            ),
             Property::sometimes("all is acknowledged", |model: &Self, state: &State| {
                 state.appends.len() == model.appends && state.appends.iter().all(|append| append.acknowledged)
             }),

@@ -38,7 +38,13 @@ impl Order {
     }
 
     /// A shard's answer to a merged read at `at`, if it can give one.
-    pub(super) fn merge(&self, state: &State, shard: Shard, at: Timestamp, earliest: Timestamp) -> Option<Set> {
+    pub(super) fn merge(
+        &self,
+        state: &State,
+        shard: Shard,
+        at: Timestamp,
+        earliest: Timestamp,
+    ) -> Option<Set> {
         let is_past = earliest > at || self.is(Mutant::SkipWait);
         let asked = state.placed(shard).filter(|(_, place)| place.first <= at);
         let answer = asked.fold(0, |set, (n, _)| set | 1 << n);
