@@ -9,9 +9,10 @@
 //! **Network.** Requests arrive late, in any order, at any replica, or never, each at most once: a retry is a request
 //! of its own, and may overtake. Answers may be lost: the producer times out.
 //!
-//! **Bounds.** Three replicas with a power cut, two batches and retries; five replicas, one batch. `tests` has the sizes.
+//! **Bounds.** Three replicas and five, three terms, two batches or two attempts, one power cut; see `tests`.
 //!
-//! **Promises.** No acknowledged batch is lost, none stands twice, what failed never turns up, replicas agree.
+//! **Promises.** No acknowledged batch is lost, none stands twice, what failed never turns up, replicas agree. That an
+//! overwritten batch is no proof of failure shows from five replicas on: a third one may hold it and be elected.
 //!
 //! **Left out.** Time (see `order`): what is committed is released. Raft itself (see `raft`); a leader counts the
 //! followers that are still in its term. Several batches in flight, epochs, the bound of what is remembered.

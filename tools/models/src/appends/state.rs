@@ -136,7 +136,7 @@ impl State {
         batch.awaited = false;
         match answer {
             Answer::Acknowledged { index, term } => {
-                batch.outcome = Some(Outcome::Acknowledged { index, term })
+                batch.outcome = Some(Outcome::Acknowledged { index, term });
             }
             Answer::Failed => {}
             Answer::Unknown => batch.ambiguous = true,

@@ -3,7 +3,7 @@
 use stateright::{Model, Property};
 use timberline::types::{Term, Timestamp};
 
-use super::state::{Place, Reign, State};
+use super::state::{Place, Reign, Replica, State};
 use crate::raft;
 
 /// One shard, as much of it as its fields say.
@@ -41,7 +41,7 @@ pub enum Mutant {
     LastNotRaised,
     /// A new leader starts from its last committed entry.
     LastFromCommitted,
-    VolatileTermAtAcceptance,
+    /// Answers a new leader before the new term is on disk.
     VolatileTermAtFloorAnswer,
     /// Answers a new leader without entering its term.
     AnswerFromOldTerm,
@@ -86,7 +86,7 @@ impl Closing {
 
     /// Makes equal what nothing can tell apart.
     fn simplify(&self, state: &mut State) {
-        state.drop_what_is_dead();
+        state.drop_what_is_dead(state.newest.0 == self.terms);
         if state.restarts == self.restarts {
             // Nobody will forget a term: writing it later only delays.
             for replica in &mut state.replicas {
@@ -208,7 +208,7 @@ impl Model for Closing {
                     && published.map(|promise| promise.term).max() == Some(state.newest)
             }),
             Property::sometimes("the newest leader commits a record", |model: &Self, state: &State| {
-                let records = state.replicas.iter().flat_map(|replica| replica.committed());
+                let records = state.replicas.iter().flat_map(Replica::committed);
                 let mut terms = records.filter(|entry| entry.records > 0).map(|entry| entry.term.0);
                 model.appends == 0 || terms.any(|term| term == model.terms)
             }),

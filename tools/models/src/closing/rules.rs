@@ -38,7 +38,7 @@ impl Closing {
     pub(super) fn may_accept(&self, replica: &Replica, promise: &Promise, now: Timestamp) -> bool {
         let current = promise.term == replica.term
             || self.is(Mutant::AcceptOldTerm) && promise.term < replica.term && replica.reign.is_none();
-        let durable = replica.durable == replica.term || self.is(Mutant::VolatileTermAtAcceptance);
+        let durable = replica.durable == replica.term;
         let guarded = promise.closed <= now.plus_ns(2 * self.uncertainty + 2 * self.uncertainty);
         current && durable && guarded
     }

@@ -156,8 +156,9 @@ impl State {
         self.replicas.iter().position(|replica| replica.term == term && replica.reign.is_some())
     }
 
-    /// Drops the floor answers and the acceptances that nobody waits for any more.
-    pub(super) fn drop_what_is_dead(&mut self) {
+    /// Drops what nobody waits for any more: floor answers, acceptances, and after the last floor every memory of
+    /// promises.
+    pub(super) fn drop_what_is_dead(&mut self, is_last_term: bool) {
         let is_asking = |replica: &&Replica| matches!(replica.reign, Some(Reign::Asking { .. }));
         let asking: Vec<Term> = self.replicas.iter().filter(is_asking).map(|replica| replica.term).collect();
         let is_open = |promise: &Promise| !promise.published && self.leader(promise.term).is_some();
@@ -166,6 +167,10 @@ impl State {
         for replica in &mut self.replicas {
             replica.answers.retain(|answer| asking.contains(&answer.term));
             replica.accepted &= open;
+            if is_last_term && asking.is_empty() {
+                replica.max_promised = Timestamp::ZERO;
+                replica.forgotten = false;
+            }
         }
     }
 

@@ -29,18 +29,18 @@ const READS_OF_BATCHES: Closing = Closing { batch: 2, ..READS };
 
 #[test]
 fn what_is_published_as_closed_stays_closed() {
-    exhaust("closing, 2 promises", TWO_PROMISES, 220_000);
-    exhaust("closing, a restart", RESTART, 100_000);
-    exhaust("closing, a restart, 2 promises", RESTART_AND_TWO_PROMISES, 670_000);
-    exhaust("closing, a restart, a lying leader", LYING, 160_000);
-    exhaust("closing, 3 terms, 2 appends", THREE_TERMS, 300_000);
-    exhaust("closing, 5 replicas", Closing { restarts: 0, ..FIVE_REPLICAS }, 170_000);
+    exhaust("closing, 2 promises", TWO_PROMISES, 170_000);
+    exhaust("closing, a restart", RESTART, 75_000);
+    exhaust("closing, a restart, 2 promises", RESTART_AND_TWO_PROMISES, 430_000);
+    exhaust("closing, a restart, a lying leader", LYING, 120_000);
+    exhaust("closing, 3 terms, 2 appends", THREE_TERMS, 590_000);
+    exhaust("closing, 5 replicas", Closing { restarts: 0, ..FIVE_REPLICAS }, 165_000);
 }
 
 #[test]
 fn what_a_read_found_is_all_there_will_be() {
-    exhaust("closing, a read", READS, 360_000);
-    exhaust("closing, a read, batches of 2", READS_OF_BATCHES, 340_000);
+    exhaust("closing, a read", READS, 290_000);
+    exhaust("closing, a read, batches of 2", READS_OF_BATCHES, 270_000);
 }
 
 #[test]

@@ -111,7 +111,8 @@ impl Model for Order {
         for (append, sent) in state.appends.iter().enumerate() {
             match sent.place {
                 None => {
-                    actions.extend(self.stamping(state.now).map(|reading| Action::Assign { append, reading }))
+                    let stamps = self.stamping(state.now).map(|reading| Action::Assign { append, reading });
+                    actions.extend(stamps);
                 }
                 Some(place) if !place.committed => actions.push(Action::Commit { append }),
                 Some(_) if !sent.acknowledged => actions.push(Action::Acknowledge { append }),
