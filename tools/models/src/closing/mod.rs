@@ -15,8 +15,8 @@
 //! against their own clocks, as the poison guard says.
 //!
 //! **Bounds.** Three replicas and five, up to three terms, two appends, two promises, one restart, one read; each
-//! size in `tests` goes far in one or two of these. Clocks are off by up to one tick; in the largest sizes they show only
-//! the ends of their bound, and with five replicas they are exact.
+//! size in `tests` goes far in one or two of these. Clocks are off by up to one tick; in the largest sizes they show
+//! only the ends of their bound, and with five replicas they are exact.
 //!
 //! **Promises.** I2, I5, and I6 for one shard: what a read at T found is all there ever is up to T.
 //!
