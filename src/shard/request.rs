@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::clock::Fault;
 use crate::codec::{self, Compression};
+use crate::simulation::{Bug, is_planted};
 use crate::types::{BatchId, Monotonic, Receipt, ReplicaId};
 
 /// A batch to append. The body is stored as it is.
@@ -77,7 +78,9 @@ pub enum Refusal {
     TooOld,
     #[error("leadership was lost before the batch was committed; it may still become so")]
     LeadershipLost,
-    #[error("leadership was lost and another leader's entry took the batch's place here; it may still be committed")]
+    #[error(
+        "leadership was lost and another leader's entry took the batch's place here; it may still be committed"
+    )]
     Replaced,
     #[error("a batch of {found} bytes is above the limit of {max}")]
     TooLarge { found: usize, max: usize },
@@ -118,6 +121,7 @@ impl Refusal {
 
     pub fn outcome(&self) -> Outcome {
         match self {
+            Self::Replaced if is_planted(Bug::ReplacedMeansFailed) => Outcome::NotApplied,
             // The entry that took a batch's place may itself be replaced, by a leader that holds the batch. A batch too
             // old to remember may well have been applied, by an earlier attempt.
             Self::LeadershipLost | Self::Replaced | Self::TooOld | Self::Stopped { .. } => Outcome::Unknown,

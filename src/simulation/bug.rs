@@ -30,10 +30,14 @@ pub enum Bug {
     ServeAboveReleased,
     /// A rotten frame is taken for the log's end.
     RotAsCleanEnd,
+    /// What the page cache shows at a restart counts as on the disk, though a sync of it failed. Found by the simulator.
+    TrustPageCache,
+    /// A batch whose entry was replaced counts as failed for good. Found by the models.
+    ReplacedMeansFailed,
 }
 
 impl Bug {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::AckBeforeSync,
         Self::SkipDirectorySync,
         Self::AckBeforeWait,
@@ -46,6 +50,8 @@ impl Bug {
         Self::VoteBeforeDurable,
         Self::ServeAboveReleased,
         Self::RotAsCleanEnd,
+        Self::TrustPageCache,
+        Self::ReplacedMeansFailed,
     ];
 
     /// What it is called on a command line.
@@ -63,6 +69,8 @@ impl Bug {
             Self::VoteBeforeDurable => "vote-before-durable",
             Self::ServeAboveReleased => "serve-above-released",
             Self::RotAsCleanEnd => "rot-as-clean-end",
+            Self::TrustPageCache => "trust-page-cache",
+            Self::ReplacedMeansFailed => "replaced-means-failed",
         }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 
 use super::faults::Power;
-use super::image::Image;
+use super::image::{Image, Truth};
 use crate::disk::{Disk, DiskFile, Error, FolderLock};
 use crate::simulation::{Bug, is_planted};
 
@@ -241,7 +241,7 @@ impl DiskFile for MemoryFile {
             return Err(Error::io("sync", &self.path, IoError::other("a planted fault")));
         }
         for (sector, bytes) in snapshot.sectors {
-            image.finish_sync(snapshot.number, sector, bytes, None);
+            image.finish_sync(snapshot.number, sector, bytes, Truth::Written);
         }
         Ok(())
     }

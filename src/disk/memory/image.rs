@@ -14,6 +14,15 @@ pub(super) struct Snapshot {
     pub(super) sectors: Vec<(u64, Vec<u8>)>,
 }
 
+/// What became of a sector that the disk says it wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Truth {
+    Written,
+    Lost,
+    /// It was written over that other one.
+    Elsewhere(u64),
+}
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Image {
     /// What every reader sees.
@@ -86,9 +95,8 @@ impl Image {
         }
     }
 
-    /// The disk has written a sector for that sync, or so it says: in `misdeed` it never was, or was written over
-    /// another.
-    pub(super) fn finish_sync(&mut self, number: u64, sector: u64, bytes: Vec<u8>, misdeed: Option<Option<u64>>) {
+    /// The disk says that it has written a sector for that sync.
+    pub(super) fn finish_sync(&mut self, number: u64, sector: u64, bytes: Vec<u8>, truth: Truth) {
         self.end_writing(sector);
         let newest = self.written.entry(sector).or_default();
         if *newest > number {
@@ -96,11 +104,13 @@ impl Image {
         }
         *newest = number;
         let before = self.damage.remove(&sector).or_else(|| self.durable.get(&sector).cloned());
-        if let Some(elsewhere) = misdeed {
-            let elsewhere = elsewhere.map(|sector| sector % self.sectors());
-            if let Some(elsewhere) = elsewhere.filter(|other| self.range(*other).len() == bytes.len()) {
+        if let Truth::Elsewhere(elsewhere) = truth {
+            let elsewhere = elsewhere % self.sectors();
+            if self.range(elsewhere).len() == bytes.len() {
                 self.damage.insert(elsewhere, bytes.clone());
             }
+        }
+        if truth != Truth::Written {
             self.damage.insert(sector, before.unwrap_or_else(|| bytes.clone()));
         }
         if self.bytes[self.range(sector)] == bytes[..] {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::MemoryDisk;
 use super::disk::Content;
-use super::image::Snapshot;
+use super::image::{Snapshot, Truth};
 use crate::disk::{DiskFile, Error};
 
 /// A sync under way.
@@ -28,6 +28,12 @@ pub struct Misdeed {
     pub elsewhere: Option<u64>,
 }
 
+impl Misdeed {
+    fn truth(self) -> Truth {
+        self.elsewhere.map_or(Truth::Lost, Truth::Elsewhere)
+    }
+}
+
 impl PendingSync {
     /// The files to be synced.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
@@ -36,7 +42,11 @@ impl PendingSync {
 
     /// How many sectors it carries.
     pub fn sectors(&self) -> usize {
-        self.parts.iter().filter_map(|part| part.taken.as_ref()).map(|(_, snapshot)| snapshot.sectors.len()).sum()
+        self.parts
+            .iter()
+            .filter_map(|part| part.taken.as_ref())
+            .map(|(_, snapshot)| snapshot.sectors.len())
+            .sum()
     }
 }
 
@@ -63,9 +73,10 @@ impl MemoryDisk {
             let Some((content, snapshot)) = part.taken else { return Ok(()) };
             let mut image = content.image();
             for (sector, bytes) in snapshot.sectors {
-                let secret = misdeed.filter(|misdeed| misdeed.nth == nth);
+                let truth =
+                    misdeed.filter(|misdeed| misdeed.nth == nth).map_or(Truth::Written, Misdeed::truth);
                 nth += 1;
-                image.finish_sync(snapshot.number, sector, bytes, secret.map(|misdeed| misdeed.elsewhere));
+                image.finish_sync(snapshot.number, sector, bytes, truth);
             }
             Ok(())
         };

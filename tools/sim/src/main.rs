@@ -13,14 +13,15 @@ use timberline_sim::{FaultClass, Found, Options, Run, hunt, run, shrink, sweep};
 
 /// Seeds within which a planted bug must be found.
 const PLANTED_SEEDS: u64 = 1000;
+const SEEDS: u64 = 100;
 
 /// Simulates whole Timberline clusters, with faults, in virtual time, and checks every promise.
 #[derive(Debug, Parser)]
 #[command(name = "timberline-sim", version)]
 struct Arguments {
-    /// How many seeds to run.
-    #[arg(long, default_value_t = 100, conflicts_with_all = ["seed"])]
-    seeds: u64,
+    /// How many seeds to run: 100, or at most 1,000 for each planted bug.
+    #[arg(long, conflicts_with_all = ["seed"])]
+    seeds: Option<u64>,
     /// The first of them.
     #[arg(long, default_value_t = 0, conflicts_with = "seed")]
     first: u64,
@@ -56,7 +57,9 @@ fn parse_bugs(name: &str) -> Result<Bugs, String> {
     }
     let names: Vec<_> = Bug::ALL.into_iter().map(Bug::name).collect();
     let found = Bug::ALL.into_iter().find(|bug| bug.name() == name);
-    found.map(|bug| Bugs(vec![bug])).ok_or_else(|| format!("there is no bug {name:?}; there are: all, {}", names.join(", ")))
+    found
+        .map(|bug| Bugs(vec![bug]))
+        .ok_or_else(|| format!("there is no bug {name:?}; there are: all, {}", names.join(", ")))
 }
 
 fn main() -> ExitCode {
@@ -69,14 +72,14 @@ fn main() -> ExitCode {
     };
     // A failed assertion is a finding, told with its seed; its backtrace would drown it.
     std::panic::set_hook(Box::new(|_| {}));
-    let seeds = arguments.first..arguments.first + arguments.seeds;
+    let seeds = |usual: u64| arguments.first..arguments.first + arguments.seeds.unwrap_or(usual);
     match (arguments.seed, arguments.planted) {
         (Some(seed), planted) => {
             let bug = planted.and_then(|bugs| bugs.0.first().copied());
             replay(&run(seed, &Options { bug, ..options.clone() }), &Options { bug, ..options })
         }
-        (None, Some(Bugs(bugs))) => hunt_all(&bugs, arguments.first),
-        (None, None) => sweep_all(seeds, &options),
+        (None, Some(Bugs(bugs))) => hunt_all(&bugs, &seeds(PLANTED_SEEDS)),
+        (None, None) => sweep_all(seeds(SEEDS), &options),
     }
 }
 
@@ -115,12 +118,13 @@ fn sweep_all(seeds: Range<u64>, options: &Options) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn hunt_all(bugs: &[Bug], first: u64) -> ExitCode {
+fn hunt_all(bugs: &[Bug], seeds: &Range<u64>) -> ExitCode {
     let mut found = Vec::new();
     for bug in bugs {
-        let progress = report::Bar::new(PLANTED_SEEDS, bug.name());
-        let result: Found = hunt(*bug, first..first + PLANTED_SEEDS, &progress);
-        progress.finish();
+        let progress = report::Bar::new(seeds.end - seeds.start, bug.name());
+        let result: Found = hunt(*bug, seeds.clone(), &progress);
+        let took = progress.finish();
+        println!("{:24} {} after {:.1} s", bug.name(), report::sought(&result), took.as_secs_f64());
         found.push(result);
     }
     println!("{}", report::planted(&found));

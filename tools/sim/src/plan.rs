@@ -164,11 +164,17 @@ impl Plan {
     /// Draws the plan of a seed.
     pub fn draw(seed: u64) -> Self {
         let random = &mut Random::new(seed ^ 0x706c_616e);
-        let faults = FaultClass::ALL.into_iter().filter(|class| random.below(100) < class.frequency()).collect();
-        let (nodes, replicas) = random.pick(&[(3, 3), (3, 3), (3, 3), (3, 3), (3, 3), (4, 3), (5, 5), (1, 1)]);
+        let faults =
+            FaultClass::ALL.into_iter().filter(|class| random.below(100) < class.frequency()).collect();
+        let (nodes, replicas) =
+            random.pick(&[(3, 3), (3, 3), (3, 3), (3, 3), (3, 3), (4, 3), (5, 5), (1, 1)]);
         let eps_max_ns = random.pick(&[2, 10, 10, 50]) * MS;
-        let (first_segment_bytes, segment_bytes_max) =
-            random.pick(&[(10 << 10, 10 << 10), (10 << 10, 40 << 10), (16 << 10, 64 << 10), (64 << 10, 64 << 20)]);
+        let (first_segment_bytes, segment_bytes_max) = random.pick(&[
+            (10 << 10, 10 << 10),
+            (10 << 10, 40 << 10),
+            (16 << 10, 64 << 10),
+            (64 << 10, 64 << 20),
+        ]);
         let growth_ppb = random.pick(&[50_000, 50_000, 500_000, 2_000_000]);
         // Between two samples the bound stays below what the cluster works with.
         let sample_ns_max = eps_max_ns / 4 * 1_000_000 / growth_ppb * 1000;
@@ -214,7 +220,13 @@ impl fmt::Display for Plan {
         writeln!(
             f,
             "{} nodes, {} shards x {} replicas, {} producers with a window of {}, batches of up to {} records of up to {} bytes",
-            self.nodes, self.shards, self.replicas, self.producers, self.window, self.batch_records_max, self.value_bytes_max
+            self.nodes,
+            self.shards,
+            self.replicas,
+            self.producers,
+            self.window,
+            self.batch_records_max,
+            self.value_bytes_max
         )?;
         writeln!(
             f,

@@ -15,8 +15,10 @@ pub(crate) struct Bar {
 
 impl Bar {
     pub(crate) fn new(seeds: u64, what: &'static str) -> Self {
-        let style = ProgressStyle::with_template("{msg:24} [{bar:30}] {pos}/{len} seeds, {elapsed} (left: {eta})");
-        let bar = ProgressBar::new(seeds).with_style(style.expect("the template is right")).with_message(what);
+        let style =
+            ProgressStyle::with_template("{msg:24} [{bar:30}] {pos}/{len} seeds, {elapsed} (left: {eta})");
+        let bar =
+            ProgressBar::new(seeds).with_style(style.expect("the template is right")).with_message(what);
         Self { bar, began: Instant::now() }
     }
 
@@ -46,14 +48,15 @@ pub(crate) fn totals(totals: &Totals, took: Option<Duration>) -> String {
         totals.appends, totals.acknowledged, totals.failed, totals.unknown, totals.reads, totals.merged, totals.checks
     ));
     let faults: u64 = totals.faults.values().sum();
-    let each: Vec<_> = totals.faults.iter().map(|(class, count)| format!("{} {count}", class.name())).collect();
+    let each: Vec<_> =
+        totals.faults.iter().map(|(class, count)| format!("{} {count}", class.name())).collect();
     lines.push(format!("{faults} faults: {}", each.join(", ")));
     lines.push(format!(
         "replicas stopped for good: {}; shards left without a quorum: {}",
         totals.stopped_replicas, totals.stopped_shards
     ));
     if let Some(took) = took {
-        let speed = totals.simulated_ns as f64 / 1e9 / took.as_secs_f64();
+        let speed = Duration::from_nanos(totals.simulated_ns).as_secs_f64() / took.as_secs_f64();
         lines.push(format!("took {:.1} s: {speed:.0} simulated seconds a second", took.as_secs_f64()));
     }
     lines.join("\n")
@@ -75,10 +78,23 @@ pub(crate) fn command(seed: u64, options: &Options) -> String {
     words.join(" ")
 }
 
+/// Whether a planted bug was found, in a few words.
+pub(crate) fn sought(found: &Found) -> String {
+    match &found.by {
+        Some((seed, failure)) => format!("found by {} in seed {seed}", failure.finder()),
+        None => format!("not found in {} seeds", found.seeds),
+    }
+}
+
 /// The table of planted bugs.
 pub(crate) fn planted(found: &[Found]) -> String {
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY).set_header(["planted bug", "seeds needed", "found by", "what it said"]);
+    table.load_preset(UTF8_HORIZONTAL_ONLY).set_header([
+        "planted bug",
+        "seeds needed",
+        "found by",
+        "what it said",
+    ]);
     for one in found {
         let (seeds, by, said) = match &one.by {
             Some((_, failure)) => (one.seeds.to_string(), failure.finder(), failure.to_string()),

@@ -170,7 +170,8 @@ fn unsettled(world: &mut World, crowd: &Crowd, calm_ns: u64) -> Option<String> {
             return Some(format!("shard {shard}: replicas do not agree on a leader: {standings:?}"));
         }
         let released = standings.first().map(|standing| standing.released);
-        let whole = |standing: &crate::world::Standing| standing.is_settled && Some(standing.released) == released;
+        let whole =
+            |standing: &crate::world::Standing| standing.is_settled && Some(standing.released) == released;
         if !standings.iter().all(whole) {
             return Some(format!("shard {shard}: replicas do not have the same: {standings:?}"));
         }

@@ -59,8 +59,9 @@ impl MergedReader {
     pub(super) fn timer(&mut self, world: &mut World) {
         for subscription in &mut self.subscriptions {
             let placed = world.specs.iter().find(|spec| spec.shard == subscription.shard);
-            let nodes: Vec<NodeId> =
-                placed.map(|spec| spec.replicas.iter().map(|placed| placed.node).collect()).unwrap_or_default();
+            let nodes: Vec<NodeId> = placed
+                .map(|spec| spec.replicas.iter().map(|placed| placed.node).collect())
+                .unwrap_or_default();
             subscription.watch(world, &nodes);
         }
         self.set_timer(world);

@@ -96,9 +96,8 @@ impl Producer {
         let id = place as u64 + 1;
         let count = world.random.between(1, world.plan.batch_records_max);
         let batch = encode(world, id, count);
-        let invalid = world.plan.has(FaultClass::InvalidBatch)
-            && sequence.open.is_empty()
-            && world.random.chance(20);
+        let invalid =
+            world.plan.has(FaultClass::InvalidBatch) && sequence.open.is_empty() && world.random.chance(20);
         let number = u64::from(sequence.epoch) << 32 | sequence.next;
         world.history.appends.push(Append {
             id,
@@ -151,7 +150,12 @@ impl Producer {
         self.attempts.insert(ticket, (shard, open.sequence));
         let place = open.place;
         world.trace.tell(world.now_ns, || {
-            format!("producer {} sends append {} of {shard:?} to node {leader}, request {}", self.client, place + 1, ticket.0)
+            format!(
+                "producer {} sends append {} of {shard:?} to node {leader}, request {}",
+                self.client,
+                place + 1,
+                ticket.0
+            )
         });
         world.request(leader, Event::Append(command));
         self.set_timer(world, ATTEMPT_NS, ticket.0);
@@ -211,10 +215,15 @@ impl Producer {
         world.history.appends[open.place].outcome = Outcome::Acknowledged { at_ns, stamp };
     }
 
-    fn refused(&mut self, world: &mut World, ticket: Ticket, (shard, at): (ShardId, usize), refusal: &Refusal) {
-        let replica_node = |replica: ReplicaId, world: &World| {
-            world.specs.iter().find_map(|spec| spec.node_of(replica))
-        };
+    fn refused(
+        &mut self,
+        world: &mut World,
+        ticket: Ticket,
+        (shard, at): (ShardId, usize),
+        refusal: &Refusal,
+    ) {
+        let replica_node =
+            |replica: ReplicaId, world: &World| world.specs.iter().find_map(|spec| spec.node_of(replica));
         let nodes = world.node_ids();
         let sequence = self.shards.get_mut(&shard).expect("a producer knows its shards");
         let open = &mut sequence.open[at];
@@ -226,7 +235,10 @@ impl Producer {
             Refusal::NotLeader { leader: Some(replica) } => {
                 sequence.leader = replica_node(*replica, world).unwrap_or(sequence.leader);
             }
-            Refusal::NotLeader { leader: None } | Refusal::NotHosted | Refusal::Stopped { .. } | Refusal::Fenced { .. } => {
+            Refusal::NotLeader { leader: None }
+            | Refusal::NotHosted
+            | Refusal::Stopped { .. }
+            | Refusal::Fenced { .. } => {
                 sequence.leader = world.random.pick(&nodes);
             }
             Refusal::Invalid(_) if open.invalid => {

@@ -106,7 +106,8 @@ impl Subscription {
         }
         self.closed = self.closed.max(answer.closed);
         if let Some(next) = self.next {
-            let closing = Closing { node, shard: self.shard, at_ns: world.true_ns(), closed: answer.closed, next };
+            let closing =
+                Closing { node, shard: self.shard, at_ns: world.true_ns(), closed: answer.closed, next };
             world.history.closings.push(closing);
         }
         Some(answer)

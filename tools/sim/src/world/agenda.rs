@@ -11,26 +11,68 @@ use timberline::types::{NodeId, Receipt};
 /// Something that happens at its time.
 pub(crate) enum Happening {
     /// An event reaches a lane of that life.
-    Event { node: NodeId, life: u64, event: Box<Event> },
+    Event {
+        node: NodeId,
+        life: u64,
+        event: Box<Event>,
+    },
     /// A peer's message arrives, unless its connection broke.
-    Message { from: NodeId, to: NodeId, life: u64, connection: u64, event: Box<Event> },
+    Message {
+        from: NodeId,
+        to: NodeId,
+        life: u64,
+        connection: u64,
+        event: Box<Event>,
+    },
     /// The output of what a lane took in is carried away.
-    Flush { node: NodeId, life: u64 },
+    Flush {
+        node: NodeId,
+        life: u64,
+    },
     /// A lane's deadline.
-    Wake { node: NodeId, life: u64, due_ns: u64 },
+    Wake {
+        node: NodeId,
+        life: u64,
+        due_ns: u64,
+    },
     /// A sync ends, unless the power failed since that boot.
-    SyncEnds { node: NodeId, boot: u64, life: u64, token: u64, pending: PendingSync, end: SyncEnd },
+    SyncEnds {
+        node: NodeId,
+        boot: u64,
+        life: u64,
+        token: u64,
+        pending: PendingSync,
+        end: SyncEnd,
+    },
     /// A file is made in the background.
-    Create { node: NodeId, life: u64, token: u64, path: PathBuf, size_bytes: u64 },
+    Create {
+        node: NodeId,
+        life: u64,
+        token: u64,
+        path: PathBuf,
+        size_bytes: u64,
+    },
     /// The clock looks for a newer sample.
-    Refresh { node: NodeId },
+    Refresh {
+        node: NodeId,
+    },
     /// The time source takes a sample.
-    Sample { node: NodeId },
+    Sample {
+        node: NodeId,
+    },
     /// A paused node goes on.
-    Resume { node: NodeId, until_ns: u64 },
+    Resume {
+        node: NodeId,
+        until_ns: u64,
+    },
     /// The power of a node fails now.
-    CutPower { node: NodeId, life: u64 },
-    Restart { node: NodeId },
+    CutPower {
+        node: NodeId,
+        life: u64,
+    },
+    Restart {
+        node: NodeId,
+    },
     /// Trouble is due.
     Fault,
     /// Trouble ends.
@@ -64,9 +106,16 @@ pub(crate) enum Heal {
 
 /// Something that concerns a client.
 pub(crate) enum ClientEvent {
-    Answer { client: u64, ticket: Ticket, answer: Answer },
+    Answer {
+        client: u64,
+        ticket: Ticket,
+        answer: Answer,
+    },
     /// The client's own timer; it names what it was set for.
-    Timer { client: u64, purpose: u64 },
+    Timer {
+        client: u64,
+        purpose: u64,
+    },
 }
 
 pub(crate) enum Answer {

@@ -42,7 +42,8 @@ impl World {
                     (placed.node, statuses.into_iter().find(|status| status.shard == spec.shard))
                 })
                 .collect();
-            let held = statuses.iter().find(|(node, _)| *node == victim).and_then(|(_, status)| status.clone());
+            let held =
+                statuses.iter().find(|(node, _)| *node == victim).and_then(|(_, status)| status.clone());
             let Some(held) = held else { return false };
             let covered = statuses.iter().all(|(node, status)| {
                 *node == victim
@@ -70,7 +71,8 @@ impl World {
         }
         let (path, bytes) = files.swap_remove(self.random.below(files.len() as u64) as usize);
         // Most of a segment is empty: what is near its start matters.
-        let at_byte = if self.random.chance(800) { self.random.below(bytes / 2) } else { self.random.below(bytes) };
+        let at_byte =
+            if self.random.chance(800) { self.random.below(bytes / 2) } else { self.random.below(bytes) };
         let mask = 1 << self.random.below(8);
         self.disk_of(victim).flip(&path, at_byte, mask).expect("the file was just listed");
         self.trace.tell(self.now_ns, || {

@@ -65,7 +65,8 @@ impl World {
         let nodes: Vec<NodeId> = spec.replicas.iter().map(|placed| placed.node).collect();
         // A node that is about to be started again may open its replica.
         let failed = |node: NodeId| {
-            !self.nodes[&node].restart_waits && self.failures(node).iter().any(|(shard, _)| *shard == spec.shard)
+            !self.nodes[&node].restart_waits
+                && self.failures(node).iter().any(|(shard, _)| *shard == spec.shard)
         };
         nodes.into_iter().map(failed).filter(|failed| *failed).count()
     }
@@ -81,7 +82,8 @@ impl World {
 
     /// Notes which shards have no working quorum.
     pub(crate) fn note_stopped(&mut self) {
-        let stopped: Vec<ShardSpec> = self.specs.clone().into_iter().filter(|spec| self.is_stopped(spec)).collect();
+        let stopped: Vec<ShardSpec> =
+            self.specs.clone().into_iter().filter(|spec| self.is_stopped(spec)).collect();
         self.history.stopped = stopped.iter().map(|spec| spec.shard).collect();
     }
 
@@ -90,7 +92,12 @@ impl World {
         let last = self.history.logs.iter().filter_map(|log| {
             let entry = log.entries.last()?;
             let offset = Offset(entry.next_offset().0 - 1);
-            Some(MergedRecord { timestamp: entry.last_timestamp(), shard: log.shard, offset, append: entry.append })
+            Some(MergedRecord {
+                timestamp: entry.last_timestamp(),
+                shard: log.shard,
+                offset,
+                append: entry.append,
+            })
         });
         last.max()
     }
@@ -103,7 +110,8 @@ impl World {
         let acknowledged = outcome(|outcome| matches!(outcome, Outcome::Acknowledged { .. }));
         let (failed, unknown) = (outcome(|o| *o == Outcome::Failed), outcome(|o| *o == Outcome::Unknown));
         let terms: BTreeSet<_> = self.history.leaders.iter().map(|l| (l.shard, l.term)).collect();
-        let stopped_replicas = self.specs.clone().iter().map(|spec| self.failed_replicas(spec)).sum::<usize>();
+        let stopped_replicas =
+            self.specs.clone().iter().map(|spec| self.failed_replicas(spec)).sum::<usize>();
         let stopped_shards = self.stopped_shards() as u64;
         let totals = &mut self.totals;
         (totals.seeds, totals.simulated_ns, totals.events) = (1, self.now_ns, self.trace.events());

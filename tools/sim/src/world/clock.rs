@@ -115,6 +115,6 @@ impl NodeClock {
     pub(crate) fn until_ns(&self, due: Monotonic, now: &Reading) -> u64 {
         let local_ns = i128::from(due.0.saturating_sub(now.monotonic.0));
         let ns = local_ns * 1_000_000_000 / (1_000_000_000 + i128::from(self.drift_ppb));
-        ns as u64 + 1
+        u64::try_from(ns).unwrap_or(u64::MAX).saturating_add(1)
     }
 }

@@ -38,8 +38,11 @@ impl World {
         if self.calm {
             return;
         }
-        let classes: Vec<FaultClass> =
-            STRIKES.into_iter().chain([FaultClass::ClockLiar]).filter(|class| self.plan.has(*class)).collect();
+        let classes: Vec<FaultClass> = STRIKES
+            .into_iter()
+            .chain([FaultClass::ClockLiar])
+            .filter(|class| self.plan.has(*class))
+            .collect();
         if !classes.is_empty() {
             let (class, id) = (self.random.pick(&classes), self.any_node());
             self.trace.mark(self.now_ns, &[10, class as u64, id.0]);
@@ -213,7 +216,9 @@ impl World {
             let lonely: Vec<NodeId> = others.iter().copied().filter(|other| self.is_up(*other)).collect();
             let Some(elected) = lonely.first().copied() else { return };
             // What the voter said still gets through: only the elected one's own words are lost.
-            self.partition(self.node_ids().into_iter().filter(|to| *to != elected).map(|to| (elected, to)).collect());
+            self.partition(
+                self.node_ids().into_iter().filter(|to| *to != elected).map(|to| (elected, to)).collect(),
+            );
         }
     }
 

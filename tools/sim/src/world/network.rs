@@ -46,13 +46,13 @@ impl Network {
         random: &mut Random,
     ) -> Fate {
         let mut fate = Fate { arrivals_ns: Vec::new(), faults: Vec::new() };
-        if self.cut.contains(&(from, to)) || self.in_flight.get(&(from, to)).is_some_and(|n| *n >= IN_FLIGHT_MAX)
+        if self.cut.contains(&(from, to))
+            || self.in_flight.get(&(from, to)).is_some_and(|n| *n >= IN_FLIGHT_MAX)
         {
             return fate;
         }
-        let strikes = |class, per_mille, random: &mut Random| {
-            !calm && plan.has(class) && random.chance(per_mille)
-        };
+        let strikes =
+            |class, per_mille, random: &mut Random| !calm && plan.has(class) && random.chance(per_mille);
         if strikes(FaultClass::MessageLoss, plan.loss_per_mille, random) {
             fate.faults.push(FaultClass::MessageLoss);
             return fate;

@@ -9,6 +9,7 @@ use timberline::lane::{Lane, Output, Ticket};
 use super::agenda::SyncEnd;
 use super::clock::NodeClock;
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Node {
     pub(super) disk: Arc<MemoryDisk>,
     pub(super) lane: Option<Lane>,

@@ -9,8 +9,8 @@ use timberline::types::{NodeId, Receipt};
 use timberline::wire::NodeMessage;
 use timberline_checkers::{Entry, Leading, Shown, Stamp};
 
-use super::{Asker, World};
 use super::agenda::{Answer, ClientEvent, Happening, SyncEnd};
+use super::{Asker, World};
 use crate::plan::{FaultClass, MS, SECOND};
 
 impl World {
@@ -39,7 +39,8 @@ impl World {
             let (shard, term) = (leadership.shard, leadership.term);
             self.history.leaders.push(Leading { shard, term, node });
             self.trace.mark(self.now_ns, &[3, id.0, shard.0, term.0, node.0]);
-            self.trace.tell(self.now_ns, || format!("node {id} follows node {node} in shard {shard}, term {term}"));
+            self.trace
+                .tell(self.now_ns, || format!("node {id} follows node {node} in shard {shard}, term {term}"));
         }
         for (from, shard, refusal) in refused {
             self.trace.tell(self.now_ns, || {
@@ -48,7 +49,8 @@ impl World {
         }
         for (shard, reason) in failed {
             self.trace.mark(self.now_ns, &[4, id.0, shard.0]);
-            self.trace.tell(self.now_ns, || format!("node {id} stops its replica of shard {shard}: {reason}"));
+            self.trace
+                .tell(self.now_ns, || format!("node {id} stops its replica of shard {shard}: {reason}"));
             // An operator looks, and starts the process again.
             let delay_ns = SECOND / 2 + self.random.below(2 * SECOND);
             self.restart_after(id, delay_ns);
@@ -85,7 +87,8 @@ impl World {
     fn begin_sync(&mut self, id: NodeId, sync: SyncRequest) {
         let node = self.nodes.get_mut(&id).expect("the cluster's nodes never change");
         let pending = node.disk.begin_sync(sync.files);
-        let end = node.next_sync.take().filter(|end| damages_segments(*end, &pending)).unwrap_or(SyncEnd::Done);
+        let end =
+            node.next_sync.take().filter(|end| damages_segments(*end, &pending)).unwrap_or(SyncEnd::Done);
         let (boot, life, token) = (node.boot, node.life, sync.token);
         let stalled_ns = node.stalled_until_ns.saturating_sub(self.now_ns);
         let mut took_ns = self.plan.sync_ns / 2 + self.random.below(self.plan.sync_ns) + stalled_ns;
@@ -128,7 +131,8 @@ impl World {
 
     fn answer_append(&mut self, id: NodeId, ticket: Ticket, result: Result<Receipt, Refusal>) {
         self.node(id).appends.remove(&ticket);
-        self.trace.mark(self.now_ns, &[7, id.0, ticket.0, result.as_ref().map_or(0, |r| r.first_timestamp.0)]);
+        self.trace
+            .mark(self.now_ns, &[7, id.0, ticket.0, result.as_ref().map_or(0, |r| r.first_timestamp.0)]);
         self.trace.tell(self.now_ns, || match &result {
             Ok(receipt) => format!(
                 "node {id} acknowledges request {}: shard {} offset {} {}",
@@ -183,7 +187,7 @@ pub(crate) fn seen(frame: &Frame) -> Entry {
 }
 
 /// Damage is done to segments only: a replica whose newest vote rots away in secret may vote twice, and nothing on its
-/// own disk can tell (docs/SEGMENT_FORMAT.md).
+/// own disk can tell (`docs/SEGMENT_FORMAT.md`).
 fn damages_segments(end: SyncEnd, pending: &PendingSync) -> bool {
     let secret = matches!(end, SyncEnd::Phantom | SyncEnd::Misdirected);
     !secret || (pending.sectors() > 0 && !pending.paths().any(|path| path.ends_with("vote")))
@@ -196,15 +200,28 @@ fn told(message: &NodeMessage) -> String {
         .iter()
         .map(|raft| {
             let kind = KINDS.get(raft.kind as usize).copied().unwrap_or("unknown");
-            let entries = if raft.entries.is_empty() { String::new() } else { format!(" x{}", raft.entries.len()) };
-            format!("{kind}{entries} (shard {}, term {}, index {}, commit {})", raft.shard, raft.term, raft.index, raft.commit)
+            let entries =
+                if raft.entries.is_empty() { String::new() } else { format!(" x{}", raft.entries.len()) };
+            format!(
+                "{kind}{entries} (shard {}, term {}, index {}, commit {})",
+                raft.shard, raft.term, raft.index, raft.commit
+            )
         })
         .collect();
-    parts.extend(message.closed.iter().map(|tick| format!("closes tick {} at ts:{}", tick.sequence, tick.closed_ns)));
+    parts.extend(
+        message.closed.iter().map(|tick| format!("closes tick {} at ts:{}", tick.sequence, tick.closed_ns)),
+    );
     parts.extend(message.closed_ack.iter().map(|ack| format!("accepts tick {}", ack.sequence)));
     parts.extend(message.publication.iter().map(|news| format!("publishes ts:{}", news.closed_ns)));
-    parts.extend(message.floor_requests.iter().map(|floor| format!("asks the floor of shard {}", floor.shard)));
-    parts.extend(message.floor_answers.iter().map(|floor| format!("promised shard {} ts:{}", floor.shard, floor.max_promised_ns)));
+    parts.extend(
+        message.floor_requests.iter().map(|floor| format!("asks the floor of shard {}", floor.shard)),
+    );
+    parts.extend(
+        message
+            .floor_answers
+            .iter()
+            .map(|floor| format!("promised shard {} ts:{}", floor.shard, floor.max_promised_ns)),
+    );
     parts.join(", ")
 }
 

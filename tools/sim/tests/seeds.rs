@@ -1,0 +1,49 @@
+//! What `cargo test` proves of the simulator itself, and the seeds that once failed. The release binary runs the many
+//! (`.ci/run`).
+
+use timberline_sim::{FaultClass, Options, run};
+
+const TELLING: Options = Options {
+    bug: None,
+    until_ns: Some(4_000_000_000),
+    without: std::collections::BTreeSet::new(),
+    tells: true,
+};
+
+#[test]
+fn one_seed_tells_one_story_to_the_byte() {
+    for seed in [1, 2, 3] {
+        let (first, second) = (run(seed, &TELLING), run(seed, &TELLING));
+        assert!(first.lines.len() > 500, "a story worth telling");
+        for (line, (a, b)) in first.lines.iter().zip(&second.lines).enumerate() {
+            assert_eq!(a, b, "seed {seed}, line {line}");
+        }
+        assert_eq!(first.lines.len(), second.lines.len());
+        assert_eq!(first.fingerprint, second.fingerprint);
+    }
+}
+
+#[test]
+fn two_seeds_tell_two_stories() {
+    assert_ne!(run(1, &TELLING).fingerprint, run(2, &TELLING).fingerprint);
+}
+
+#[test]
+fn telling_the_story_does_not_change_it() {
+    let silent = Options { tells: false, ..TELLING };
+    assert_eq!(run(5, &TELLING).fingerprint, run(5, &silent).fingerprint);
+}
+
+#[test]
+fn every_fault_class_strikes_in_some_run() {
+    let short = Options { tells: false, until_ns: Some(6_000_000_000), ..TELLING };
+    let mut missing: Vec<FaultClass> = FaultClass::ALL.to_vec();
+    for seed in 0..60 {
+        let run = run(seed, &short);
+        missing.retain(|class| !run.totals.faults.contains_key(class));
+        if missing.is_empty() {
+            return;
+        }
+    }
+    panic!("never struck: {missing:?}");
+}
