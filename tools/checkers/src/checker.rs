@@ -35,6 +35,8 @@ pub enum Checker {
     Merged,
     /// Positions keep their inequalities and only move forward.
     Positions,
+    /// What a replica said is durable and committed, it has after every restart.
+    Durable,
     /// A term has one leader.
     Leaders,
     /// Whatever is bounded stays within its bound.
@@ -54,7 +56,7 @@ pub struct Violation {
 pub struct Tally(pub u64);
 
 impl Checker {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Agreement,
         Self::Acknowledged,
         Self::Phantom,
@@ -68,6 +70,7 @@ impl Checker {
         Self::Stream,
         Self::Merged,
         Self::Positions,
+        Self::Durable,
         Self::Leaders,
         Self::Bounds,
     ];
@@ -92,6 +95,7 @@ impl Checker {
             Self::Stream => streams::contiguous(history, tally),
             Self::Merged => merged::slices(history, logs, tally),
             Self::Positions => nodes::positions(history, tally),
+            Self::Durable => nodes::durable(history, tally),
             Self::Leaders => nodes::leaders(history, tally),
             Self::Bounds => nodes::bounds(history, tally),
         }
@@ -124,6 +128,7 @@ impl fmt::Display for Checker {
             Self::Stream => "stream",
             Self::Merged => "merged",
             Self::Positions => "positions",
+            Self::Durable => "durable",
             Self::Leaders => "leaders",
             Self::Bounds => "bounds",
         })

@@ -18,6 +18,8 @@ pub struct History {
     pub logs: Vec<ReplicaLog>,
     /// Shards of which no quorum works at the end: what they still hold cannot be told.
     pub stopped: BTreeSet<ShardId>,
+    /// Nodes whose disks lost, in secret, what nothing on them can prove.
+    pub damaged: BTreeSet<NodeId>,
 }
 
 /// One batch that a client wanted appended, all its attempts taken together.

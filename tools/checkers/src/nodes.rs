@@ -30,6 +30,23 @@ pub(crate) fn positions(history: &History, tally: &mut Tally) -> Result<(), Stri
     Ok(())
 }
 
+/// The part of a log that is both synced here and committed may neither be truncated nor lost.
+pub(crate) fn durable(history: &History, tally: &mut Tally) -> Result<(), String> {
+    let mut durable: BTreeMap<_, Positions> = BTreeMap::new();
+    for now in history.positions.iter().filter(|now| !history.damaged.contains(&now.node)) {
+        tally.0 += 1;
+        let end = |positions: &Positions| positions.synced.min(positions.committed);
+        let best = durable.entry((now.node, now.shard)).or_insert(*now);
+        if now.appended < end(best) {
+            return Err(format!("lost what was durable: first {best:?}, later {now:?}"));
+        }
+        if end(best) < end(now) {
+            *best = *now;
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn leaders(history: &History, tally: &mut Tally) -> Result<(), String> {
     let mut leaders = BTreeMap::new();
     for leading in &history.leaders {

@@ -139,6 +139,8 @@ pub struct Plan {
     pub(crate) batch_records_max: u64,
     pub(crate) value_bytes_max: u64,
     pub(crate) think_ns: u64,
+    /// How long a batch is tried while faults rage; with none, once.
+    pub(crate) patience_ns: u64,
     /// Mean time between two faults.
     pub(crate) fault_every_ns: u64,
     pub(crate) raft_tick_ns: u64,
@@ -188,6 +190,7 @@ impl Plan {
             batch_records_max: random.pick(&[1, 3, 3, 10]),
             value_bytes_max: random.pick(&[8, 100, 100, 1500]),
             think_ns: random.between(20, 90) * MS,
+            patience_ns: random.pick(&[0, 1, 8, 8]) * SECOND,
             fault_every_ns: random.pick(&[200, 500, 1000, 2000]) * MS,
             raft_tick_ns: random.pick(&[5, 10, 30, 50]) * MS,
             closed_tick_ns: random.pick(&[10, 20, 20, 50]) * MS,

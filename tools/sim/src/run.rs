@@ -108,6 +108,9 @@ fn tell(world: &mut World, options: &Options) -> Result<(), Failure> {
     // Safety first: what is broken by now is not to be mistaken for slowness.
     judge_now(world)?;
     wait(world, &mut crowd, |world, crowd| unsettled(world, crowd, calm_ns))?;
+    if let Some(what) = world.unexplained_stop() {
+        return Err(Failure::NotLive { what });
+    }
     world.note_stopped();
     let last = note_logs(world);
     if world.stopped_shards() == 0 {

@@ -185,6 +185,21 @@ fn positions_out_of_order_or_moving_back_are_seen() {
 }
 
 #[test]
+fn a_durable_end_that_falls_after_a_restart_is_seen_unless_the_disk_was_damaged() {
+    let fall = |history: &mut History| {
+        let last = history.positions.last_mut().unwrap();
+        last.life += 1;
+        (last.appended, last.committed) = (Offset(0), Offset(0));
+        (last.synced, last.released) = (Offset(0), Offset(0));
+    };
+    assert!(objects(Checker::Durable, fall));
+    assert!(!objects(Checker::Durable, |history| {
+        fall(history);
+        history.damaged.insert(history.positions.last().unwrap().node);
+    }));
+}
+
+#[test]
 fn two_leaders_of_one_term_and_a_broken_bound_are_seen() {
     assert!(objects(Checker::Leaders, |history| {
         let (shard, term) = (ShardId(1), Term(1));

@@ -9,14 +9,12 @@ use timberline::shard::{Outcome as Fate, Refusal};
 use timberline::types::{BatchId, Monotonic, NodeId, ProducerId, Receipt, Record, ReplicaId, ShardId};
 use timberline_checkers::{Append, Outcome, Stamp};
 
-use crate::plan::{FaultClass, MS, SECOND};
+use crate::plan::{FaultClass, MS};
 use crate::world::{Asker, ClientEvent, Happening, World};
 
 /// How long an attempt waits for its answer.
 const ATTEMPT_NS: u64 = 400 * MS;
 const BACKOFF_NS: u64 = 30 * MS;
-/// How long a batch is tried while faults rage.
-const PATIENCE_NS: u64 = 8 * SECOND;
 
 /// The producer's timer for its next batch; other purposes are tickets.
 const NEXT_BATCH: u64 = 0;
@@ -175,7 +173,7 @@ impl Producer {
         } else if open.attempt.is_some() {
             return;
         }
-        if !world.calm && world.now_ns.saturating_sub(open.since_ns) > PATIENCE_NS {
+        if !world.calm && world.now_ns.saturating_sub(open.since_ns) > world.plan.patience_ns {
             self.give_up(world, shard);
         } else {
             self.send(world, shard, at);

@@ -10,6 +10,8 @@ use crate::world::{Asker, ClientEvent, Happening, World};
 /// A read that is held so long was lost, or its node was.
 const LONG_POLL_NS: u64 = 2 * SECOND;
 const RETRY_NS: u64 = 100 * MS;
+/// How often, at each retry's time, a reader starts over.
+const REREAD_PER_MILLE: u64 = 4;
 
 /// One shard's stream, as a reader or a merged reader follows it.
 pub(super) struct Subscription {
@@ -135,6 +137,12 @@ impl Reader {
     }
 
     pub(super) fn timer(&mut self, world: &mut World) {
+        if !world.calm && world.random.chance(REREAD_PER_MILLE) {
+            // Somebody else comes, and reads from the start.
+            let Subscription { shard, node, .. } = self.subscription;
+            self.subscription = Subscription::new(self.client, shard, node, Timestamp::ZERO, world);
+            self.subscription.ask(world);
+        }
         self.subscription.watch(world, &[]);
         self.set_timer(world);
     }

@@ -70,6 +70,10 @@ pub(crate) enum Happening {
         node: NodeId,
         life: u64,
     },
+    /// The power of a node fails, whatever it does by then.
+    PowerFails {
+        node: NodeId,
+    },
     Restart {
         node: NodeId,
     },

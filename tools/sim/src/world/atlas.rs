@@ -2,8 +2,15 @@
 //!
 //! Damage that a replica can prove (a frame behind which another says it was committed) costs that replica; damage
 //! at the very end of its log looks like an unsynced tail and is cut in silence. So damage strikes one node of the
-//! cluster only, and only while every other replica of its shards has durably all that it has.
+//! cluster only, and where it cannot be proved only while every other replica of its shards has durably all that it
+//! has.
 
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use timberline::codec::FrameHeader;
+use timberline::disk::Disk;
+use timberline::segment::SegmentHead;
 use timberline::types::NodeId;
 
 use super::World;
@@ -15,11 +22,13 @@ pub(super) struct Atlas {
     victim: NodeId,
     /// A cluster of one has no other copy.
     is_open: bool,
+    /// The victim's disk lost something, provable or not.
+    pub(super) has_struck: bool,
 }
 
 impl Atlas {
     pub(super) fn new(victim: NodeId, is_open: bool) -> Self {
-        Self { victim, is_open }
+        Self { victim, is_open, has_struck: false }
     }
 }
 
@@ -58,27 +67,74 @@ impl World {
         true
     }
 
-    /// A bit of one of the victim's segments rots.
+    /// A bit of one of the victim's segments rots: anywhere while the others have all of it, else where it can be proved.
     pub(super) fn rot(&mut self) -> bool {
-        if !self.may_damage() {
-            return false;
-        }
         let victim = self.atlas.victim;
-        let mut files = self.disk_of(victim).sizes();
-        files.retain(|(path, bytes)| !path.ends_with("vote") && *bytes > 0);
-        if files.is_empty() {
+        if !self.atlas.is_open || !self.is_up(victim) {
             return false;
         }
-        let (path, bytes) = files.swap_remove(self.random.below(files.len() as u64) as usize);
-        // Most of a segment is empty: what is near its start matters.
-        let at_byte =
-            if self.random.chance(800) { self.random.below(bytes / 2) } else { self.random.below(bytes) };
+        let covered = self.may_damage();
+        let mut places: Vec<(PathBuf, Range<u64>)> = Vec::new();
+        for (path, bytes) in self.disk_of(victim).sizes() {
+            if path.ends_with("vote") || bytes == 0 {
+                continue;
+            }
+            let place = if covered { Some(0..bytes / 2) } else { self.provable(victim, &path) };
+            places.extend(place.map(|range| (path, range)));
+        }
+        if places.is_empty() {
+            return false;
+        }
+        let (path, range) = places.swap_remove(self.random.below(places.len() as u64) as usize);
+        let at_byte = self.random.between(range.start, range.end - 1);
         let mask = 1 << self.random.below(8);
+        self.atlas.has_struck = true;
+        if covered {
+            self.history.damaged.insert(victim);
+        }
         self.disk_of(victim).flip(&path, at_byte, mask).expect("the file was just listed");
         self.trace.tell(self.now_ns, || {
             format!("node {victim}: a bit of byte {at_byte} of {} rots", path.display())
         });
         true
+    }
+
+    /// The bytes of a segment's frames of which a later one, synced too, says that they were committed.
+    fn provable(&mut self, victim: NodeId, path: &Path) -> Option<Range<u64>> {
+        let file = self.disk_of(victim).open(path).ok()?;
+        let (head, head_bytes) = SegmentHead::read(&*file).ok()?;
+        let shard = head.identity.shard;
+        let synced = self.statuses(victim).into_iter().find(|status| status.shard == shard)?.synced;
+        let bytes = file.copy(0..file.size_bytes());
+        let mut frames = Vec::new();
+        let mut at = head_bytes as usize;
+        while let Some(header) = bytes.get(at..).and_then(|rest| FrameHeader::decode(rest).ok()) {
+            if header.next_offset() > synced {
+                break;
+            }
+            frames.push((at as u64, header));
+            at += header.frame_len().next_multiple_of(8);
+        }
+        let known = frames.last()?.1.committed;
+        let proved = frames.iter().take_while(|(_, header)| header.index <= known).count();
+        // The witness itself stays whole.
+        let end = frames.get(proved.min(frames.len() - 1))?.0;
+        (head_bytes < end).then_some(head_bytes..end)
+    }
+
+    /// A replica that stopped though its disk did nothing wrong, and why it says it did.
+    pub(crate) fn unexplained_stop(&mut self) -> Option<String> {
+        for id in self.node_ids() {
+            for (shard, reason) in self.failures(id) {
+                let hurt = self.atlas.has_struck && id == self.atlas.victim;
+                // A power cut may keep a frame that says an unsynced one before it was committed by others: the log
+                // cannot tell that from rot, and waits for a peer (`docs/SEGMENT_FORMAT.md`).
+                if !hurt && !reason.contains("has rotted") {
+                    return Some(format!("node {id} cannot open its replica of shard {shard}: {reason}"));
+                }
+            }
+        }
+        None
     }
 
     /// The victim's next sync of a segment tells a lie.
@@ -92,8 +148,13 @@ impl World {
 
     /// Before the page cache is lost: what syncs hid is lost with it, or was written after all.
     pub(super) fn settle_damage(&mut self, id: NodeId) {
-        if self.disk_of(id).is_damaged() && !self.may_damage() {
-            self.disk_of(id).heal();
+        if self.disk_of(id).is_damaged() {
+            if self.may_damage() {
+                self.atlas.has_struck = true;
+                self.history.damaged.insert(id);
+            } else {
+                self.disk_of(id).heal();
+            }
         }
     }
 }

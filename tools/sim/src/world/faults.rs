@@ -179,6 +179,13 @@ impl World {
         let specs = self.specs.clone();
         let spec = &specs[self.random.below(specs.len() as u64) as usize];
         let to = spec.replicas[self.random.below(spec.replicas.len() as u64) as usize].node;
+        if self.plan.has(FaultClass::Partition) && self.random.chance(300) {
+            // A follower hears nothing of the successor for a while.
+            let other = self.any_node();
+            if other != to {
+                self.partition(vec![(to, other)]);
+            }
+        }
         for id in self.node_ids() {
             if self.leads(id, spec.shard) {
                 let life = self.nodes[&id].life;
@@ -224,7 +231,14 @@ impl World {
 
     fn strike_disk(&mut self, class: FaultClass, id: NodeId) -> bool {
         match class {
-            FaultClass::SyncFailure => self.node(id).next_sync = Some(SyncEnd::Failed),
+            FaultClass::SyncFailure => {
+                self.node(id).next_sync = Some(SyncEnd::Failed);
+                if self.plan.has(FaultClass::PowerCut) && self.random.chance(300) {
+                    // After the restart that follows, the page cache goes too.
+                    let delay_ns = self.lasting(2000, 5000);
+                    self.after(delay_ns, Happening::PowerFails { node: id });
+                }
+            }
             FaultClass::SyncStall => {
                 let until_ns = self.now_ns + self.lasting(300, 4000);
                 self.node(id).stalled_until_ns = until_ns;

@@ -163,6 +163,13 @@ impl World {
                     self.restart_after(node, 20 * MS);
                 }
             }
+            Happening::PowerFails { node } => {
+                if self.is_up(node) && !self.calm {
+                    self.totals.count(FaultClass::PowerCut);
+                    self.kill(node, true);
+                    self.restart_after(node, 50 * MS);
+                }
+            }
             Happening::Restart { node } => self.restart(node),
             Happening::Fault => self.trouble(),
             Happening::Heal(heal) => self.heal(heal),
