@@ -6,7 +6,6 @@ use bytes::Bytes;
 
 use crate::clock::Fault;
 use crate::codec::{self, Compression};
-use crate::simulation::{Bug, is_planted};
 use crate::types::{BatchId, Monotonic, Receipt, ReplicaId};
 
 /// A batch to append. The body is stored as it is.
@@ -121,7 +120,6 @@ impl Refusal {
 
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Replaced if is_planted(Bug::ReplacedMeansFailed) => Outcome::NotApplied,
             // The entry that took a batch's place may itself be replaced, by a leader that holds the batch. A batch too
             // old to remember may well have been applied, by an earlier attempt.
             Self::LeadershipLost | Self::Replaced | Self::TooOld | Self::Stopped { .. } => Outcome::Unknown,

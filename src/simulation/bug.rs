@@ -32,12 +32,10 @@ pub enum Bug {
     RotAsCleanEnd,
     /// What the page cache shows at a restart counts as on the disk, though a sync of it failed. Found by the simulator.
     TrustPageCache,
-    /// A batch whose entry was replaced counts as failed for good. Found by the models.
-    ReplacedMeansFailed,
 }
 
 impl Bug {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 13] = [
         Self::AckBeforeSync,
         Self::SkipDirectorySync,
         Self::AckBeforeWait,
@@ -51,7 +49,6 @@ impl Bug {
         Self::ServeAboveReleased,
         Self::RotAsCleanEnd,
         Self::TrustPageCache,
-        Self::ReplacedMeansFailed,
     ];
 
     /// What it is called on a command line.
@@ -70,7 +67,6 @@ impl Bug {
             Self::ServeAboveReleased => "serve-above-released",
             Self::RotAsCleanEnd => "rot-as-clean-end",
             Self::TrustPageCache => "trust-page-cache",
-            Self::ReplacedMeansFailed => "replaced-means-failed",
         }
     }
 }

@@ -26,7 +26,8 @@ pub(crate) struct NodeClock {
     rest: i64,
     eps_ns: u64,
     growth_ppb: u64,
-    at_bound: bool,
+    /// The error sits at this end of the bound.
+    at_end: Option<i64>,
     pub(crate) lie_ns: i64,
     /// No samples come, and the bound widens.
     pub(crate) starved: bool,
@@ -42,6 +43,7 @@ impl NodeClock {
         let options = ClockOptions { eps_max_ns: plan.eps_max_ns, growth_ppb: plan.growth_ppb };
         let drift_max = plan.growth_ppb.saturating_sub(1000);
         let drift_ppb = if at_bound { random.sign(drift_max) } else { random.sign(drift_max) / 3 };
+        let at_end = at_bound.then(|| random.sign(plan.eps_ns - ROUNDING_NS));
         let clock = Clock::simulated(options, Arc::new(source.clone()), ticks.clone());
         Self {
             clock,
@@ -52,7 +54,7 @@ impl NodeClock {
             rest: 0,
             eps_ns: plan.eps_ns,
             growth_ppb: plan.growth_ppb,
-            at_bound,
+            at_end,
             lie_ns: 0,
             starved: false,
             lost: false,
@@ -85,13 +87,10 @@ impl NodeClock {
         if self.lost {
             self.source.lose();
         } else if !self.starved {
-            let most_ns = self.eps_ns - ROUNDING_NS;
-            let error_ns = if self.at_bound {
-                random.sign(most_ns)
-            } else {
-                let size_ns = random.below(most_ns);
+            let error_ns = self.at_end.unwrap_or_else(|| {
+                let size_ns = random.below(self.eps_ns - ROUNDING_NS);
                 random.sign(size_ns)
-            };
+            });
             let raw = self.ticks.read();
             let true_offset_ns = (EPOCH_NS + now_ns).cast_signed() - raw.realtime_ns.cast_signed();
             self.source.set(raw, true_offset_ns + error_ns + self.lie_ns, self.eps_ns, self.growth_ppb);

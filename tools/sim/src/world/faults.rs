@@ -178,8 +178,9 @@ impl World {
     fn swap_leadership(&mut self) {
         let specs = self.specs.clone();
         let spec = &specs[self.random.below(specs.len() as u64) as usize];
-        let to = spec.replicas[self.random.below(spec.replicas.len() as u64) as usize].node;
-        if self.plan.has(FaultClass::Partition) && self.random.chance(300) {
+        let nodes: Vec<NodeId> = spec.replicas.iter().map(|placed| placed.node).collect();
+        let to = if self.random.chance(500) { self.hindmost(&nodes) } else { self.random.pick(&nodes) };
+        if self.random.chance(500) {
             // A follower hears nothing of the successor for a while.
             let other = self.any_node();
             if other != to {
@@ -192,6 +193,13 @@ impl World {
                 self.event(id, life, Box::new(Event::Transfer { shard: spec.shard, to }));
             }
         }
+    }
+
+    /// The node whose clock is furthest behind: the worst successor for whoever promised by a faster one.
+    fn hindmost(&mut self, nodes: &[NodeId]) -> NodeId {
+        let now_ns = self.now_ns;
+        let latest = |id: &NodeId| self.node(*id).clock.read(now_ns).interval.latest;
+        nodes.iter().copied().min_by_key(latest).expect("a shard has replicas")
     }
 
     pub(super) fn leads(&mut self, id: NodeId, shard: timberline::types::ShardId) -> bool {
