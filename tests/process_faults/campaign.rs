@@ -1,0 +1,294 @@
+//! A campaign: a cluster behind relays, a workload on it, faults drawn from one seed, and the judgement at the end.
+//!
+//! Knows how faults are made, not what they may break: that is the checkers'. A fault lasts until its effect was seen,
+//! and after each the cluster must serve every shard again before the next.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
+use rand::{Rng as _, SeedableRng as _};
+use timberline::types::NodeId;
+use timberline_checkers::{Checker, Outcome, check_all};
+
+use super::cluster::{Cluster, NODES};
+use super::relay::{Network, Party, Weather};
+use super::witness::{Seen, Witness};
+use super::workload::Workload;
+
+const TOPIC: &str = "events";
+const SHARDS: &str = "4";
+/// Faults in a campaign without `TIMBERLINE_FAULT_SECONDS`.
+const ROUNDS: u32 = 3;
+/// Within so long after a fault everything works again.
+const RECOVERY_MAX: Duration = Duration::from_secs(30);
+/// Appends acknowledged in each shard that prove it works.
+const PROOF_APPENDS: u64 = 10;
+
+/// What can happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// SIGKILL of one node.
+    Kill,
+    /// SIGKILL of all nodes at once.
+    KillAll,
+    /// SIGSTOP of a leader until others lead its shards.
+    Stop,
+    /// All links lose, double, delay and reorder.
+    Storm,
+    /// Nothing that one node sends arrives, or nothing sent to it, until others lead its shards.
+    CutOff,
+    /// One node does not hear one other node.
+    CutLink,
+}
+
+/// A cluster under faults.
+pub(crate) struct Campaign {
+    pub(crate) cluster: Cluster,
+    pub(crate) witness: Arc<Witness>,
+    pub(crate) rng: StdRng,
+    seed: u64,
+    network: Network,
+    workload: Workload,
+    /// What was done so far, for a failure's message.
+    story: String,
+    started: Instant,
+}
+
+fn from_environment(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is a whole number, not {text:?}")))
+}
+
+/// Writes the relays' addresses where the nodes look for each other; they go on listening where they did.
+fn put_between(cluster: &Cluster, network: &Network) {
+    for node in 1..=NODES {
+        let mut settings = std::fs::read_to_string(cluster.settings(node)).expect("the settings");
+        for (peer, relay) in (1..=NODES).zip(network.addresses()) {
+            let named = |address| format!("{{ id = {peer}, address = \"{address}\" }}");
+            let direct = named(cluster.address(peer));
+            assert!(settings.contains(&direct), "{settings}");
+            settings = settings.replace(&direct, &named(*relay));
+        }
+        std::fs::write(cluster.settings(node), settings).expect("the settings are written");
+    }
+}
+
+impl Campaign {
+    /// Starts nodes that were prepared, and a workload on them. Prints the seed that repeats it.
+    pub(crate) async fn start(mut cluster: Cluster) -> Self {
+        let seed = from_environment("TIMBERLINE_FAULT_SEED").unwrap_or_else(rand::random);
+        println!("TIMBERLINE_FAULT_SEED={seed}");
+        let nodes = (1..=NODES).map(|node| cluster.address(node)).collect();
+        let network = Network::start(nodes, seed).await;
+        put_between(&cluster, &network);
+        cluster.start_all();
+        cluster.succeed(&["topic", "create", TOPIC, "--shards", SHARDS]);
+        let witness = Arc::new(Witness::new(NODES));
+        let endpoints: Vec<String> = network.addresses().iter().map(ToString::to_string).collect();
+        let certs = cluster.path("certs");
+        let workload = Workload::start(&witness, TOPIC, (&endpoints, &certs), seed).await;
+        let rng = StdRng::seed_from_u64(seed);
+        let (story, started) = (String::new(), Instant::now());
+        let mut campaign = Self { cluster, witness, rng, seed, network, workload, story, started };
+        campaign.works_again().await;
+        campaign
+    }
+
+    /// Whether it goes on: for a few rounds, or for as long as the environment says.
+    pub(crate) fn goes_on(&self, round: u32) -> bool {
+        match from_environment("TIMBERLINE_FAULT_SECONDS") {
+            Some(seconds) => self.started.elapsed() < Duration::from_secs(seconds),
+            None => round < ROUNDS,
+        }
+    }
+
+    /// Faults of these kinds, then the judgement.
+    pub(crate) async fn run(mut self, faults: &[Fault]) {
+        let mut order = faults.to_vec();
+        order.shuffle(&mut self.rng);
+        let mut round = 0;
+        while self.goes_on(round) {
+            // Each kind once, then as it comes.
+            let drawn = order.pop();
+            let fault = drawn.or_else(|| faults.choose(&mut self.rng).copied()).expect("there is a fault");
+            self.suffer(fault).await;
+            round += 1;
+        }
+        self.judge().await;
+    }
+
+    async fn suffer(&mut self, fault: Fault) {
+        let node = self.rng.random_range(1..=NODES);
+        self.tell(&format!("{fault:?}, node {node}"));
+        match fault {
+            Fault::Kill => {
+                self.cluster.kill(node);
+                self.works_again().await;
+                self.spawn(node);
+            }
+            Fault::KillAll => {
+                (1..=NODES).for_each(|node| self.cluster.kill(node));
+                (1..=NODES).for_each(|node| self.spawn(node));
+            }
+            Fault::Stop => {
+                self.cluster.signal(node, "STOP");
+                self.others_lead(node).await;
+                self.cluster.signal(node, "CONT");
+            }
+            Fault::Storm | Fault::CutOff | Fault::CutLink => self.bad_weather(fault, node).await,
+        }
+        self.works_again().await;
+    }
+
+    async fn bad_weather(&mut self, fault: Fault, node: u16) {
+        let mut lost = self.network.lost();
+        let before = *lost.borrow_and_update();
+        let other = 1 + node % NODES;
+        let mut weather = Weather::default();
+        match fault {
+            Fault::CutOff => {
+                let everybody = (1..=NODES).map(Party::Node).chain([Party::Client]);
+                let outward = self.rng.random_bool(0.5);
+                let link = |peer| {
+                    if outward { (Party::Node(node), peer) } else { (peer, Party::Node(node)) }
+                };
+                weather.cut = everybody.map(link).collect();
+            }
+            Fault::CutLink => weather.cut = [(Party::Node(node), Party::Node(other))].into(),
+            _ => {
+                weather.dropped = self.rng.random_range(0.02..0.2);
+                weather.doubled = self.rng.random_range(0.0..0.2);
+                weather.delay_max = Duration::from_millis(self.rng.random_range(1..60));
+            }
+        }
+        self.tell(&format!("{weather:?}"));
+        self.network.set(weather);
+        if fault == Fault::CutOff {
+            self.others_lead(node).await;
+        } else {
+            let enough = lost.wait_for(|lost| *lost >= before + 100);
+            let enough = tokio::time::timeout(RECOVERY_MAX, enough).await.is_ok();
+            assert!(enough, "the bad weather hits nobody\n{}", self.account());
+        }
+        self.network.set(Weather::default());
+    }
+
+    /// Starts a node that was killed.
+    pub(crate) fn spawn(&mut self, node: u16) {
+        self.witness.begin_life(node);
+        self.cluster.spawn(node);
+    }
+
+    /// Waits until no shard is led by a node.
+    async fn others_lead(&mut self, node: u16) {
+        let node = NodeId(node.into());
+        let elsewhere = |seen: &Seen| seen.leaders.values().all(|(_, leader)| *leader != node);
+        let moved = self.witness.sees(RECOVERY_MAX, elsewhere).await;
+        let leaders = self.witness.look().leaders.clone();
+        assert!(moved, "node {node} still leads: {leaders:?}\n{}", self.account());
+    }
+
+    /// Waits until appends sent from now on are acknowledged in every shard.
+    pub(crate) async fn works_again(&mut self) {
+        let shards: usize = SHARDS.parse().expect("a number");
+        let before = self.witness.look().acknowledged.clone();
+        let proof = |seen: &Seen| {
+            let grew = seen.acknowledged.iter().filter(|(shard, (count, _))| {
+                *count >= before.get(shard).map_or(0, |(count, _)| *count) + PROOF_APPENDS
+            });
+            grew.count() == shards
+        };
+        let works = self.witness.sees(RECOVERY_MAX, proof).await;
+        assert!(works, "not every shard takes appends again\n{}", self.account());
+        self.tell("works");
+    }
+
+    pub(crate) fn tell(&mut self, what: &str) {
+        let line = format!("{:8.3}s {what}", self.started.elapsed().as_secs_f64());
+        println!("{line}");
+        writeln!(self.story, "{line}").expect("text can be added to text");
+    }
+
+    /// Everything a failure's message must say.
+    fn account(&self) -> String {
+        let complaints = self.witness.look().complaints.join("\n");
+        format!("TIMBERLINE_FAULT_SEED={}\n{}{complaints}\n{}", self.seed, self.story, self.cluster.logs())
+    }
+
+    /// Everything that was promised: in bounded time every node serves every acknowledged record, and the history of
+    /// the whole campaign passes all checkers.
+    pub(crate) async fn judge(mut self) {
+        let ended = self.workload.stop_producing().await;
+        assert!(ended, "appends stay open\n{}", self.account());
+        self.readers_catch_up().await;
+        for node in (1..=NODES).map(|node| NodeId(node.into())) {
+            let logs = tokio::time::timeout(RECOVERY_MAX, self.workload.logs_of(node)).await;
+            match logs {
+                Ok(Ok((logs, merged))) => {
+                    let history = &mut self.witness.look().history;
+                    history.logs.extend(logs);
+                    history.merged.push(merged);
+                }
+                Ok(Err(error)) => panic!("node {node} does not serve: {error}\n{}", self.account()),
+                Err(_) => panic!("node {node} serves no end of its logs\n{}", self.account()),
+            }
+        }
+        let verdict = self.verdict();
+        self.tell(&verdict.unwrap_or_else(|broken| panic!("{broken}\n{}", self.account())));
+    }
+
+    /// The live readers, which went through every fault, are given every acknowledged record.
+    async fn readers_catch_up(&mut self) {
+        let nodes = || (1..=NODES).map(|node| NodeId(node.into()));
+        let all_shown = |seen: &Seen| {
+            let has = |node| {
+                let mut goals = seen.acknowledged.iter();
+                goals.all(|(shard, (_, highest))| seen.shown.get(&(node, *shard)) >= Some(highest))
+            };
+            let each = nodes().all(has);
+            let mut streams = seen.history.merged.iter();
+            each && streams.all(|stream| {
+                stream.records.last().is_some_and(|last| (last.timestamp, last.shard) >= seen.last)
+            })
+        };
+        let caught_up = self.witness.sees(RECOVERY_MAX, all_shown).await;
+        let shown = self.witness.look().shown.clone();
+        assert!(caught_up, "a reader misses acknowledged records: {shown:?}\n{}", self.account());
+        self.tell("every reader has everything");
+    }
+
+    fn verdict(&self) -> Result<String, String> {
+        let seen = self.witness.look();
+        if !seen.complaints.is_empty() {
+            return Err(seen.complaints.join("\n"));
+        }
+        let history = &seen.history;
+        for append in &history.appends {
+            let Outcome::Acknowledged { stamp, .. } = append.outcome else { continue };
+            let mut logs = history.logs.iter().filter(|log| log.shard == append.shard);
+            let lacks = logs.find(|log| {
+                let at = log.entries.binary_search_by_key(&stamp.offset, |entry| entry.stamp.offset);
+                at.is_err()
+            });
+            if let Some(log) = lacks {
+                return Err(format!("node {} does not serve {append:?}", log.node));
+            }
+        }
+        let tally = check_all(history, &Checker::ALL).map_err(|violation| violation.to_string())?;
+        let count = |wanted: fn(&Outcome) -> bool| {
+            history.appends.iter().filter(|append| wanted(&append.outcome)).count()
+        };
+        Ok(format!(
+            "{} acknowledged, {} failed, {} unknown; {} shown, {} leaderships; {} comparisons hold",
+            count(|outcome| matches!(outcome, Outcome::Acknowledged { .. })),
+            count(|outcome| *outcome == Outcome::Failed),
+            count(|outcome| *outcome == Outcome::Unknown),
+            history.shown.len(),
+            history.leaders.len(),
+            tally.0,
+        ))
+    }
+}

@@ -1,0 +1,247 @@
+//! A network of userspace UDP relays, one before each node: it drops, delays, doubles, reorders and cuts one way,
+//! all drawn from one seed. Knows nothing of what it carries.
+//!
+//! Nodes name each other, and clients learn of them, by the relays' addresses. A relay knows who sent a datagram by
+//! its source: a node dials from the address on which it listens, everybody else is a client. Invariants: in calm
+//! weather every datagram passes at once; what is held back is bounded, and what does not fit is lost, as in a router.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, timeout_at};
+
+const LOOPBACK: &str = "127.0.0.1:0";
+const DATAGRAM_BYTES_MAX: usize = 64 << 10;
+/// Datagrams held back at one time.
+const DELAYED_MAX: usize = 4096;
+/// Sources that one relay tells apart; the one known longest makes room.
+const SOURCES_MAX: usize = 64;
+
+/// One end of a link: a node, or any client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Party {
+    Node(u16),
+    Client,
+}
+
+/// What the network does to datagrams. The default is calm.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Weather {
+    pub(crate) dropped: f64,
+    pub(crate) doubled: f64,
+    /// Each datagram is held back for up to so long, so that later ones overtake it.
+    pub(crate) delay_max: Duration,
+    /// Links, from whom to whom, that carry nothing.
+    pub(crate) cut: BTreeSet<(Party, Party)>,
+}
+
+/// The relays; they end with it.
+pub(crate) struct Network {
+    shared: Arc<Shared>,
+    addresses: Vec<SocketAddr>,
+    #[expect(dead_code, reason = "held for its drop")]
+    tasks: JoinSet<()>,
+}
+
+struct Shared {
+    /// Where the nodes listen, node 1 first.
+    nodes: Vec<SocketAddr>,
+    weather: Mutex<(Weather, StdRng)>,
+    late: mpsc::Sender<Late>,
+    /// How many datagrams were lost so far.
+    lost: watch::Sender<u64>,
+    numbers: AtomicU64,
+}
+
+/// A datagram on its way out.
+struct Outgoing {
+    socket: Arc<UdpSocket>,
+    to: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+/// A datagram held back. Sorts by when it is due.
+struct Late {
+    due: Instant,
+    number: u64,
+    outgoing: Outgoing,
+}
+
+impl Network {
+    /// One relay before each of the nodes, calm.
+    pub(crate) async fn start(nodes: Vec<SocketAddr>, seed: u64) -> Self {
+        let (late, queue) = mpsc::channel(DELAYED_MAX);
+        let shared = Arc::new(Shared {
+            nodes,
+            weather: Mutex::new((Weather::default(), StdRng::seed_from_u64(seed))),
+            late,
+            lost: watch::Sender::new(0),
+            numbers: AtomicU64::new(0),
+        });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(release(queue));
+        let mut addresses = Vec::new();
+        for node in 1..=u16::try_from(shared.nodes.len()).expect("few nodes") {
+            let front = Arc::new(UdpSocket::bind(LOOPBACK).await.expect("a port for a relay"));
+            addresses.push(front.local_addr().expect("a bound socket has an address"));
+            tasks.spawn(relay(Arc::clone(&shared), node, front));
+        }
+        Self { shared, addresses, tasks }
+    }
+
+    /// Where the relays listen, that of node 1 first.
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    pub(crate) fn set(&self, weather: Weather) {
+        self.shared.weather.lock().expect("no panic under the lock").0 = weather;
+    }
+
+    /// How many datagrams were lost, as it changes.
+    pub(crate) fn lost(&self) -> watch::Receiver<u64> {
+        self.shared.lost.subscribe()
+    }
+}
+
+impl Shared {
+    fn party(&self, source: SocketAddr) -> Party {
+        let place = self.nodes.iter().position(|node| *node == source);
+        place.map_or(Party::Client, |place| Party::Node(u16::try_from(place + 1).expect("few nodes")))
+    }
+
+    /// The delay of each copy that passes.
+    fn copies(&self, link: (Party, Party)) -> Vec<Duration> {
+        let (weather, rng) = &mut *self.weather.lock().expect("no panic under the lock");
+        if weather.cut.contains(&link) || rng.random_bool(weather.dropped) {
+            return Vec::new();
+        }
+        let count = if rng.random_bool(weather.doubled) { 2 } else { 1 };
+        (0..count).map(|_| weather.delay_max.mul_f64(rng.random())).collect()
+    }
+
+    /// Lets a datagram pass as the weather has it.
+    async fn pass(&self, link: (Party, Party), outgoing: Outgoing) {
+        let copies = self.copies(link);
+        let lost = copies.is_empty();
+        for delay in copies {
+            let Outgoing { socket, to, bytes } = &outgoing;
+            if delay.is_zero() {
+                outgoing.send().await;
+                continue;
+            }
+            let outgoing = Outgoing { socket: Arc::clone(socket), to: *to, bytes: bytes.clone() };
+            let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+            // A full queue loses it.
+            let _ = self.late.try_send(Late { due: Instant::now() + delay, number, outgoing });
+        }
+        if lost {
+            self.lost.send_modify(|lost| *lost += 1);
+        }
+    }
+}
+
+impl Outgoing {
+    async fn send(&self) {
+        // Whoever does not listen any more does not get it.
+        let _ = self.socket.send_to(&self.bytes, self.to).await;
+    }
+}
+
+/// Carries what is sent to `node`'s relay, and through a socket of each source's own what the node answers.
+async fn relay(shared: Arc<Shared>, node: u16, front: Arc<UdpSocket>) {
+    let listens = shared.nodes[usize::from(node) - 1];
+    let mut sources: VecDeque<(SocketAddr, Arc<UdpSocket>, AbortHandle)> = VecDeque::new();
+    let mut answers = JoinSet::new();
+    let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
+    loop {
+        let Ok((len, source)) = front.recv_from(&mut buffer).await else { continue };
+        let party = shared.party(source);
+        let known =
+            sources.iter().find(|(known, _, _)| *known == source).map(|(_, back, _)| Arc::clone(back));
+        let back = match known {
+            Some(back) => back,
+            None => {
+                let back = Arc::new(UdpSocket::bind(LOOPBACK).await.expect("a port for a source"));
+                let link = (Party::Node(node), party);
+                let task = answer(Arc::clone(&shared), link, Arc::clone(&back), Arc::clone(&front), source);
+                if sources.len() == SOURCES_MAX
+                    && let Some((_, _, oldest)) = sources.pop_front()
+                {
+                    oldest.abort();
+                }
+                sources.push_back((source, Arc::clone(&back), answers.spawn(task)));
+                while answers.try_join_next().is_some() {}
+                back
+            }
+        };
+        let outgoing = Outgoing { socket: back, to: listens, bytes: buffer[..len].to_vec() };
+        shared.pass((party, Party::Node(node)), outgoing).await;
+    }
+}
+
+/// Carries a node's answers to one source.
+async fn answer(
+    shared: Arc<Shared>,
+    link: (Party, Party),
+    back: Arc<UdpSocket>,
+    front: Arc<UdpSocket>,
+    source: SocketAddr,
+) {
+    let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
+    loop {
+        let Ok((len, _)) = back.recv_from(&mut buffer).await else { continue };
+        let outgoing = Outgoing { socket: Arc::clone(&front), to: source, bytes: buffer[..len].to_vec() };
+        shared.pass(link, outgoing).await;
+    }
+}
+
+/// Sends what was held back once it is due.
+async fn release(mut queue: mpsc::Receiver<Late>) {
+    let mut held: BinaryHeap<Reverse<Late>> = BinaryHeap::new();
+    loop {
+        let come = match held.peek() {
+            None => queue.recv().await,
+            Some(Reverse(next)) => timeout_at(next.due, queue.recv()).await.unwrap_or(None),
+        };
+        match come {
+            Some(late) if held.len() < DELAYED_MAX => held.push(Reverse(late)),
+            None if held.is_empty() => return,
+            _ => {}
+        }
+        while held.peek().is_some_and(|Reverse(late)| late.due <= Instant::now()) {
+            if let Some(Reverse(late)) = held.pop() {
+                late.outgoing.send().await;
+            }
+        }
+    }
+}
+
+impl Ord for Late {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.due, self.number).cmp(&(other.due, other.number))
+    }
+}
+
+impl PartialOrd for Late {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Late {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Late {}
