@@ -21,7 +21,7 @@ use super::workload::Workload;
 const TOPIC: &str = "events";
 const SHARDS: &str = "4";
 /// Faults in a campaign without `TIMBERLINE_FAULT_SECONDS`.
-const ROUNDS: u32 = 3;
+const ROUNDS: u32 = 4;
 /// Within so long after a fault everything works again.
 const RECOVERY_MAX: Duration = Duration::from_secs(30);
 /// Appends acknowledged in each shard that prove it works.
@@ -38,6 +38,8 @@ pub(crate) enum Fault {
     Stop,
     /// All links lose, double, delay and reorder.
     Storm,
+    /// SIGKILL of one node in a storm; it comes back into the storm.
+    KillInStorm,
     /// Nothing that one node sends arrives, or nothing sent to it, until others lead its shards.
     CutOff,
     /// One node does not hear one other node.
@@ -121,7 +123,10 @@ impl Campaign {
     }
 
     async fn suffer(&mut self, fault: Fault) {
-        let node = self.rng.random_range(1..=NODES);
+        let node = match fault {
+            Fault::Stop | Fault::CutOff => self.some_leader(),
+            _ => self.rng.random_range(1..=NODES),
+        };
         self.tell(&format!("{fault:?}, node {node}"));
         match fault {
             Fault::Kill => {
@@ -138,15 +143,24 @@ impl Campaign {
                 self.others_lead(node).await;
                 self.cluster.signal(node, "CONT");
             }
-            Fault::Storm | Fault::CutOff | Fault::CutLink => self.bad_weather(fault, node).await,
+            Fault::Storm | Fault::KillInStorm | Fault::CutOff | Fault::CutLink => {
+                let weather = self.weather(fault, node);
+                self.tell(&format!("{weather:?}"));
+                self.network.set(weather);
+                self.sit_out(fault, node).await;
+                self.network.set(Weather::default());
+            }
         }
         self.works_again().await;
     }
 
-    async fn bad_weather(&mut self, fault: Fault, node: u16) {
-        let mut lost = self.network.lost();
-        let before = *lost.borrow_and_update();
-        let other = 1 + node % NODES;
+    fn some_leader(&mut self) -> u16 {
+        let leaders: Vec<NodeId> = self.witness.look().leaders.values().map(|(_, node)| *node).collect();
+        let leader = leaders.choose(&mut self.rng).map_or(1, |node| node.0);
+        u16::try_from(leader).expect("few nodes")
+    }
+
+    fn weather(&mut self, fault: Fault, node: u16) -> Weather {
         let mut weather = Weather::default();
         match fault {
             Fault::CutOff => {
@@ -157,23 +171,31 @@ impl Campaign {
                 };
                 weather.cut = everybody.map(link).collect();
             }
-            Fault::CutLink => weather.cut = [(Party::Node(node), Party::Node(other))].into(),
+            Fault::CutLink => weather.cut = [(Party::Node(node), Party::Node(1 + node % NODES))].into(),
             _ => {
                 weather.dropped = self.rng.random_range(0.02..0.2);
                 weather.doubled = self.rng.random_range(0.0..0.2);
                 weather.delay_max = Duration::from_millis(self.rng.random_range(1..60));
             }
         }
-        self.tell(&format!("{weather:?}"));
-        self.network.set(weather);
-        if fault == Fault::CutOff {
-            self.others_lead(node).await;
-        } else {
-            let enough = lost.wait_for(|lost| *lost >= before + 100);
-            let enough = tokio::time::timeout(RECOVERY_MAX, enough).await.is_ok();
-            assert!(enough, "the bad weather hits nobody\n{}", self.account());
+        weather
+    }
+
+    /// Waits until bad weather had its effect.
+    async fn sit_out(&mut self, fault: Fault, node: u16) {
+        match fault {
+            Fault::CutOff => return self.others_lead(node).await,
+            Fault::KillInStorm => {
+                self.cluster.kill(node);
+                self.works_again().await;
+                self.spawn(node);
+            }
+            _ => {}
         }
-        self.network.set(Weather::default());
+        let mut lost = self.network.lost();
+        let goal = *lost.borrow_and_update() + if fault == Fault::CutLink { 30 } else { 300 };
+        let hit = tokio::time::timeout(RECOVERY_MAX, lost.wait_for(|lost| *lost >= goal)).await.is_ok();
+        assert!(hit, "the bad weather hits nobody\n{}", self.account());
     }
 
     /// Starts a node that was killed.
@@ -191,7 +213,7 @@ impl Campaign {
         assert!(moved, "node {node} still leads: {leaders:?}\n{}", self.account());
     }
 
-    /// Waits until appends sent from now on are acknowledged in every shard.
+    /// Waits until every shard acknowledges appends again.
     pub(crate) async fn works_again(&mut self) {
         let shards: usize = SHARDS.parse().expect("a number");
         let before = self.witness.look().acknowledged.clone();
@@ -204,6 +226,18 @@ impl Campaign {
         let works = self.witness.sees(RECOVERY_MAX, proof).await;
         assert!(works, "not every shard takes appends again\n{}", self.account());
         self.tell("works");
+    }
+
+    /// Waits until a replica of a node stands still and says that it is for want of space.
+    pub(crate) async fn runs_out_of_space(&mut self, node: NodeId) {
+        let says = |seen: &Seen| {
+            let mut failures = seen.failures.iter().filter(|((failed, _), _)| *failed == node);
+            failures.any(|(_, why)| why.contains("no space left"))
+        };
+        let said = self.witness.sees(RECOVERY_MAX, says).await;
+        let failures = self.witness.look().failures.clone();
+        assert!(said, "node {node} does not say that it is full: {failures:?}\n{}", self.account());
+        self.tell(&format!("{failures:?}"));
     }
 
     pub(crate) fn tell(&mut self, what: &str) {

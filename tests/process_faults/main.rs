@@ -7,7 +7,9 @@
 mod campaign;
 #[path = "../processes/cluster.rs"]
 mod cluster;
+mod disks;
 mod relay;
+mod volume;
 mod witness;
 mod workload;
 
@@ -29,5 +31,5 @@ async fn a_node_stopped_past_the_election_timeout_breaks_no_promise_when_it_goes
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_network_that_loses_delays_doubles_reorders_and_cuts_one_way_breaks_no_promise() {
     let campaign = Campaign::start(Cluster::prepare(&[])).await;
-    campaign.run(&[Fault::Storm, Fault::CutOff, Fault::CutLink]).await;
+    campaign.run(&[Fault::Storm, Fault::KillInStorm, Fault::CutOff, Fault::CutLink]).await;
 }

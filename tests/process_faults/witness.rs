@@ -56,6 +56,8 @@ pub(crate) struct Seen {
     pub(crate) shown: BTreeMap<(NodeId, ShardId), Offset>,
     /// The newest leadership anybody told of.
     pub(crate) leaders: BTreeMap<ShardId, (Term, NodeId)>,
+    /// Why replicas stand still that do.
+    pub(crate) failures: BTreeMap<(NodeId, ShardId), String>,
     leadings: BTreeSet<Leading>,
     /// Where appends stand in the history.
     places: BTreeMap<u64, usize>,
@@ -122,6 +124,7 @@ impl Witness {
     /// The node is about to be started again.
     pub(crate) fn begin_life(&self, node: u16) {
         self.lives.lock().expect("no panic under the lock")[usize::from(node) - 1] += 1;
+        self.write(|seen| seen.failures.retain(|(failed, _), _| *failed != NodeId(node.into())));
     }
 
     pub(crate) fn lives(&self) -> Vec<u64> {
@@ -179,6 +182,10 @@ impl Witness {
     /// What a node said of a replica in one life.
     pub(crate) fn told(&self, node: NodeId, life: u64, status: &ReplicaStatus) {
         let ReplicaStatus { shard, closed, .. } = *status;
+        if let Some(failure) = status.failure.clone() {
+            // One that stands still has no positions.
+            return self.write(|seen| drop(seen.failures.insert((node, shard), failure)));
+        }
         let positions = Positions {
             node,
             life,
@@ -192,6 +199,7 @@ impl Witness {
         };
         let closing = Closing { node, shard, at_ns: now_ns(), closed, next: status.released };
         self.write(|seen| {
+            seen.failures.remove(&(node, shard));
             seen.history.positions.push(positions);
             seen.history.closings.push(closing);
             if let Some(leader) = status.leader {

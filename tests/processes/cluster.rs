@@ -109,6 +109,11 @@ impl Cluster {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let endpoints: Vec<String> = (1..=NODES).map(|node| self.address(node).to_string()).collect();
         let mut command = Command::new(env!("CARGO_BIN_EXE_timberline"));
+        // What is set for the tests, or for somebody's own cluster, is no setting of this one.
+        let foreign = std::env::vars_os().map(|(name, _)| name);
+        for name in foreign.filter(|name| name.to_string_lossy().starts_with("TIMBERLINE_")) {
+            command.env_remove(name);
+        }
         command
             .args(args)
             .current_dir(self.folder.path())
