@@ -1,5 +1,7 @@
 //! Faults of disks, which need root: a power cut that takes all that was not synced, and a disk that is full.
 
+use std::process::Stdio;
+
 use rand::Rng as _;
 use rand::seq::SliceRandom as _;
 use timberline::types::NodeId;
@@ -41,15 +43,25 @@ async fn a_power_cut_of_some_and_of_all_loses_nothing_acknowledged() {
     let mut round = 0;
     while campaign.goes_on(round) {
         drop_caches();
-        campaign.works_again().await;
         let mut nodes: Vec<u16> = (1..=NODES).collect();
         nodes.shuffle(&mut campaign.rng);
         if round % 2 == 1 {
             nodes.truncate(campaign.rng.random_range(1..nodes.len()));
         }
+        campaign.works_again().await;
+        // Cut while the logs of a new topic are being made: as soon as the first is seen.
+        let logs = volumes.iter().map(PoweredVolume::log_count).collect::<Vec<_>>();
+        let name = format!("unfinished-{round}");
+        let mut creation = campaign.cluster.command(&["topic", "create", &name, "--shards", "3"]);
+        let mut creation = creation.stdout(Stdio::null()).spawn().expect("the command starts");
+        while volumes.iter().map(PoweredVolume::log_count).eq(logs.iter().copied()) {
+            let ended = creation.try_wait().expect("its end can be asked for");
+            assert!(ended.is_none_or(|status| status.success()), "a topic cannot be created: {ended:?}");
+        }
         cut(&mut campaign, &nodes, &volumes, &cutter);
         nodes.iter().for_each(|node| campaign.spawn(*node));
         campaign.works_again().await;
+        creation.wait().expect("its end can be awaited");
         round += 1;
     }
     campaign.judge().await;

@@ -245,3 +245,87 @@ impl PartialEq for Late {
 }
 
 impl Eq for Late {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    /// A node, and a client that knows the node by its relay.
+    async fn pair(seed: u64) -> (Network, UdpSocket, UdpSocket) {
+        let node = UdpSocket::bind(LOOPBACK).await.expect("a port");
+        let client = UdpSocket::bind(LOOPBACK).await.expect("a port");
+        let network = Network::start(vec![node.local_addr().expect("it is bound")], seed).await;
+        client.connect(network.addresses()[0]).await.expect("an address on loopback");
+        (network, node, client)
+    }
+
+    async fn hear(socket: &UdpSocket) -> (u8, SocketAddr) {
+        let mut buffer = [0; 8];
+        let heard = tokio::time::timeout(PATIENCE, socket.recv_from(&mut buffer)).await;
+        let (len, from) = heard.expect("it arrives").expect("the socket works");
+        assert_eq!(len, 1);
+        (buffer[0], from)
+    }
+
+    #[tokio::test]
+    async fn in_calm_weather_every_datagram_and_its_answer_pass_once_and_in_order() {
+        let (network, node, client) = pair(1).await;
+        for number in 0..200 {
+            client.send(&[number]).await.expect("it is sent");
+            let (heard, from) = hear(&node).await;
+            node.send_to(&[heard], from).await.expect("it is answered");
+            assert_eq!(hear(&client).await.0, number);
+        }
+        assert_eq!(*network.lost().borrow(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_cut_link_is_cut_one_way_and_carries_again_in_calm_weather() {
+        let (network, node, client) = pair(2).await;
+        client.send(&[0]).await.expect("it is sent");
+        let (_, from) = hear(&node).await;
+        let cut = [(Party::Node(1), Party::Client)].into();
+        network.set(Weather { cut, ..Weather::default() });
+        node.send_to(&[1], from).await.expect("it is sent");
+        client.send(&[2]).await.expect("it is sent");
+        assert_eq!(hear(&node).await.0, 2, "the other way is open");
+        let mut lost = network.lost();
+        let counted = lost.wait_for(|lost| *lost == 1);
+        tokio::time::timeout(PATIENCE, counted).await.expect("it is lost").expect("the network stands");
+        network.set(Weather::default());
+        node.send_to(&[3], from).await.expect("it is sent");
+        assert_eq!(hear(&client).await.0, 3, "what was lost stays lost");
+    }
+
+    #[tokio::test]
+    async fn a_storm_doubles_and_reorders_and_loses_nothing_by_itself() {
+        let (network, node, client) = pair(3).await;
+        network.set(Weather { doubled: 1.0, delay_max: Duration::from_millis(50), ..Weather::default() });
+        for number in 0..50 {
+            client.send(&[number]).await.expect("it is sent");
+        }
+        let mut heard = Vec::new();
+        while heard.len() < 100 {
+            heard.push(hear(&node).await.0);
+        }
+        assert!(!heard.is_sorted(), "{heard:?}");
+        heard.sort_unstable();
+        assert_eq!(heard, (0..50).flat_map(|number| [number; 2]).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn one_seed_has_one_fate_for_every_datagram() {
+        let fates = |seed| {
+            let weather = Weather { dropped: 0.3, doubled: 0.3, delay_max: PATIENCE, ..Weather::default() };
+            let (late, _queue) = mpsc::channel(1);
+            let lost = watch::Sender::new(0);
+            let weather = Mutex::new((weather, StdRng::seed_from_u64(seed)));
+            let shared = Shared { nodes: Vec::new(), weather, late, lost, numbers: AtomicU64::new(0) };
+            (0..50).map(|_| shared.copies((Party::Client, Party::Node(1)))).collect::<Vec<_>>()
+        };
+        assert_eq!(fates(7), fates(7));
+        assert_ne!(fates(7), fates(8));
+    }
+}

@@ -132,6 +132,11 @@ impl PoweredVolume {
         run(text(&cutter.program), &[text(&self.place.folder())]);
     }
 
+    /// How many shards have a log here, or the beginning of one.
+    pub(crate) fn log_count(&self) -> usize {
+        std::fs::read_dir(self.place.folder().join("shards")).map_or(0, Iterator::count)
+    }
+
     /// Back to what the device holds: every page cached above it is forgotten, the journal is recovered.
     pub(crate) fn restore(&self) {
         run("umount", &[text(&self.place.folder())]);

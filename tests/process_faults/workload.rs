@@ -18,7 +18,7 @@ use timberline::types::{NodeId, Record, ShardId, TopicName};
 use timberline_checkers::{Append, MergedRecord, MergedStream, Outcome, ReplicaLog, Stamp};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::witness::{Witness, entry_of, now_ns};
 use super::{cluster::NODES, witness};
@@ -100,6 +100,37 @@ impl Workload {
         let limit = APPEND_TIMEOUT * 4;
         tokio::time::timeout(limit, all_ended).await.is_ok()
             && self.witness.sees(limit, |seen| seen.open.is_empty()).await
+    }
+
+    /// Waits until every replica of every topic works and knows its leader; answers what does not in time.
+    pub(crate) async fn all_replicas_work(&self, limit: Duration) -> Result<(), String> {
+        let deadline = Instant::now() + limit;
+        let mut again = every(ASK_EVERY);
+        loop {
+            again.tick().await;
+            let idle = self.idle_replicas().await.map_err(|error| error.to_string());
+            match idle {
+                Ok(idle) if idle.is_empty() => return Ok(()),
+                Ok(found) | Err(found) if Instant::now() > deadline => return Err(found),
+                _ => {}
+            }
+        }
+    }
+
+    /// The replicas that do not work, or know no leader.
+    async fn idle_replicas(&self) -> Result<String, Error> {
+        let mut idle = Vec::new();
+        for topic in self.client.list_topics().await? {
+            for row in self.client.shard_statuses(&topic.name).await? {
+                let found = row.shards?;
+                let found =
+                    found.into_iter().filter(|status| status.failure.is_some() || status.leader.is_none());
+                idle.extend(
+                    found.map(|status| format!("topic {} on node {}: {status:?}", topic.name, row.node)),
+                );
+            }
+        }
+        Ok(idle.join("\n"))
     }
 
     /// Every shard's log as one node serves it up to now, and its merged stream.
