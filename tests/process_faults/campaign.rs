@@ -268,16 +268,12 @@ impl Campaign {
         work.unwrap_or_else(|idle| panic!("{idle}\n{}", self.account()));
         let caught_up = self.readers_catch_up().await;
         for node in (1..=NODES).map(|node| NodeId(node.into())) {
-            let logs = tokio::time::timeout(RECOVERY_MAX, self.workload.logs_of(node)).await;
-            match logs {
-                Ok(Ok((logs, merged))) => {
-                    let history = &mut self.witness.look().history;
-                    history.logs.extend(logs);
-                    history.merged.push(merged);
-                }
-                Ok(Err(error)) => panic!("node {node} does not serve: {error}\n{}", self.account()),
-                Err(_) => panic!("node {node} serves no end of its logs\n{}", self.account()),
-            }
+            let logs = self.workload.logs_of(node, RECOVERY_MAX).await;
+            let logs =
+                logs.unwrap_or_else(|why| panic!("node {node} serves no logs: {why}\n{}", self.account()));
+            let history = &mut self.witness.look().history;
+            history.logs.extend(logs.0);
+            history.merged.push(logs.1);
         }
         let verdict = self.verdict();
         // What is broken says more than who waits for it.

@@ -14,20 +14,24 @@ use super::volume::{Cutter, PoweredVolume, SmallVolume, allowed, drop_caches};
 const SMALL_SEGMENTS: [&str; 4] =
     ["--set", "storage.first_segment=16KiB", "--set", "storage.segment_max=1MiB"];
 
-/// Cuts the power of some nodes. The process ends before its disk or after it, as the seed has it: a node whose disk
+/// Cuts the power of some nodes, and brings them back. The process ends before its disk or after it, as the seed has it: a node whose disk
 /// has just died must not acknowledge either.
 fn cut(campaign: &mut Campaign, nodes: &[u16], volumes: &[PoweredVolume], cutter: &Cutter) {
-    let volume = |node: &u16| &volumes[usize::from(*node) - 1];
     let disk_first = campaign.rng.random_bool(0.5);
     campaign.tell(&format!("power cut of {nodes:?}, {} first", if disk_first { "disk" } else { "process" }));
-    if disk_first {
-        nodes.iter().for_each(|node| volume(node).cut(cutter));
-        nodes.iter().for_each(|node| campaign.cluster.kill(*node));
-    } else {
-        nodes.iter().for_each(|node| campaign.cluster.kill(*node));
-        nodes.iter().for_each(|node| volume(node).cut(cutter));
+    for ends_disk in [disk_first, !disk_first] {
+        for node in nodes {
+            if ends_disk {
+                volumes[usize::from(*node) - 1].cut(cutter);
+            } else {
+                campaign.cluster.kill(*node);
+            }
+        }
     }
-    nodes.iter().for_each(|node| volume(node).restore());
+    for node in nodes {
+        volumes[usize::from(*node) - 1].restore();
+        campaign.spawn(*node);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -59,7 +63,6 @@ async fn a_power_cut_of_some_and_of_all_loses_nothing_acknowledged() {
             assert!(ended.is_none_or(|status| status.success()), "a topic cannot be created: {ended:?}");
         }
         cut(&mut campaign, &nodes, &volumes, &cutter);
-        nodes.iter().for_each(|node| campaign.spawn(*node));
         campaign.works_again().await;
         creation.wait().expect("its end can be awaited");
         round += 1;

@@ -160,32 +160,48 @@ impl Outgoing {
 /// Carries what is sent to `node`'s relay, and through a socket of each source's own what the node answers.
 async fn relay(shared: Arc<Shared>, node: u16, front: Arc<UdpSocket>) {
     let listens = shared.nodes[usize::from(node) - 1];
-    let mut sources: VecDeque<(SocketAddr, Arc<UdpSocket>, AbortHandle)> = VecDeque::new();
-    let mut answers = JoinSet::new();
+    let node = Party::Node(node);
+    let mut sources = Sources::default();
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     loop {
         let Ok((len, source)) = front.recv_from(&mut buffer).await else { continue };
         let party = shared.party(source);
-        let known =
-            sources.iter().find(|(known, _, _)| *known == source).map(|(_, back, _)| Arc::clone(back));
-        let back = match known {
-            Some(back) => back,
-            None => {
-                let back = Arc::new(UdpSocket::bind(LOOPBACK).await.expect("a port for a source"));
-                let link = (Party::Node(node), party);
-                let task = answer(Arc::clone(&shared), link, Arc::clone(&back), Arc::clone(&front), source);
-                if sources.len() == SOURCES_MAX
-                    && let Some((_, _, oldest)) = sources.pop_front()
-                {
-                    oldest.abort();
-                }
-                sources.push_back((source, Arc::clone(&back), answers.spawn(task)));
-                while answers.try_join_next().is_some() {}
-                back
-            }
-        };
-        let outgoing = Outgoing { socket: back, to: listens, bytes: buffer[..len].to_vec() };
-        shared.pass((party, Party::Node(node)), outgoing).await;
+        let answers = |back| answer(Arc::clone(&shared), (node, party), back, Arc::clone(&front), source);
+        let socket = sources.socket_of(source, answers).await;
+        let outgoing = Outgoing { socket, to: listens, bytes: buffer[..len].to_vec() };
+        shared.pass((party, node), outgoing).await;
+    }
+}
+
+/// Whom a relay tells apart: for each a socket by which the node knows it, and the task that carries the answers.
+#[derive(Default)]
+struct Sources {
+    known: VecDeque<(SocketAddr, Arc<UdpSocket>, AbortHandle)>,
+    tasks: JoinSet<()>,
+}
+
+impl Sources {
+    async fn socket_of<F>(
+        &mut self,
+        source: SocketAddr,
+        answers: impl FnOnce(Arc<UdpSocket>) -> F,
+    ) -> Arc<UdpSocket>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        if let Some((_, socket, _)) = self.known.iter().find(|(known, _, _)| *known == source) {
+            return Arc::clone(socket);
+        }
+        let socket = Arc::new(UdpSocket::bind(LOOPBACK).await.expect("a port for a source"));
+        if self.known.len() == SOURCES_MAX
+            && let Some((_, _, oldest)) = self.known.pop_front()
+        {
+            oldest.abort();
+        }
+        while self.tasks.try_join_next().is_some() {}
+        let task = self.tasks.spawn(answers(Arc::clone(&socket)));
+        self.known.push_back((source, Arc::clone(&socket), task));
+        socket
     }
 }
 

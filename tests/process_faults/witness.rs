@@ -1,6 +1,6 @@
 //! Everything that clients asked, were told and saw, written down as it happens for the checkers.
 //!
-//! Knows nothing of faults. All times are CLOCK_REALTIME, the clock that the nodes of this machine declare. Times are
+//! Knows nothing of faults. All times are of the system clock, which all nodes of this machine declare too. They are
 //! taken where they excuse most: before a request leaves, after an answer came.
 
 use std::collections::{BTreeMap, BTreeSet};

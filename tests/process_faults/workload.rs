@@ -11,17 +11,17 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use timberline::client::{
-    Client, ClientOptions, Consumer, ConsumerOptions, Cursor, Error, Kind, Order, Producer, ProducerOptions,
-    Start, Topic, Until,
+    self, AppendFailure, Client, ClientOptions, Consumer, ConsumerOptions, Cursor, Delivered, Delivery,
+    Error, Kind, Order, Producer, ProducerOptions, Start, Topic, Until,
 };
 use timberline::types::{NodeId, Record, ShardId, TopicName};
 use timberline_checkers::{Append, MergedRecord, MergedStream, Outcome, ReplicaLog, Stamp};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
-use super::witness::{Witness, entry_of, now_ns};
-use super::{cluster::NODES, witness};
+use super::cluster::NODES;
+use super::witness::{self, Witness, entry_of, now_ns};
 
 const PRODUCERS: u64 = 3;
 /// Appends that one producer may have open.
@@ -29,6 +29,7 @@ const OPEN_MAX: usize = 16;
 const APPEND_EVERY: Duration = Duration::from_millis(4);
 const ASK_EVERY: Duration = Duration::from_millis(50);
 const KEYS: u32 = 64;
+const FILLING_BYTES_MAX: usize = 400;
 /// So short that some faults outlast it: then the client must say honestly what it knows.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(3);
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -80,7 +81,8 @@ impl Workload {
             let producer = client.producer(&name, options).await.unwrap_or_else(|error| panic!("{error}"));
             let rng = StdRng::seed_from_u64(seed ^ number);
             let stop = producing.subscribe();
-            tasks.spawn(produce(Arc::clone(witness), producer, number, topic.clone(), rng, stop));
+            let (witness, topic) = (Arc::clone(witness), topic.clone());
+            tasks.spawn(Appender { witness, producer, topic, rng, number, sent: 0 }.run(stop));
         }
         for node in (1..=NODES).map(|node| NodeId(node.into())) {
             for order in [Order::EachShard, Order::Merged] {
@@ -98,8 +100,7 @@ impl Workload {
         self.producing.send_replace(false);
         let all_ended = self.producing.closed();
         let limit = APPEND_TIMEOUT * 4;
-        tokio::time::timeout(limit, all_ended).await.is_ok()
-            && self.witness.sees(limit, |seen| seen.open.is_empty()).await
+        timeout(limit, all_ended).await.is_ok() && self.witness.sees(limit, |seen| seen.open.is_empty()).await
     }
 
     /// Waits until every replica of every topic works and knows its leader; answers what does not in time.
@@ -134,7 +135,16 @@ impl Workload {
     }
 
     /// Every shard's log as one node serves it up to now, and its merged stream.
-    pub(crate) async fn logs_of(&self, node: NodeId) -> Result<(Vec<ReplicaLog>, MergedStream), Error> {
+    pub(crate) async fn logs_of(
+        &self,
+        node: NodeId,
+        limit: Duration,
+    ) -> Result<(Vec<ReplicaLog>, MergedStream), String> {
+        let logs = timeout(limit, self.read_all(node)).await.map_err(|late| late.to_string())?;
+        logs.map_err(|error| error.to_string())
+    }
+
+    async fn read_all(&self, node: NodeId) -> Result<(Vec<ReplicaLog>, MergedStream), Error> {
         let topic = self.client.describe_topic(&self.name).await?;
         let replicas = |shard: &ShardId| {
             let info = topic.shard(*shard).map_or(&[][..], |info| &info.replicas[..]);
@@ -163,63 +173,77 @@ impl Workload {
     }
 }
 
-/// Appends until told to stop, a few at a time.
-async fn produce(
+/// One producer and what it has sent.
+struct Appender {
     witness: Arc<Witness>,
     producer: Producer,
-    number: u64,
     topic: Topic,
-    mut rng: StdRng,
-    mut stop: watch::Receiver<bool>,
-) {
-    let room = Arc::new(Semaphore::new(OPEN_MAX));
-    let mut pace = every(APPEND_EVERY);
-    let mut appends = JoinSet::new();
-    for sequence in 0.. {
-        pace.tick().await;
-        let permit = tokio::select! {
-            permit = Arc::clone(&room).acquire_owned() => permit.expect("it is never closed"),
-            _ = stop.wait_for(|producing| !producing) => break,
-        };
-        if !*stop.borrow() {
-            break;
-        }
-        let id = witness.next_append();
-        let key = format!("key-{}", rng.random_range(0..KEYS));
-        let shard = topic.router.shard_of(key.as_bytes());
-        let value = witness::value_of(id, rng.random_range(0..400));
-        let record = Record { key: Some(key.into()), value: Some(value.into()), ..Record::default() };
-        let invoked_ns = now_ns();
-        let (producer_number, number) = (number, sequence);
-        let outcome = Outcome::Unknown;
-        let producer_id = producer_number;
-        witness.invoked(Append { id, shard, producer: producer_id, number, count: 1, invoked_ns, outcome });
-        let delivery = match producer.send(record).await {
-            Ok(delivery) => delivery,
-            Err(error) => {
-                witness.ended(id, Outcome::Failed);
-                witness.complain(format!("producer {producer_id} takes nothing any more: {error}"));
-                return;
-            }
-        };
-        let witness = Arc::clone(&witness);
-        appends.spawn(async move {
-            let outcome = match delivery.await {
-                Ok(delivered) => {
-                    let stamp = Stamp { offset: delivered.offset, timestamp: delivered.timestamp };
-                    Outcome::Acknowledged { at_ns: now_ns(), stamp }
-                }
-                Err(failure) => match failure.outcome {
-                    timberline::client::Outcome::NotApplied => Outcome::Failed,
-                    timberline::client::Outcome::Unknown => Outcome::Unknown,
-                },
+    rng: StdRng,
+    number: u64,
+    sent: u64,
+}
+
+impl Appender {
+    /// Appends until told to stop, a few at a time.
+    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let room = Arc::new(Semaphore::new(OPEN_MAX));
+        let mut pace = every(APPEND_EVERY);
+        let mut open = JoinSet::new();
+        loop {
+            pace.tick().await;
+            let permit = tokio::select! {
+                biased;
+                _ = stop.wait_for(|producing| !producing) => break,
+                permit = Arc::clone(&room).acquire_owned() => permit,
             };
-            witness.ended(id, outcome);
-            drop(permit);
-        });
-        while appends.try_join_next().is_some() {}
+            let (append, delivery) = match self.append().await {
+                Ok(sent) => sent,
+                Err(error) => {
+                    self.witness.complain(format!("producer {} takes nothing more: {error}", self.number));
+                    break;
+                }
+            };
+            let witness = Arc::clone(&self.witness);
+            open.spawn(async move {
+                let outcome = outcome_of(delivery.await);
+                witness.ended(append, outcome);
+                drop(permit);
+            });
+            while open.try_join_next().is_some() {}
+        }
+        while open.join_next().await.is_some() {}
     }
-    while appends.join_next().await.is_some() {}
+
+    async fn append(&mut self) -> Result<(u64, Delivery), Error> {
+        let id = self.witness.next_append();
+        let key = format!("key-{}", self.rng.random_range(0..KEYS));
+        let value = witness::value_of(id, self.rng.random_range(0..FILLING_BYTES_MAX));
+        self.witness.invoked(Append {
+            id,
+            shard: self.topic.router.shard_of(key.as_bytes()),
+            producer: self.number,
+            number: self.sent,
+            count: 1,
+            invoked_ns: now_ns(),
+            outcome: Outcome::Unknown,
+        });
+        self.sent += 1;
+        let record = Record { key: Some(key.into()), value: Some(value.into()), ..Record::default() };
+        let sent = self.producer.send(record).await;
+        sent.map(|delivery| (id, delivery)).inspect_err(|_| self.witness.ended(id, Outcome::Failed))
+    }
+}
+
+fn outcome_of(ended: Result<Delivered, AppendFailure>) -> Outcome {
+    match ended {
+        Ok(Delivered { offset, timestamp, .. }) => {
+            Outcome::Acknowledged { at_ns: now_ns(), stamp: Stamp { offset, timestamp } }
+        }
+        Err(failure) => match failure.outcome {
+            client::Outcome::NotApplied => Outcome::Failed,
+            client::Outcome::Unknown => Outcome::Unknown,
+        },
+    }
 }
 
 /// Reads on one node for ever, from where it stands whenever reading fails.
@@ -241,9 +265,9 @@ async fn read(witness: Arc<Witness>, client: Client, name: TopicName, node: Node
         let Ok(mut consumer) = client.consumer(&name, options).await else { continue };
         let error = loop {
             match consumer.next().await {
-                Ok(Some(consumed)) => match stream {
-                    Some(stream) => witness.merged(stream, &consumed),
-                    None => witness.shown(reader, node, &consumed),
+                Ok(Some(record)) => match stream {
+                    Some(stream) => witness.merged(stream, &record),
+                    None => witness.shown(reader, node, &record),
                 },
                 Ok(None) => break Error::Closed,
                 Err(error) => break error,
