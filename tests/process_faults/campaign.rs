@@ -24,6 +24,18 @@ const SHARDS: &str = "4";
 const ROUNDS: u32 = 4;
 /// Within so long after a fault everything works again.
 const RECOVERY_MAX: Duration = Duration::from_secs(30);
+/// How far the nodes' clocks are from the truth: so far that a commit-wait left out shows, and less than declared.
+const CLOCKS_OFF_NS: [i64; NODES as usize] = [-14_000_000, 0, 14_000_000];
+const CLOCKS: [&str; 8] = [
+    "--set",
+    "testing.enabled=true",
+    "--set",
+    "clock.inject_file=inject-{node}",
+    "--set",
+    "clock.uncertainty=15ms",
+    "--set",
+    "clock.eps_max=25ms",
+];
 /// Appends acknowledged in each shard that prove it works.
 const PROOF_APPENDS: u64 = 10;
 
@@ -78,6 +90,20 @@ fn put_between(cluster: &Cluster, network: &Network) {
     }
 }
 
+/// A cluster whose clocks are off, with further arguments for every `serve`; nothing runs yet.
+pub(crate) fn prepare(extra: &[&'static str]) -> Cluster {
+    Cluster::prepare(&[&CLOCKS[..], extra].concat())
+}
+
+fn set_clocks(cluster: &Cluster, rng: &mut StdRng) {
+    let mut offsets = CLOCKS_OFF_NS;
+    offsets.shuffle(rng);
+    for (node, offset_ns) in (1..=NODES).zip(offsets) {
+        let file = cluster.path(&format!("inject-{node}"));
+        std::fs::write(file, format!("offset_ns={offset_ns}\n")).expect("a control file is written");
+    }
+}
+
 impl Campaign {
     /// Starts nodes that were prepared, and a workload on them. Prints the seed that repeats it.
     pub(crate) async fn start(mut cluster: Cluster) -> Self {
@@ -85,14 +111,15 @@ impl Campaign {
         println!("TIMBERLINE_FAULT_SEED={seed}");
         let nodes = (1..=NODES).map(|node| cluster.address(node)).collect();
         let network = Network::start(nodes, seed).await;
+        let mut rng = StdRng::seed_from_u64(seed);
         put_between(&cluster, &network);
+        set_clocks(&cluster, &mut rng);
         cluster.start_all();
         cluster.succeed(&["topic", "create", TOPIC, "--shards", SHARDS]);
         let witness = Arc::new(Witness::new(NODES));
         let endpoints: Vec<String> = network.addresses().iter().map(ToString::to_string).collect();
         let certs = cluster.path("certs");
         let workload = Workload::start(&witness, TOPIC, (&endpoints, &certs), seed).await;
-        let rng = StdRng::seed_from_u64(seed);
         let (story, started) = (String::new(), Instant::now());
         let mut campaign = Self { cluster, witness, rng, seed, network, workload, story, started };
         campaign.works_again().await;

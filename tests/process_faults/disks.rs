@@ -6,8 +6,8 @@ use rand::Rng as _;
 use rand::seq::SliceRandom as _;
 use timberline::types::NodeId;
 
-use super::campaign::Campaign;
-use super::cluster::{Cluster, NODES};
+use super::campaign::{self, Campaign};
+use super::cluster::NODES;
 use super::volume::{Cutter, PoweredVolume, SmallVolume, allowed, drop_caches};
 
 /// Segments so small that logs are rolled between two cuts.
@@ -39,7 +39,7 @@ async fn a_power_cut_of_some_and_of_all_loses_nothing_acknowledged() {
     if !allowed() {
         return;
     }
-    let cluster = Cluster::prepare(&SMALL_SEGMENTS);
+    let cluster = campaign::prepare(&SMALL_SEGMENTS);
     let cutter = Cutter::build(&cluster.path(""));
     let volumes: Vec<_> = (1..=NODES).map(|node| PoweredVolume::mount(&cluster, node)).collect();
     drop_caches();
@@ -75,7 +75,7 @@ async fn a_node_whose_disk_is_full_says_so_and_the_others_go_on() {
     if !allowed() {
         return;
     }
-    let cluster = Cluster::prepare(&SMALL_SEGMENTS);
+    let cluster = campaign::prepare(&SMALL_SEGMENTS);
     let full = SmallVolume::mount(&cluster, 3, 16);
     let mut campaign = Campaign::start(cluster).await;
     let mut round = 0;

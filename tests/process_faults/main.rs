@@ -14,22 +14,21 @@ mod witness;
 mod workload;
 
 use campaign::{Campaign, Fault};
-use cluster::Cluster;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigkill_of_one_and_of_all_breaks_no_promise() {
-    let campaign = Campaign::start(Cluster::prepare(&[])).await;
+    let campaign = Campaign::start(campaign::prepare(&[])).await;
     campaign.run(&[Fault::Kill, Fault::KillAll]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_stopped_past_the_election_timeout_breaks_no_promise_when_it_goes_on() {
-    let campaign = Campaign::start(Cluster::prepare(&[])).await;
+    let campaign = Campaign::start(campaign::prepare(&[])).await;
     campaign.run(&[Fault::Stop]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_network_that_loses_delays_doubles_reorders_and_cuts_one_way_breaks_no_promise() {
-    let campaign = Campaign::start(Cluster::prepare(&[])).await;
+    let campaign = Campaign::start(campaign::prepare(&[])).await;
     campaign.run(&[Fault::Storm, Fault::KillInStorm, Fault::CutOff, Fault::CutLink]).await;
 }
