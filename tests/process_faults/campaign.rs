@@ -263,7 +263,8 @@ impl Campaign {
             let mut failures = seen.failures.iter().filter(|((failed, _), _)| *failed == node);
             failures.any(|(_, why)| why.contains("no space left"))
         };
-        let said = self.witness.sees(RECOVERY_MAX, says).await;
+        // What was reserved before must be filled first.
+        let said = self.witness.sees(RECOVERY_MAX * 4, says).await;
         let failures = self.witness.look().failures.clone();
         assert!(said, "node {node} does not say that it is full: {failures:?}\n{}", self.account());
         self.tell(&format!("{failures:?}"));

@@ -14,8 +14,8 @@ use super::volume::{Cutter, PoweredVolume, SmallVolume, allowed, drop_caches};
 const SMALL_SEGMENTS: [&str; 4] =
     ["--set", "storage.first_segment=16KiB", "--set", "storage.segment_max=1MiB"];
 
-/// Cuts the power of some nodes, and brings them back. The process ends before its disk or after it, as the seed has it: a node whose disk
-/// has just died must not acknowledge either.
+/// Cuts the power of some nodes, and brings them back. The process ends before its disk or after it, as the seed has
+/// it: a node whose disk has just died must not acknowledge either.
 fn cut(campaign: &mut Campaign, nodes: &[u16], volumes: &[PoweredVolume], cutter: &Cutter) {
     let disk_first = campaign.rng.random_bool(0.5);
     campaign.tell(&format!("power cut of {nodes:?}, {} first", if disk_first { "disk" } else { "process" }));
@@ -76,7 +76,7 @@ async fn a_node_whose_disk_is_full_says_so_and_the_others_go_on() {
         return;
     }
     let cluster = campaign::prepare(&SMALL_SEGMENTS);
-    let full = SmallVolume::mount(&cluster, 3, 16);
+    let full = SmallVolume::mount(&cluster, 3, 256);
     let mut campaign = Campaign::start(cluster).await;
     let mut round = 0;
     while campaign.goes_on(round) {
