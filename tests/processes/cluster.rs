@@ -1,8 +1,8 @@
 //! Three `timberline serve` processes on loopback, made with the commands a user types.
 
-use std::net::{TcpListener, UdpSocket};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 pub(crate) const NODES: u16 = 3;
 
-/// A running cluster; its processes end and its files go with it.
+/// A cluster; its processes end and its files go with it.
 pub(crate) struct Cluster {
     folder: TempDir,
     base_port: u16,
@@ -20,16 +20,11 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Makes certificates and settings, starts all nodes, waits until they serve.
-    pub(crate) fn start() -> Self {
-        Self::start_with(&[])
-    }
-
-    /// The same, with further arguments for every `serve`.
-    pub(crate) fn start_with(extra: &[&'static str]) -> Self {
+    /// Makes certificates and settings, and starts nothing yet.
+    pub(crate) fn prepare(extra: &[&'static str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let base_port = free_ports();
-        let mut cluster =
+        let cluster =
             Self { folder, base_port, nodes: (0..NODES).map(|_| None).collect(), extra: extra.to_vec() };
         cluster.succeed(&["cert", "init", "--dir", "certs", "--nodes", "3"]);
         for node in 1..=NODES {
@@ -46,13 +41,22 @@ impl Cluster {
             ]);
             std::fs::write(cluster.settings(node), template.stdout).expect("the settings file is written");
         }
-        (1..=NODES).for_each(|node| cluster.spawn(node));
-        cluster.await_serving();
         cluster
     }
 
-    fn settings(&self, node: u16) -> PathBuf {
+    /// Starts all nodes, waits until they serve.
+    pub(crate) fn start_all(&mut self) {
+        (1..=NODES).for_each(|node| self.spawn(node));
+        self.await_serving();
+    }
+
+    pub(crate) fn settings(&self, node: u16) -> PathBuf {
         self.path(&format!("node-{node}.toml"))
+    }
+
+    /// Where a node listens.
+    pub(crate) fn address(&self, node: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.base_port + node - 1))
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -77,26 +81,39 @@ impl Cluster {
 
     /// SIGKILL.
     pub(crate) fn kill(&mut self, node: u16) {
-        if let Some(mut child) = self.nodes[usize::from(node) - 1].take() {
+        if let Some(child) = &mut self.nodes[usize::from(node) - 1] {
             child.kill().expect("a running process can be killed");
-            child.wait().expect("a killed process ends");
+            self.await_end(node);
         }
     }
 
-    /// SIGTERM; the exit status.
-    pub(crate) fn terminate(&mut self, node: u16) -> Option<i32> {
+    /// Sends a signal by its name, such as `TERM`.
+    pub(crate) fn signal(&self, node: u16, name: &str) {
+        let pid = self.pids()[usize::from(node) - 1].expect("the node runs").to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().expect("kill is there");
+        assert!(sent.success(), "{name} to node {node}");
+    }
+
+    /// Waits for the end of a node that was told to end.
+    pub(crate) fn await_end(&mut self, node: u16) -> ExitStatus {
         let mut child = self.nodes[usize::from(node) - 1].take().expect("the node runs");
-        let pid = child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill is there");
-        assert!(sent.success());
-        child.wait().expect("a terminated process ends").code()
+        child.wait().expect("its end can be awaited")
+    }
+
+    /// The processes, node by node.
+    pub(crate) fn pids(&self) -> Vec<Option<u32>> {
+        self.nodes.iter().map(|node| node.as_ref().map(Child::id)).collect()
     }
 
     /// A `timberline` command, to be run in the cluster's folder against its endpoints.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let endpoints: Vec<String> =
-            (0..NODES).map(|place| format!("127.0.0.1:{}", self.base_port + place)).collect();
+        let endpoints: Vec<String> = (1..=NODES).map(|node| self.address(node).to_string()).collect();
         let mut command = Command::new(env!("CARGO_BIN_EXE_timberline"));
+        // What is set for the tests, or for somebody's own cluster, is no setting of this one.
+        let foreign = std::env::vars_os().map(|(name, _)| name);
+        for name in foreign.filter(|name| name.to_string_lossy().starts_with("TIMBERLINE_")) {
+            command.env_remove(name);
+        }
         command
             .args(args)
             .current_dir(self.folder.path())
@@ -136,34 +153,6 @@ impl Cluster {
         }
     }
 
-    /// The nodes' own memory together, files that they map not counted.
-    pub(crate) fn anonymous_memory_bytes(&self) -> u64 {
-        let of = |child: &Child| {
-            let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it runs");
-            let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("Linux tells");
-            let kib = line.split_whitespace().nth(1).expect("a number");
-            kib.parse::<u64>().expect("a number") << 10
-        };
-        self.nodes.iter().flatten().map(of).sum()
-    }
-
-    /// Waits until a look at the cluster satisfies `done`; what it looked like last is in the failure's message.
-    pub(crate) fn await_output(&self, args: &[&str], mut done: impl FnMut(&str) -> bool) -> String {
-        let started = Instant::now();
-        loop {
-            let output = self.run(args);
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            if output.status.success() && done(&text) {
-                return text;
-            }
-            assert!(
-                started.elapsed() < Duration::from_secs(20),
-                "{args:?} still says {text}\n{}",
-                self.logs()
-            );
-        }
-    }
-
     /// The last lines of all nodes' logs, for a failure's message.
     pub(crate) fn logs(&self) -> String {
         let tail = |node: u16| {
@@ -196,9 +185,4 @@ fn free_ports() -> u16 {
         .map(|_| first + 10 * NEXT.fetch_add(1, Ordering::Relaxed))
         .find(|base| is_free(*base))
         .expect("some ports are free")
-}
-
-/// The first week of flights, as the repository carries it.
-pub(crate) fn first_week() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/flights-2013-01-first-week.ndjson.zst")
 }

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use super::cluster::Cluster;
-use super::{lines, number};
+use super::{await_output, lines, number, start, start_with};
 
 /// One record, acknowledged by whoever leads.
 fn append_one(cluster: &Cluster) {
@@ -21,7 +21,7 @@ fn append_one(cluster: &Cluster) {
 
 #[test]
 fn a_node_that_comes_back_blank_is_refused_by_its_peers_and_they_go_on() {
-    let mut cluster = Cluster::start();
+    let mut cluster = start();
     cluster.succeed(&["topic", "create", "flights", "--shards", "4"]);
     append_one(&cluster);
     cluster.kill(3);
@@ -32,35 +32,34 @@ fn a_node_that_comes_back_blank_is_refused_by_its_peers_and_they_go_on() {
     while !refused(&std::fs::read_to_string(cluster.path("node-1.log")).expect("a log")) {
         append_one(&cluster);
     }
-    cluster.await_output(&["shard", "list", "flights", "-o", "ndjson"], |list| {
+    await_output(&cluster, &["shard", "list", "flights", "-o", "ndjson"], |list| {
         lines(list.as_bytes()).iter().all(|shard| matches!(shard["leader"].as_u64(), Some(1 | 2)))
     });
 }
 
 #[test]
 fn a_node_whose_clock_is_too_wide_is_fenced_with_a_reason_and_its_leaderships_move() {
-    let cluster =
-        Cluster::start_with(&["--set", "testing.enabled=true", "--set", "clock.inject_file=inject-{node}"]);
+    let cluster = start_with(&["--set", "testing.enabled=true", "--set", "clock.inject_file=inject-{node}"]);
     cluster.succeed(&["topic", "create", "flights", "--shards", "6"]);
     append_one(&cluster);
     let wide = "claimed_uncertainty_ns=900000000\n";
     std::fs::write(cluster.path("inject-2"), wide).expect("the control file is written");
     let status =
-        cluster.await_output(&["clock", "status", "-o", "ndjson"], |status| status.contains("fenced"));
+        await_output(&cluster, &["clock", "status", "-o", "ndjson"], |status| status.contains("fenced"));
     let fenced = lines(status.as_bytes()).into_iter().find(|node| node["state"] == "fenced").expect("one is");
     assert_eq!(number(&fenced, "node"), 2);
     assert!(fenced["reason"].as_str().is_some_and(|reason| reason.contains("eps_max")), "{fenced}");
-    cluster.await_output(&["shard", "list", "flights", "-o", "ndjson"], |list| {
+    await_output(&cluster, &["shard", "list", "flights", "-o", "ndjson"], |list| {
         lines(list.as_bytes()).iter().all(|shard| shard["leader"].as_u64().is_some_and(|leader| leader != 2))
     });
     append_one(&cluster);
     std::fs::remove_file(cluster.path("inject-2")).expect("the injection ends");
-    cluster.await_output(&["clock", "status", "-o", "ndjson"], |status| !status.contains("fenced"));
+    await_output(&cluster, &["clock", "status", "-o", "ndjson"], |status| !status.contains("fenced"));
 }
 
 #[test]
 fn a_misspelt_setting_is_named_with_file_line_and_column() {
-    let cluster = Cluster::start();
+    let cluster = start();
     let settings = std::fs::read_to_string(cluster.path("node-1.toml")).expect("the template");
     let wrong = settings.replace("eps_max =", "eps_maxx =");
     std::fs::write(cluster.path("wrong.toml"), wrong).expect("a file with a mistake");
@@ -70,11 +69,22 @@ fn a_misspelt_setting_is_named_with_file_line_and_column() {
     assert!(message.contains("wrong.toml:") && message.contains("eps_max"), "{message}");
 }
 
+/// The nodes' own memory together, files that they map not counted.
+fn anonymous_memory_bytes(cluster: &Cluster) -> u64 {
+    let of = |pid: u32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("Linux tells");
+        let kib = line.split_whitespace().nth(1).expect("a number");
+        kib.parse::<u64>().expect("a number") << 10
+    };
+    cluster.pids().into_iter().flatten().map(of).sum()
+}
+
 #[test]
 fn readers_that_stop_reading_do_not_grow_the_servers_memory() {
     const READERS: u64 = 8;
     const PRODUCED_BYTES: u64 = 40_000_000;
-    let cluster = Cluster::start();
+    let cluster = start();
     cluster.succeed(&["topic", "create", "flights", "--shards", "2"]);
     let stuck = || {
         let mut reader = cluster.command(&["consume", "flights", "--from", "begin", "--follow"]);
@@ -86,10 +96,10 @@ fn readers_that_stop_reading_do_not_grow_the_servers_memory() {
     std::fs::write(&file, line.repeat(40_000)).expect("a file to produce from");
     let produce = ["produce", "flights", "--file", file.to_str().expect("a plain path")];
     cluster.succeed(&produce);
-    let before = cluster.anonymous_memory_bytes();
+    let before = anonymous_memory_bytes(&cluster);
     cluster.succeed(&produce);
     cluster.succeed(&produce);
-    let after = cluster.anonymous_memory_bytes();
+    let after = anonymous_memory_bytes(&cluster);
     // Kept for the readers, what went past them would be twice this; the allocator alone moves by tens of megabytes.
     assert!(after < before + READERS * PRODUCED_BYTES, "from {before} to {after} bytes");
     for mut reader in readers {
@@ -100,7 +110,7 @@ fn readers_that_stop_reading_do_not_grow_the_servers_memory() {
 
 #[test]
 fn a_client_with_another_clusters_certificates_is_denied_and_told_why() {
-    let cluster = Cluster::start();
+    let cluster = start();
     cluster.succeed(&["cert", "init", "--dir", "foreign", "--nodes", "1"]);
     let output = cluster.run(&["topic", "list", "--certs", "foreign"]);
     let message = String::from_utf8_lossy(&output.stderr);

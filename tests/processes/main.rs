@@ -6,16 +6,44 @@ mod cluster;
 mod faults;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use cluster::{Cluster, NODES, first_week};
+use cluster::{Cluster, NODES};
 use serde_json::Value;
 
 const FROM_START: [&str; 8] = ["--from", "begin", "--to-end", "--order", "merged", "-o", "ndjson", "--node"];
 
+fn start() -> Cluster {
+    start_with(&[])
+}
+
+/// A cluster that serves, with further arguments for every `serve`.
+fn start_with(extra: &[&'static str]) -> Cluster {
+    let mut cluster = Cluster::prepare(extra);
+    cluster.start_all();
+    cluster
+}
+
+/// Waits until a look at the cluster satisfies `done`; what it looked like last is in the failure's message.
+fn await_output(cluster: &Cluster, args: &[&str], mut done: impl FnMut(&str) -> bool) -> String {
+    let started = Instant::now();
+    loop {
+        let output = cluster.run(args);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() && done(&text) {
+            return text;
+        }
+        let waited = started.elapsed();
+        assert!(waited < Duration::from_secs(20), "{args:?} still says {text}\n{}", cluster.logs());
+    }
+}
+
+/// The first week of flights, as the repository carries it, or what the environment names.
 fn flights() -> PathBuf {
+    let first_week =
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/flights-2013-01-first-week.ndjson.zst");
     std::env::var_os("TIMBERLINE_FLIGHTS").map_or_else(first_week, PathBuf::from)
 }
 
@@ -132,7 +160,7 @@ fn await_receipts(cluster: &Cluster, more: usize, producer: &mut Child) -> bool 
 
 #[test]
 fn sigkill_of_any_node_under_load_loses_and_doubles_nothing() {
-    let mut cluster = Cluster::start();
+    let mut cluster = start();
     cluster.succeed(&["topic", "create", "flights", "--shards", "8"]);
     let mut producer = produce(&cluster);
     let mut kills = 0;
@@ -149,7 +177,7 @@ fn sigkill_of_any_node_under_load_loses_and_doubles_nothing() {
 
 #[test]
 fn everything_acknowledged_is_there_after_all_nodes_are_killed_at_once() {
-    let mut cluster = Cluster::start();
+    let mut cluster = start();
     cluster.succeed(&["topic", "create", "flights", "--shards", "8"]);
     let mut producer = produce(&cluster);
     assert!(await_receipts(&cluster, 100, &mut producer), "the producer is under way");
@@ -162,11 +190,12 @@ fn everything_acknowledged_is_there_after_all_nodes_are_killed_at_once() {
 
 #[test]
 fn sigterm_hands_leadership_over_and_exits_0() {
-    let mut cluster = Cluster::start();
+    let mut cluster = start();
     cluster.succeed(&["topic", "create", "flights", "--shards", "8"]);
     let mut producer = produce(&cluster);
     assert!(await_receipts(&cluster, 50, &mut producer), "the producer is under way");
-    assert_eq!(cluster.terminate(1), Some(0), "{}", cluster.logs());
+    cluster.signal(1, "TERM");
+    assert_eq!(cluster.await_end(1).code(), Some(0), "{}", cluster.logs());
     let leaders = lines(&cluster.succeed(&["shard", "list", "flights", "-o", "ndjson"]).stdout);
     assert!(leaders.iter().all(|shard| number(shard, "leader") != 1), "{leaders:?}");
     cluster.spawn(1);
