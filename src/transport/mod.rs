@@ -11,6 +11,7 @@ mod link;
 mod memory;
 mod mesh;
 mod options;
+mod socket;
 mod stream;
 mod tls;
 mod warnings;
@@ -22,6 +23,7 @@ pub use link::{Inbox, Link, PeerIdentities, StreamClass};
 pub use memory::{MemoryLink, MemoryNetwork};
 pub use mesh::{Mesh, PeerStatus};
 pub use options::{ClientOptions, TransportOptions};
+pub use socket::Socket;
 pub use stream::{ClientStream, PacketReceiver, PacketSender, PacketStream, ServerStream};
 pub use tls::{CertReport, Identity, init_certs};
 

@@ -27,7 +27,8 @@ const HELLOS_MAX: usize = 256;
 
 /// Dials a peer whenever no connection to it stands.
 pub(super) async fn keep_connected(shared: Arc<Shared>, peer: Arc<Peer>) {
-    let mut backoff = Backoff::new();
+    let me = &shared.me;
+    let mut backoff = Backoff::new(me.identity ^ me.boot.rotate_left(48) ^ peer.node.0);
     let mut standing = peer.standing.subscribe();
     loop {
         if standing.borrow_and_update().is_none()
