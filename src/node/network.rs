@@ -79,9 +79,8 @@ async fn bind(start: NetworkStart) -> Result<(Bound, Endpoint, Option<TcpListene
     };
     let endpoint = Endpoint::bind(start.listen, &start.identity, start.transport)
         .map_err(|source| Error::Transport { node, source })?;
-    let peers = start.peers.into_iter().filter(|(peer, _)| *peer != node).collect();
-    let inbox = Arc::new(start.lane);
-    let mesh = Mesh::start(endpoint.clone(), start.me, peers, Box::new(start.remembered), inbox);
+    let (remembered, inbox) = (Box::new(start.remembered), Arc::new(start.lane));
+    let mesh = Mesh::start(endpoint.clone(), start.me, start.peers, remembered, inbox);
     let bound = Bound {
         mesh: Arc::new(mesh),
         address: endpoint.local_address(),
@@ -96,13 +95,19 @@ async fn run_tasks(
     metrics: Option<TcpListener>,
     stop: oneshot::Receiver<()>,
 ) {
-    let mut tasks = JoinSet::new();
-    tasks.spawn(session::serve(endpoint.client_listener(), Arc::clone(shared)));
-    tasks.spawn(upkeep::run(Arc::clone(shared)));
+    let mut tasks = start_tasks(shared, endpoint);
     if let Some(listener) = metrics {
         tasks.spawn(http::serve(listener, Arc::clone(shared)));
     }
     // A handle that is dropped stops the node too.
     let _ = stop.await;
     tasks.shutdown().await;
+}
+
+/// What every node does beside its lane, until the set is dropped.
+pub(super) fn start_tasks(shared: &Arc<NodeShared>, endpoint: &Endpoint) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(session::serve(endpoint.client_listener(), Arc::clone(shared)));
+    tasks.spawn(upkeep::run(Arc::clone(shared)));
+    tasks
 }
