@@ -19,7 +19,7 @@ mod warnings;
 pub use client::{ClientConnection, ClientEndpoint, ClientListener, ServerConnection};
 pub use endpoint::Endpoint;
 pub use error::{CloseCode, Error};
-pub use link::{Inbox, Link, PeerIdentities, StreamClass};
+pub use link::{Checked, Inbox, Link, PeerIdentities, StreamClass};
 pub use memory::{MemoryLink, MemoryNetwork};
 pub use mesh::{Mesh, PeerStatus};
 pub use options::{ClientOptions, TransportOptions};

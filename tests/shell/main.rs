@@ -5,6 +5,7 @@
 //! the real one.
 
 mod certs;
+mod cluster;
 mod mesh;
 mod socket;
 mod world;

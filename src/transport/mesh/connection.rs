@@ -139,9 +139,7 @@ async fn judge(shared: &Arc<Shared>, hello: &NodeHello, name: &str) -> Result<Ar
         let reason = format!("node {node} is not among the peers of node {}", shared.me.node);
         return Err((CloseCode::UnknownNode, reason));
     };
-    let (identities, identity) = (shared.clone(), hello.identity);
-    let checked = tokio::task::spawn_blocking(move || identities.identities.check(node, identity)).await;
-    match checked.unwrap_or_else(|error| Err(error.to_string())) {
+    match shared.identities.check(node, hello.identity).await {
         Ok(()) => Ok(peer.clone()),
         Err(why) => {
             let reason = format!("node {node} is not the one that node {} remembers: {why}", shared.me.node);
