@@ -8,6 +8,7 @@ mod certs;
 mod cluster;
 mod mesh;
 mod socket;
+mod streams;
 mod world;
 
 /// The seeds of a run: twenty, or as the environment says.
