@@ -204,7 +204,8 @@ async fn tear(endpoint: &ClientEndpoint, node: u64) -> Option<()> {
     stream.send(&Request { id: 1, body: Some(RequestBody::Hello(hello)) }, Vec::new()).await.ok()?;
     stream.recv().await.ok()??;
     let append = RequestBody::Append(AppendBody { shard: 1, record_count: 1, ..AppendBody::default() });
-    let body = vec![Bytes::from(vec![7; 4 << 20])];
+    // More than a stream's window.
+    let body = vec![Bytes::from(vec![7; 5 << 20])];
     stream.send(&Request { id: 2, body: Some(append) }, body).await.ok()?;
     stream.recv().await.ok()?.map(drop)
 }

@@ -21,9 +21,12 @@ use crate::seeds;
 use crate::world::{Climate, Machine, World, address};
 
 const NO_STORM: Duration = Duration::ZERO;
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 const STREAMS: u64 = 40;
 const STREAMS_AT_ONCE: usize = 12;
+/// More than a stream's window, so that its sender is still sending when it is dropped; one in so many streams.
+const TORN_BYTES: usize = 5 << 20;
+const TORN_EVERY: u64 = 10;
 const BLOCKS: u64 = 48;
 const BLOCK_BYTES: usize = 64 << 10;
 /// What the node may have sent to a client that reads nothing: the client's window of one stream.
@@ -98,8 +101,10 @@ async fn drop_half(climate: Climate) {
         if open.len() >= STREAMS_AT_ONCE {
             open.join_next().await;
         }
-        let (bytes, connection) = (random.random_range(0..200_000), connection.clone());
-        let broken_off = random.random_bool(0.5).then(|| Duration::from_millis(random.random_range(0..200)));
+        let torn = id % TORN_EVERY == 0;
+        let bytes = if torn { TORN_BYTES } else { random.random_range(0..200_000) };
+        let (broken, limit) = (torn || random.random(), Duration::from_millis(random.random_range(0..200)));
+        let (broken_off, connection) = (broken.then_some(limit), connection.clone());
         open.spawn_local(async move {
             let whole = async {
                 let mut stream = connection.open_stream().await.expect("the connection stands");
