@@ -57,7 +57,8 @@ fn issue(
     let mut params = params(name, server_names)?;
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
     let key = KeyPair::generate_for(&PKCS_ED25519)?;
     fs::write(folder.join(format!("{name}.pem")), params.signed_by(&key, issuer)?.pem())?;
     fs::write(folder.join(format!("{name}.key")), key.serialize_pem())?;

@@ -95,7 +95,8 @@ async fn write(climate: Climate, book: Book) {
         let delivery = producer.send(record).await.expect("there is room");
         let book = Rc::clone(&book);
         under_way.spawn_local(async move {
-            let delivered = delivery.wait().await.unwrap_or_else(|failure| panic!("record {number}: {failure}"));
+            let delivered =
+                delivery.wait().await.unwrap_or_else(|failure| panic!("record {number}: {failure}"));
             let place = (delivered.receipt.shard, delivered.offset, delivered.timestamp);
             assert!(acknowledged < Some(delivered.timestamp), "what was acknowledged before stands before");
             assert_eq!(book.borrow_mut().insert(number, place), None);
@@ -113,10 +114,10 @@ async fn read(
     options: ConsumerOptions,
     enough: impl Fn(usize) -> bool,
 ) -> Vec<(u64, (ShardId, Offset, Timestamp))> {
-    let mut consumer = client.consumer(&topic(), options).await.expect("the topic is there");
+    let mut records = client.consumer(&topic(), options).await.expect("the topic is there");
     let mut read: Vec<(u64, (ShardId, Offset, Timestamp))> = Vec::new();
     while !enough(read.len()) {
-        let Some(consumed) = consumer.next().await.unwrap_or_else(|error| panic!("{error}")) else { break };
+        let Some(consumed) = records.next().await.unwrap_or_else(|error| panic!("{error}")) else { break };
         let Consumed { shard, offset, timestamp, .. } = consumed;
         let before = read.last().map(|(_, (shard, _, timestamp))| (*timestamp, *shard));
         assert!(before < Some((timestamp, shard)), "one order for all");
@@ -152,11 +153,19 @@ async fn prove(climate: Climate, book: Book) {
         turns.tick().await;
     }
     let acknowledged: BTreeMap<_, _> = along.iter().copied().collect();
-    assert_eq!(acknowledged, *book.borrow(), "what is read is what was acknowledged, where it was acknowledged");
+    assert_eq!(
+        acknowledged,
+        *book.borrow(),
+        "what is read is what was acknowledged, where it was acknowledged"
+    );
     for node in NODES {
         let node = Some(NodeId(node));
-        let alone = ConsumerOptions { node, until: Until::ToEnd, ..patient.clone() };
-        assert_eq!(read(&client, alone, |_| false).await, along, "{node:?} has all of it, once, in one order");
+        let pinned = ConsumerOptions { node, until: Until::ToEnd, ..patient.clone() };
+        assert_eq!(
+            read(&client, pinned, |_| false).await,
+            along,
+            "{node:?} has all of it, once, in one order"
+        );
     }
 }
 
@@ -225,5 +234,23 @@ fn through_the_storm(seed: u64) -> World {
 fn nothing_acknowledged_is_lost_or_doubled_through_the_real_shell() {
     for seed in seeds() {
         through_the_storm(seed);
+    }
+}
+
+/// Nodes alone: elections, closed ticks and the system topic's first records, through crashes and cuts.
+fn without_clients(seed: u64) -> Vec<String> {
+    let mut world = World::new(seed, run_node);
+    world.run(STORM, LIMIT, |world| world.elapsed() > STORM + Duration::from_secs(3));
+    world.trace()
+}
+
+#[test]
+fn one_seed_tells_one_story_of_nodes_datagram_by_datagram() {
+    for seed in 1..=3 {
+        let (first, second) = (without_clients(seed), without_clients(seed));
+        for (line, (a, b)) in first.iter().zip(&second).enumerate() {
+            assert_eq!(a, b, "seed {seed}, line {line}");
+        }
+        assert_eq!(first.len(), second.len());
     }
 }

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use timberline::transport::{Checked, Endpoint, Inbox, Link, Mesh, PeerIdentities, StreamClass, TransportOptions};
+use timberline::transport::{
+    Checked, Endpoint, Inbox, Link, Mesh, PeerIdentities, StreamClass, TransportOptions,
+};
 use timberline::types::NodeId;
 use timberline::wire::{NodeHello, NodeMessage, PROTOCOL_VERSION};
 
