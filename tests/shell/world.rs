@@ -57,6 +57,10 @@ enum Trouble {
     Cut(u64, u64),
     CutOneWay(u64, u64),
     CutClients(u64),
+    /// Nothing is lost between two, and all of it comes late.
+    Hold(u64, u64),
+    /// The power of all three fails.
+    Blackout,
 }
 
 pub(crate) struct World {
@@ -184,11 +188,13 @@ impl World {
         }
         let a = self.random.random_range(1..=3);
         let b = (a + self.random.random_range(0..2)) % 3 + 1;
-        let trouble = match self.random.random_range(0..8) {
-            0..3 => Trouble::Crash(a),
-            3..5 => Trouble::Cut(a, b),
-            5 => Trouble::CutOneWay(a, b),
-            _ => Trouble::CutClients(a),
+        let trouble = match self.random.random_range(0..20) {
+            0..7 => Trouble::Crash(a),
+            7..10 => Trouble::Cut(a, b),
+            10..13 => Trouble::CutOneWay(a, b),
+            13..16 => Trouble::CutClients(a),
+            16..19 => Trouble::Hold(a, b),
+            _ => Trouble::Blackout,
         };
         let lasts = Duration::from_millis(self.random.random_range(20..3000));
         let _ = writeln!(self.story, "{now:?} {trouble:?} for {lasts:?}");
@@ -200,12 +206,11 @@ impl World {
     fn begin(&mut self, trouble: Trouble) {
         match trouble {
             Trouble::Crash(node) => {
-                self.sim.crash(name(node));
-                let (power, coins) = (self.random.random(), self.random.random());
-                if power {
-                    self.machine(node).disk.power_cut(coins);
-                }
+                let power = self.random.random();
+                self.crash(node, power);
             }
+            Trouble::Blackout => NODES.into_iter().for_each(|node| self.crash(node, true)),
+            Trouble::Hold(a, b) => self.sim.hold(name(a), name(b)),
             Trouble::Cut(a, b) => self.sim.partition(name(a), name(b)),
             Trouble::CutOneWay(a, b) => self.sim.partition_oneway(name(a), name(b)),
             Trouble::CutClients(node) => {
@@ -220,11 +225,9 @@ impl World {
         let ended: Vec<(Duration, Trouble)> = ended;
         for (_, trouble) in ended {
             match trouble {
-                Trouble::Crash(node) => {
-                    if !self.sim.is_host_running(name(node)) {
-                        self.sim.bounce(name(node));
-                    }
-                }
+                Trouble::Crash(node) => self.start_again(node),
+                Trouble::Blackout => NODES.into_iter().for_each(|node| self.start_again(node)),
+                Trouble::Hold(a, b) => self.sim.release(name(a), name(b)),
                 Trouble::Cut(a, b) | Trouble::CutOneWay(a, b) => self.sim.repair(name(a), name(b)),
                 Trouble::CutClients(node) => {
                     self.clients.iter().for_each(|client| self.sim.repair(client.as_str(), name(node)));
@@ -233,8 +236,18 @@ impl World {
         }
     }
 
-    fn machine(&self, node: u64) -> &Machine {
-        &self.machines[node as usize - 1]
+    fn crash(&mut self, node: u64, power: bool) {
+        self.sim.crash(name(node));
+        if power {
+            let coins = self.random.random();
+            self.machines[node as usize - 1].disk.power_cut(coins);
+        }
+    }
+
+    fn start_again(&mut self, node: u64) {
+        if !self.sim.is_host_running(name(node)) {
+            self.sim.bounce(name(node));
+        }
     }
 }
 
