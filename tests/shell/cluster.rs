@@ -293,6 +293,40 @@ fn nothing_acknowledged_is_lost_or_doubled_through_the_real_shell() {
     }
 }
 
+/// Writes through a cut from all nodes that is long enough for attempts to fill every stream's queue.
+async fn write_into_the_void(climate: Climate) {
+    let client = connect(&climate, 1).await;
+    let shape = CreateTopic { name: topic(), shards: 2, replicas: 3, partitioning: Partitioning::Hash };
+    client.create_topic(shape).await.expect("the topic is created in the end");
+    let attempt_timeout = Duration::from_millis(50);
+    let options =
+        ProducerOptions { timeout: PATIENCE, attempt_timeout, in_flight: 8, ..ProducerOptions::default() };
+    let producer = client.producer(&topic(), options).await.expect("the topic is there");
+    let mut turns = tokio::time::interval(WRITE_EVERY);
+    let mut deliveries = Vec::new();
+    for number in 0..RECORDS {
+        turns.tick().await;
+        match number {
+            10 => NODES.into_iter().for_each(|node| turmoil::partition("writer", address(node).ip())),
+            100 => NODES.into_iter().for_each(|node| turmoil::repair("writer", address(node).ip())),
+            _ => {}
+        }
+        deliveries.push(producer.send(record((1, number))).await.expect("there is room"));
+    }
+    for delivery in deliveries {
+        delivery.await.expect("acknowledged once the cut is mended");
+    }
+}
+
+/// A producer that polls instead stops virtual time for good.
+#[test]
+fn a_producer_waits_while_its_streams_are_full() {
+    let mut world = World::new(1, run_node);
+    let climate = world.climate();
+    world.client("writer", write_into_the_void(climate));
+    world.run(Duration::ZERO, LIMIT, |_| false);
+}
+
 /// Nodes alone: elections, closed ticks and the system topic's first records, through crashes and cuts.
 fn without_clients(seed: u64) -> Vec<String> {
     let mut world = World::new(seed, run_node);

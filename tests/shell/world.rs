@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ use crate::socket::{SimulatedUdp, Trace, Weather};
 pub(crate) const NODES: [u64; 3] = [1, 2, 3];
 const PORT: u16 = 7600;
 const TICK: Duration = Duration::from_millis(1);
+/// Real time that a tick may take before a task is said to spin.
+const TICK_TAKES_MAX: Duration = Duration::from_secs(30);
 /// True time when the world begins.
 const EPOCH_NS: u64 = 1_700_000_000_000_000_000;
 /// How far a clock may be off, and how far two of the three are.
@@ -74,6 +77,7 @@ pub(crate) struct World {
     next_trouble: Duration,
     story: String,
     panics_before: u64,
+    watch: mpsc::Sender<()>,
 }
 
 thread_local! {
@@ -133,6 +137,7 @@ impl World {
             next_trouble: Duration::from_millis(1500),
             story,
             panics_before: PANICS.get(),
+            watch: watch(seed),
         }
     }
 
@@ -169,6 +174,7 @@ impl World {
             for machine in &self.machines {
                 machine.ticks.advance(TICK);
             }
+            self.watch.send(()).expect("the watch ends with the world");
             let finished = self.sim.step().unwrap_or_else(|error| panic!("{error}\n{}", self.story));
             let panics = PANICS.get() - self.panics_before;
             assert!(panics == 0, "a task panicked\n{}", self.story);
@@ -310,4 +316,23 @@ fn count_panics() {
             hook(panic);
         }));
     });
+}
+
+/// A task that never waits stops virtual time for good. The watch, told of every tick, then ends the process with
+/// the seed's name.
+fn watch(seed: u64) -> mpsc::Sender<()> {
+    let (tick, ticks) = mpsc::channel();
+    std::thread::spawn(move || {
+        loop {
+            match ticks.recv_timeout(TICK_TAKES_MAX) {
+                Ok(()) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {
+                    eprintln!("a task spins: repeat with TIMBERLINE_SHELL_SEED={seed}");
+                    std::process::exit(1);
+                }
+            }
+        }
+    });
+    tick
 }
