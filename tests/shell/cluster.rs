@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,19 +24,19 @@ use crate::certs;
 use crate::seeds;
 use crate::world::{Climate, Machine, NODES, UNCERTAINTY, World, address};
 
-const STORM: Duration = Duration::from_secs(12);
+const STORM: Duration = Duration::from_secs(10);
 const LIMIT: Duration = Duration::from_secs(90);
 /// How long clients go on trying: longer than any storm.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A writer that gives up soon is told what became of its records, or that nobody knows.
 const HASTE: Duration = Duration::from_millis(300);
 const WRITERS: usize = 2;
-const RECORDS: u64 = 200;
+const RECORDS: u64 = 160;
 const WRITE_EVERY: Duration = Duration::from_millis(60);
 
 async fn run_node(machine: Rc<Machine>) -> Result<(), Box<dyn std::error::Error>> {
     let ground = Ground {
-        disk: std::sync::Arc::clone(&machine.disk) as std::sync::Arc<dyn Disk>,
+        disk: Arc::clone(&machine.disk) as Arc<dyn Disk>,
         socket: machine.socket().await?,
         identity: certs::node(machine.node),
         clock: machine.clock(),

@@ -3,6 +3,11 @@
 //! quinn runs unmodified over turmoil's UDP (`socket`), under virtual time; machines crash and links are cut as a
 //! seed has it (`world`). The node is the real one but for its threads (`timberline::node::SimulatedNode`), the client is
 //! the real one.
+//!
+//! What a seed repeats: all that nodes and meshes do, datagram by datagram with their sizes, which is asserted. Keys and
+//! connection ids are drawn anew each time, and nothing hangs on them. Not repeated is what the client does in the same
+//! weather and troubles: its backoffs, its choice of nodes and the branches of `tokio::select!` (seeded only in an
+//! unstable build of tokio) are random. So a failure with a client in it may need its seed more than once.
 
 mod certs;
 mod cluster;
