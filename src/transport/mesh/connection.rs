@@ -28,7 +28,9 @@ const HELLOS_MAX: usize = 256;
 /// Dials a peer whenever no connection to it stands.
 pub(super) async fn keep_connected(shared: Arc<Shared>, peer: Arc<Peer>) {
     let me = &shared.me;
-    let mut backoff = Backoff::new(me.identity ^ me.boot.rotate_left(48) ^ peer.node.0);
+    // The two ends of a pair must differ, or they dial in step for ever.
+    let pair = me.node.rotate_left(32) ^ peer.node.0;
+    let mut backoff = Backoff::new(me.identity ^ me.boot.rotate_left(48) ^ pair);
     let mut standing = peer.standing.subscribe();
     loop {
         if standing.borrow_and_update().is_none()
