@@ -57,15 +57,24 @@ pub struct Client {
 impl Client {
     /// Connects to the first endpoint that answers. Must be called within a tokio runtime.
     pub async fn connect(options: ClientOptions) -> Result<Self, Error> {
-        if options.endpoints.is_empty() {
-            let rule = "name at least one node as host:port";
-            return Err(Error::Option { option: "endpoints", found: "empty".to_owned(), rule });
-        }
         let refused = |error: transport::Error| Error::Identity { reason: error.to_string() };
         let identity = Identity::client(&options.certs).map_err(refused)?;
         let endpoint =
             ClientEndpoint::new(&identity, transport::ClientOptions::default()).map_err(refused)?;
-        let core = Core::new(Connections::new(endpoint), options.endpoints, options.request_timeout);
+        Self::over(endpoint, options.endpoints, options.request_timeout).await
+    }
+
+    /// As [`Self::connect`], over an endpoint that is made already.
+    pub async fn over(
+        endpoint: ClientEndpoint,
+        endpoints: Vec<String>,
+        request_timeout: Duration,
+    ) -> Result<Self, Error> {
+        if endpoints.is_empty() {
+            let rule = "name at least one node as host:port";
+            return Err(Error::Option { option: "endpoints", found: "empty".to_owned(), rule });
+        }
+        let core = Core::new(Connections::new(endpoint), endpoints, request_timeout);
         core.cluster().await?;
         Ok(Self { core: Arc::new(core) })
     }

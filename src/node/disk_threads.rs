@@ -3,7 +3,7 @@
 //! Each sync takes every request that waits and syncs their files as one set, each file once: the slower
 //! the disk, the larger the sets. Invariant: every request is answered exactly once, unless the node stops.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -20,14 +20,24 @@ pub(crate) struct DiskThreads {
 }
 
 impl DiskThreads {
+    /// Queues without threads, for a driver that calls [`Self::work_off`].
+    pub(crate) fn unattended() -> Self {
+        Self { syncs: Arc::new(WorkQueue::new()), prepares: Arc::new(WorkQueue::new()) }
+    }
+
+    /// Does on the calling thread what waits.
+    pub(crate) fn work_off(&self, disk: &dyn Disk, lane: &LaneHandle) {
+        sync(self.syncs.take_waiting(), disk, lane);
+        prepare(self.prepares.take_waiting(), disk, lane);
+    }
+
     /// Starts `sync_threads` threads that sync and one that prepares; they end after `close`.
     pub(crate) fn start(
         disk: &Arc<dyn Disk>,
         lane: &LaneHandle,
         sync_threads: usize,
     ) -> std::io::Result<(Arc<Self>, Vec<JoinHandle<()>>)> {
-        let threads =
-            Arc::new(Self { syncs: Arc::new(WorkQueue::new()), prepares: Arc::new(WorkQueue::new()) });
+        let threads = Arc::new(Self::unattended());
         let mut joins = Vec::with_capacity(sync_threads + 1);
         for _ in 0..sync_threads {
             let (queue, disk, lane) = (Arc::clone(&threads.syncs), Arc::clone(disk), lane.clone());
@@ -62,15 +72,19 @@ pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io
 
 fn run_syncs(queue: &WorkQueue<SyncRequest>, disk: &dyn Disk, lane: &LaneHandle) {
     while let Some(requests) = queue.take_all() {
-        let (files, places) = merge(requests.iter().flat_map(|request| &request.files));
-        lane.metrics().syncs.inc_by(files.len() as u64);
-        let results = disk.sync(&files);
-        let mut results: Vec<Option<Result<(), disk::Error>>> = results.into_iter().map(Some).collect();
-        for request in requests {
-            let answers = request.files.iter().map(|file| answer(&mut results[places[file.path()]], file));
-            let (token, results) = (request.token, answers.collect());
-            lane.report(Event::Synced { token, results });
-        }
+        sync(requests, disk, lane);
+    }
+}
+
+fn sync(requests: VecDeque<SyncRequest>, disk: &dyn Disk, lane: &LaneHandle) {
+    let (files, places) = merge(requests.iter().flat_map(|request| &request.files));
+    lane.metrics().syncs.inc_by(files.len() as u64);
+    let results = disk.sync(&files);
+    let mut results: Vec<Option<Result<(), disk::Error>>> = results.into_iter().map(Some).collect();
+    for request in requests {
+        let answers = request.files.iter().map(|file| answer(&mut results[places[file.path()]], file));
+        let (token, results) = (request.token, answers.collect());
+        lane.report(Event::Synced { token, results });
     }
 }
 
@@ -100,8 +114,12 @@ fn answer(result: &mut Option<Result<(), disk::Error>>, file: &Arc<dyn DiskFile>
 
 fn run_prepares(queue: &WorkQueue<PrepareRequest>, disk: &dyn Disk, lane: &LaneHandle) {
     while let Some(requests) = queue.take_all() {
-        for PrepareRequest { token, path, size_bytes } in requests {
-            lane.report(Event::Prepared { token, result: disk.create(&path, size_bytes) });
-        }
+        prepare(requests, disk, lane);
+    }
+}
+
+fn prepare(requests: VecDeque<PrepareRequest>, disk: &dyn Disk, lane: &LaneHandle) {
+    for PrepareRequest { token, path, size_bytes } in requests {
+        lane.report(Event::Prepared { token, result: disk.create(&path, size_bytes) });
     }
 }

@@ -15,7 +15,7 @@ use super::folder::RememberedPeers;
 use super::lane_thread::LaneHandle;
 use super::shared::NodeShared;
 use super::{Error, http, session, upkeep};
-use crate::transport::{Endpoint, Identity, Mesh, TransportOptions};
+use crate::transport::{Checked, Endpoint, Identity, Mesh, PeerIdentities, TransportOptions};
 use crate::types::NodeId;
 use crate::wire::NodeHello;
 
@@ -29,6 +29,17 @@ pub(super) struct NetworkStart {
     pub(super) peers: Vec<(NodeId, String)>,
     pub(super) remembered: RememberedPeers,
     pub(super) lane: LaneHandle,
+}
+
+/// The remembered peers, asked on a thread that may wait for the disk.
+struct OnDisk(Arc<RememberedPeers>);
+
+impl PeerIdentities for OnDisk {
+    fn check(&self, node: NodeId, identity: u64) -> Checked<'_> {
+        let peers = Arc::clone(&self.0);
+        let checked = tokio::task::spawn_blocking(move || peers.check(node, identity));
+        Box::pin(async { checked.await.unwrap_or_else(|error| Err(error.to_string())) })
+    }
 }
 
 /// The network as it stands once it is bound.
@@ -79,9 +90,8 @@ async fn bind(start: NetworkStart) -> Result<(Bound, Endpoint, Option<TcpListene
     };
     let endpoint = Endpoint::bind(start.listen, &start.identity, start.transport)
         .map_err(|source| Error::Transport { node, source })?;
-    let peers = start.peers.into_iter().filter(|(peer, _)| *peer != node).collect();
-    let inbox = Arc::new(start.lane);
-    let mesh = Mesh::start(endpoint.clone(), start.me, peers, Box::new(start.remembered), inbox);
+    let (remembered, inbox) = (Box::new(OnDisk(Arc::new(start.remembered))), Arc::new(start.lane));
+    let mesh = Mesh::start(endpoint.clone(), start.me, start.peers, remembered, inbox);
     let bound = Bound {
         mesh: Arc::new(mesh),
         address: endpoint.local_address(),
@@ -96,13 +106,19 @@ async fn run_tasks(
     metrics: Option<TcpListener>,
     stop: oneshot::Receiver<()>,
 ) {
-    let mut tasks = JoinSet::new();
-    tasks.spawn(session::serve(endpoint.client_listener(), Arc::clone(shared)));
-    tasks.spawn(upkeep::run(Arc::clone(shared)));
+    let mut tasks = start_tasks(shared, endpoint);
     if let Some(listener) = metrics {
         tasks.spawn(http::serve(listener, Arc::clone(shared)));
     }
     // A handle that is dropped stops the node too.
     let _ = stop.await;
     tasks.shutdown().await;
+}
+
+/// What every node does beside its lane, until the set is dropped.
+pub(super) fn start_tasks(shared: &Arc<NodeShared>, endpoint: &Endpoint) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(session::serve(endpoint.client_listener(), Arc::clone(shared)));
+    tasks.spawn(upkeep::run(Arc::clone(shared)));
+    tasks
 }

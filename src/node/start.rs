@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::disk_threads::{DiskThreads, spawn};
 use super::folder::{NodeFolder, Owner, Registry, RememberedPeers};
 use super::handle::{NodeHandle, Threads};
-use super::lane_thread::{LaneLimits, LaneStart, LaneThread, Outlets};
+use super::lane_thread::{LaneHandle, LaneLimits, LaneStart, LaneThread, Outlets};
 use super::metrics::Metrics;
 use super::network::{self, Bound, NetworkStart};
 use super::options::NodeOptions;
@@ -20,12 +20,12 @@ use crate::clock::{Clock, ClockKeeper, Declared, Injected, TimeSource};
 use crate::disk::{Disk, OsDisk};
 use crate::lane::{LaneOptions, Placement, ShardSpec};
 use crate::log::LogOptions;
-use crate::transport::{Identity, TransportOptions};
+use crate::transport::{Identity, Mesh, TransportOptions};
 use crate::types::{Durability, NodeId, ReplicaId, ShardId, TopicId};
 use crate::wire::{NodeHello, PROTOCOL_VERSION};
 
 /// Events that may wait for the lane.
-const LANE_EVENTS_MAX: usize = 8192;
+pub(super) const LANE_EVENTS_MAX: usize = 8192;
 
 /// A node of a cluster.
 pub struct Node;
@@ -35,12 +35,13 @@ impl Node {
     /// one process. Returns once the node listens and its system shard is open, before it is ready.
     pub fn start(options: NodeOptions) -> Result<NodeHandle, Error> {
         let nodes = options.check().map_err(Error::Options)?;
-        let node = options.node;
+        let (node, drain_timeout) = (options.node, options.drain_timeout);
         let identity =
             Identity::node(&options.certs_dir, node).map_err(|source| Error::Transport { node, source })?;
         let disk = OsDisk::new(&options.data_dir).map_err(|source| Error::Disk { node, source })?;
         let disk: Arc<dyn Disk> = Arc::new(disk);
-        let opened = open_folder(&disk, &options, &nodes).map_err(|source| Error::Folder { node, source })?;
+        let opened = open_folder(&disk, &options, &nodes, rand::random())
+            .map_err(|source| Error::Folder { node, source })?;
         let thread = |source| Error::Thread { node, source };
         let clock = start_clock(&options);
         let keeper = ClockKeeper::start(Arc::clone(&clock)).map_err(thread)?;
@@ -75,23 +76,34 @@ impl Node {
         let (join, system) = lane_thread.start(lane_start).map_err(thread)?;
         threads.lane_thread(join);
         system.map_err(|reason| Error::SystemShard { node, reason })?;
-        let shared = Arc::new(NodeShared {
-            cluster: options.cluster,
-            node,
-            addresses: options.peers.into_iter().collect::<BTreeMap<_, _>>(),
-            lane,
-            clock,
-            mesh,
-            metrics,
-            limits: options.limits,
-            closed_tick: options.replication.closed_tick,
-            draining: AtomicBool::new(false),
-            changing: tokio::sync::Mutex::new(()),
-        });
+        let shared = Arc::new(share(options, lane, clock, mesh, metrics));
         // The network waits for this, unless it has just failed; then its absence shows to all who ask.
         let _ = serve.send(Arc::clone(&shared));
         tracing::info!(node = node.0, %address, "node started");
-        Ok(NodeHandle::new(shared, threads, address, metrics_address, options.drain_timeout))
+        Ok(NodeHandle::new(shared, threads, address, metrics_address, drain_timeout))
+    }
+}
+
+/// What the parts of a node share, once all of them are there.
+pub(super) fn share(
+    options: NodeOptions,
+    lane: LaneHandle,
+    clock: Arc<Clock>,
+    mesh: Arc<Mesh>,
+    metrics: Arc<Metrics>,
+) -> NodeShared {
+    NodeShared {
+        cluster: options.cluster,
+        node: options.node,
+        addresses: options.peers.into_iter().collect::<BTreeMap<_, _>>(),
+        lane,
+        clock,
+        mesh,
+        metrics,
+        limits: options.limits,
+        closed_tick: options.replication.closed_tick,
+        draining: AtomicBool::new(false),
+        changing: tokio::sync::Mutex::new(()),
     }
 }
 
@@ -111,19 +123,20 @@ fn start_network(
     Ok((reported.recv().unwrap_or_else(|_| Err(ended())), serve))
 }
 
-struct Opened {
-    folder: NodeFolder,
-    registry: Registry,
-    peers: RememberedPeers,
+pub(super) struct Opened {
+    pub(super) folder: NodeFolder,
+    pub(super) registry: Registry,
+    pub(super) peers: RememberedPeers,
 }
 
-fn open_folder(
+pub(super) fn open_folder(
     disk: &Arc<dyn Disk>,
     options: &NodeOptions,
     nodes: &[NodeId],
+    fresh_identity: u64,
 ) -> Result<Opened, folder::Error> {
     let owner = Owner { cluster: options.cluster.clone(), node: options.node, initial_nodes: nodes.to_vec() };
-    let folder = NodeFolder::open(disk, &owner, rand::random())?;
+    let folder = NodeFolder::open(disk, &owner, fresh_identity)?;
     let registry = Registry::open(Arc::clone(disk))?;
     let peers = RememberedPeers::open(Arc::clone(disk))?;
     Ok(Opened { folder, registry, peers })
@@ -138,7 +151,7 @@ fn start_clock(options: &NodeOptions) -> Arc<Clock> {
     Arc::new(Clock::new(options.clock, source))
 }
 
-fn hello(options: &NodeOptions, folder: &NodeFolder) -> NodeHello {
+pub(super) fn hello(options: &NodeOptions, folder: &NodeFolder) -> NodeHello {
     NodeHello {
         protocol: PROTOCOL_VERSION,
         cluster: options.cluster.to_string(),
@@ -148,7 +161,7 @@ fn hello(options: &NodeOptions, folder: &NodeFolder) -> NodeHello {
     }
 }
 
-fn transport_options(options: &NodeOptions) -> TransportOptions {
+pub(super) fn transport_options(options: &NodeOptions) -> TransportOptions {
     TransportOptions {
         client_connections_max: options.limits.connections,
         client_streams_max: options.limits.streams_per_connection,
@@ -156,7 +169,7 @@ fn transport_options(options: &NodeOptions) -> TransportOptions {
     }
 }
 
-fn lane_options(options: &NodeOptions, boot: u64, identity: u64) -> LaneOptions {
+pub(super) fn lane_options(options: &NodeOptions, boot: u64, identity: u64) -> LaneOptions {
     let replication = &options.replication;
     LaneOptions {
         node: options.node,
@@ -176,7 +189,7 @@ fn lane_options(options: &NodeOptions, boot: u64, identity: u64) -> LaneOptions 
 }
 
 /// The system topic's shard: on every initial node, its replicas numbered like the nodes.
-fn system_spec(nodes: &[NodeId]) -> ShardSpec {
+pub(super) fn system_spec(nodes: &[NodeId]) -> ShardSpec {
     let replicas = nodes.iter().map(|node| Placement { replica: ReplicaId(node.0), node: *node });
     ShardSpec {
         shard: ShardId::SYSTEM,

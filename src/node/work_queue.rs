@@ -39,6 +39,11 @@ impl<T> WorkQueue<T> {
         if state.closed { None } else { Some(std::mem::take(&mut state.waiting)) }
     }
 
+    /// Takes all that waits, which may be nothing.
+    pub(crate) fn take_waiting(&self) -> VecDeque<T> {
+        std::mem::take(&mut self.lock().waiting)
+    }
+
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.wake.notify_all();

@@ -3,7 +3,7 @@
 //! Knows nothing of sessions or retries. A client dials an address and takes any node whose certificate its CA
 //! signed; a node takes any client likewise.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,9 @@ use tokio::sync::mpsc;
 use super::endpoint::{connect, dial_config, set_datagram_bytes, transport};
 use super::stream::{Named, hello_timeout};
 use super::tls::{self, ANY_NODE_NAME, peer_name};
-use super::{ClientOptions, ClientStream, CloseCode, Error, Identity, ServerStream, TransportOptions};
+use super::{
+    ClientOptions, ClientStream, CloseCode, Error, Identity, ServerStream, Socket, TransportOptions,
+};
 use crate::wire::{CLIENT_ALPN, PacketLimits};
 
 /// What one stream may hold unread at a client. A reader pauses streams whose buffers are full and waits for another
@@ -102,10 +104,17 @@ pub struct ClientEndpoint {
 impl ClientEndpoint {
     /// Binds a socket of its own; must be called within a tokio runtime, which then runs it.
     pub fn new(identity: &Identity, options: ClientOptions) -> Result<Self, Error> {
+        Self::on(Socket::bind_any()?, identity, options)
+    }
+
+    /// As [`Self::new`], on a socket that is bound already.
+    pub fn on(socket: Socket, identity: &Identity, options: ClientOptions) -> Result<Self, Error> {
         let mut transport = transport(options.idle_timeout, Some(options.keep_alive));
         transport.stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES)).receive_window(VarInt::MAX);
         let dial = dial_config(tls::client_config(identity, CLIENT_ALPN)?, transport);
-        Ok(Self { socket: bind_any()?, dial, options })
+        let mut config = EndpointConfig::default();
+        set_datagram_bytes(&mut config);
+        Ok(Self { socket: socket.open(config, None)?, dial, options })
     }
 
     /// Connects to `host:port`, whichever node that is; its hello tells.
@@ -130,22 +139,6 @@ impl ClientEndpoint {
         self.socket.close(CloseCode::Done.varint(), b"");
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.socket.wait_idle()).await;
     }
-}
-
-/// A socket for both address families, or for IPv4 alone where there is no other.
-fn bind_any() -> Result<quinn::Endpoint, Error> {
-    let bind = |address: SocketAddr| -> std::io::Result<quinn::Endpoint> {
-        // On Linux a socket bound to `::` takes IPv4 too, unless the machine says otherwise.
-        let udp = std::net::UdpSocket::bind(address)?;
-        let mut config = EndpointConfig::default();
-        set_datagram_bytes(&mut config);
-        let runtime = quinn::default_runtime().expect("called within a tokio runtime");
-        quinn::Endpoint::new(config, None, udp, runtime)
-    };
-    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-    bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)))
-        .or_else(|_| bind(any))
-        .map_err(|source| Error::Bind { address: any, source })
 }
 
 /// A client's end of one connection. Clones share it.

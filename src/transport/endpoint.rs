@@ -3,7 +3,7 @@
 //! Knows nothing of hellos or requests. Handshakes in progress, client connections, streams and windows are
 //! bounded; a connection leaves here authenticated, with its name, for whom its ALPN says.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::stream::Named;
 use super::tls::{self, ResetKey, explain, is_untrusted, peer_name};
 use super::warnings::Warnings;
-use super::{ClientConnection, ClientListener, CloseCode, Error, Identity, TransportOptions};
+use super::{ClientConnection, ClientListener, CloseCode, Error, Identity, Socket, TransportOptions};
 use crate::types::NodeId;
 use crate::wire::{CLIENT_ALPN, NODE_ALPN};
 
@@ -78,18 +78,19 @@ impl Drop for Shared {
 impl Endpoint {
     /// Binds `address`; must be called within a tokio runtime, which then runs the socket.
     pub fn bind(address: SocketAddr, identity: &Identity, options: TransportOptions) -> Result<Self, Error> {
-        let bind_error = |source| Error::Bind { address, source };
+        Self::on(Socket::bind(address)?, identity, options)
+    }
+
+    /// As [`Self::bind`], on a socket that is bound already.
+    pub fn on(socket: Socket, identity: &Identity, options: TransportOptions) -> Result<Self, Error> {
         let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls::server_config(identity)?));
         server.transport_config(Arc::new(transport(options.client_idle_timeout, None)));
         let dial = dial_config(
             tls::client_config(identity, NODE_ALPN)?,
             transport(options.node_idle_timeout, Some(options.node_keep_alive)),
         );
-        let udp = UdpSocket::bind(address).map_err(bind_error)?;
-        let runtime = quinn::default_runtime().expect("called within a tokio runtime");
-        let config = endpoint_config(identity);
-        let socket = quinn::Endpoint::new(config, Some(server), udp, runtime).map_err(bind_error)?;
-        let address = socket.local_addr().map_err(bind_error)?;
+        let address = socket.address();
+        let socket = socket.open(endpoint_config(identity), Some(server))?;
         let (arrivals_in, arrivals) = mpsc::channel(ACCEPT_QUEUE_MAX);
         let (clients_in, clients) = mpsc::channel(ACCEPT_QUEUE_MAX);
         let door = Door {

@@ -3,6 +3,8 @@
 //! Knows nothing of sockets. A link loses messages when it must (no connection, full queue, restart) but
 //! never delivers a damaged one, and keeps the order of what it delivers within one peer and class.
 
+use std::pin::Pin;
+
 use bytes::Bytes;
 
 use crate::types::NodeId;
@@ -44,5 +46,9 @@ pub trait Inbox: Send + Sync {
 /// Remembers, durably, which data folder each peer had.
 pub trait PeerIdentities: Send + Sync {
     /// Remembers `identity` if `node` is new; otherwise `Err` with the reason unless it is the remembered one.
-    fn check(&self, node: NodeId, identity: u64) -> Result<(), String>;
+    /// The answer may have to wait for a disk, not on the network's runtime.
+    fn check(&self, node: NodeId, identity: u64) -> Checked<'_>;
 }
+
+/// The answer to [`PeerIdentities::check`], as it comes.
+pub type Checked<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;

@@ -364,11 +364,18 @@ impl Driver {
         waiter.report.send_replace(Some(report));
     }
 
+    fn is_full(&self, stream: Option<(NodeId, u64)>) -> bool {
+        let open = stream.and_then(|(node, id)| self.streams.get(&node).filter(|stream| stream.id == id));
+        open.is_some_and(|stream| !stream.has_room())
+    }
+
     fn wake_at(&self) -> Option<Instant> {
         let room = |shard: ShardId| self.lanes.get(&shard).is_none_or(|lane| lane.window.has_room());
         let gather = self.shared.lock().gather.wake_at(room);
         let lanes = self.lanes.values().flat_map(|lane| {
-            let paused = lane.route.pause_until().filter(|_| lane.window.wants_to_send());
+            // A full stream is no reason to wake: it answers or ends, and both are told.
+            let can_send = lane.window.wants_to_send() && !self.is_full(lane.route.stream);
+            let paused = lane.route.pause_until().filter(|_| can_send);
             let late = Some(lane.route.late_at()).filter(|_| lane.window.awaits_answer());
             [lane.window.deadline(), paused, late]
         });

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Error;
 use crate::disk::Disk;
-use crate::transport::PeerIdentities;
+use crate::transport::{Checked, PeerIdentities};
 use crate::types::NodeId;
 
 const FILE: &str = "peers";
@@ -31,8 +31,9 @@ impl RememberedPeers {
     }
 }
 
-impl PeerIdentities for RememberedPeers {
-    fn check(&self, node: NodeId, identity: u64) -> Result<(), String> {
+impl RememberedPeers {
+    /// As [`PeerIdentities::check`], waiting for the disk.
+    pub(crate) fn check(&self, node: NodeId, identity: u64) -> Result<(), String> {
         let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
         match met.get(&node.0) {
             Some(known) if *known == identity => Ok(()),
@@ -51,6 +52,13 @@ impl PeerIdentities for RememberedPeers {
                 Ok(())
             }
         }
+    }
+}
+
+/// Answers at once; see `network` for the way that keeps a runtime's thread free.
+impl PeerIdentities for RememberedPeers {
+    fn check(&self, node: NodeId, identity: u64) -> Checked<'_> {
+        Box::pin(std::future::ready(Self::check(self, node, identity)))
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::{Error, Fate, NodeFolder, Owner, Registry, RememberedPeers};
 use crate::disk::{Disk, MemoryDisk};
-use crate::transport::PeerIdentities;
 use crate::types::{NodeId, ShardId};
 
 fn disk() -> Arc<dyn Disk> {

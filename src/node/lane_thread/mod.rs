@@ -1,6 +1,6 @@
-//! The thread that drives a lane: brings it events, carries its output away, wakes it on time.
+//! What drives a lane, on a thread or in steps: brings it events, carries its output away, wakes it on time.
 //!
-//! Knows nothing of sockets or of what clients say. Invariants: the lane is touched by this thread only;
+//! Knows nothing of sockets or of what clients say. Invariants: the lane is touched by its driver only;
 //! nobody who gives it work ever waits, except the disk's threads with their results; every queue is
 //! bounded in number and in bytes.
 
@@ -15,4 +15,4 @@ mod tests;
 
 pub(crate) use handle::{Append, Busy, LaneHandle, LaneLimits};
 pub(crate) use progress::Progress;
-pub(crate) use run::{LaneStart, LaneThread, Outlets};
+pub(crate) use run::{LaneStart, LaneThread, Outlets, Running};

@@ -32,7 +32,7 @@ pub(crate) struct Outlets {
     pub(crate) disk: Arc<DiskThreads>,
 }
 
-/// A lane's thread that is yet to start: its handle is needed before the outlets can be made.
+/// A lane that is yet to start, on a thread or in steps: its handle is needed before the outlets can be made.
 pub(crate) struct LaneThread {
     calls: Receiver<Call>,
     shared: Arc<LaneShared>,
@@ -61,12 +61,7 @@ impl LaneThread {
         let (opened, result) = sync_channel(1);
         // The lane is made on its own thread and never leaves it.
         let thread = spawn("lane", move || {
-            let LaneStart { options, disk, registry, system, clock, outlets } = start;
-            let hosting = Hosting::new(options.node, registry, self.progress);
-            let lane = Lane::new(options, disk);
-            let (calls, shared) = (self.calls, self.shared);
-            let mut running = Running { lane, hosting, calls, shared, clock, outlets, stopped: false };
-            let result = running.hosting.open_system(&mut running.lane, system, &running.clock.now());
+            let (mut running, result) = self.open(start);
             let failed = result.is_err();
             // The starter waits for this.
             let _ = opened.send(result);
@@ -77,9 +72,26 @@ impl LaneThread {
         let result = result.recv().unwrap_or_else(|_| Err("the lane's thread ended early".to_owned()));
         Ok((thread, result))
     }
+
+    /// Opens the lane for a driver that calls [`Running::step`]. `Err` as with `start`.
+    pub(crate) fn in_steps(self, start: LaneStart) -> Result<Running, String> {
+        let (running, result) = self.open(start);
+        result.map(|()| running)
+    }
+
+    fn open(self, start: LaneStart) -> (Running, Result<(), String>) {
+        let LaneStart { options, disk, registry, system, clock, outlets } = start;
+        let hosting = Hosting::new(options.node, registry, self.progress);
+        let lane = Lane::new(options, disk);
+        let (calls, shared) = (self.calls, self.shared);
+        let mut running = Running { lane, hosting, calls, shared, clock, outlets, stopped: false };
+        let result = running.hosting.open_system(&mut running.lane, system, &running.clock.now());
+        (running, result)
+    }
 }
 
-struct Running {
+/// A lane that runs.
+pub(crate) struct Running {
     lane: Lane,
     hosting: Hosting,
     calls: Receiver<Call>,
@@ -100,17 +112,28 @@ impl Running {
     fn run(&mut self) {
         while !self.stopped {
             self.take_in();
-            let began = self.clock.now().monotonic;
-            for ticket in self.shared.waiters.take_cancelled() {
-                self.lane.handle(Event::CancelRead(ticket), &self.clock.now());
-            }
-            let output = self.lane.take_output(&self.clock.now());
-            self.carry(output);
-            self.hosting.step(&mut self.lane, &self.clock.now());
-            let took = self.clock.now().monotonic.since(began);
-            if took > SLOW_STEP {
-                tracing::warn!(?took, "the lane stood still: its disk or its core is too slow");
-            }
+            self.work();
+        }
+    }
+
+    /// Does what is due and what waits, without waiting itself.
+    pub(crate) fn step(&mut self) {
+        self.lane.handle(Event::Timer, &self.clock.now());
+        self.take_waiting();
+        self.work();
+    }
+
+    fn work(&mut self) {
+        let began = self.clock.now().monotonic;
+        for ticket in self.shared.waiters.take_cancelled() {
+            self.lane.handle(Event::CancelRead(ticket), &self.clock.now());
+        }
+        let output = self.lane.take_output(&self.clock.now());
+        self.carry(output);
+        self.hosting.step(&mut self.lane, &self.clock.now());
+        let took = self.clock.now().monotonic.since(began);
+        if took > SLOW_STEP {
+            tracing::warn!(?took, "the lane stood still: its disk or its core is too slow");
         }
     }
 
@@ -123,6 +146,10 @@ impl Running {
             Err(RecvTimeoutError::Timeout) => self.lane.handle(Event::Timer, &self.clock.now()),
             Err(RecvTimeoutError::Disconnected) => self.stopped = true,
         }
+        self.take_waiting();
+    }
+
+    fn take_waiting(&mut self) {
         for _ in 1..EVENTS_PER_STEP {
             match self.calls.try_recv() {
                 Ok(call) => self.handle(call),

@@ -27,7 +27,10 @@ const HELLOS_MAX: usize = 256;
 
 /// Dials a peer whenever no connection to it stands.
 pub(super) async fn keep_connected(shared: Arc<Shared>, peer: Arc<Peer>) {
-    let mut backoff = Backoff::new();
+    let me = &shared.me;
+    // The two ends of a pair must differ, or they dial in step for ever.
+    let pair = me.node.rotate_left(32) ^ peer.node.0;
+    let mut backoff = Backoff::new(me.identity ^ me.boot.rotate_left(48) ^ pair);
     let mut standing = peer.standing.subscribe();
     loop {
         if standing.borrow_and_update().is_none()
@@ -138,9 +141,7 @@ async fn judge(shared: &Arc<Shared>, hello: &NodeHello, name: &str) -> Result<Ar
         let reason = format!("node {node} is not among the peers of node {}", shared.me.node);
         return Err((CloseCode::UnknownNode, reason));
     };
-    let (identities, identity) = (shared.clone(), hello.identity);
-    let checked = tokio::task::spawn_blocking(move || identities.identities.check(node, identity)).await;
-    match checked.unwrap_or_else(|error| Err(error.to_string())) {
+    match shared.identities.check(node, hello.identity).await {
         Ok(()) => Ok(peer.clone()),
         Err(why) => {
             let reason = format!("node {node} is not the one that node {} remembers: {why}", shared.me.node);

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::Mesh;
 use crate::transport::tls::{Authority, CertFolder, Validity};
 use crate::transport::{
-    Endpoint, Identity, Inbox, Link, PeerIdentities, StreamClass, TransportOptions, init_certs,
+    Checked, Endpoint, Identity, Inbox, Link, PeerIdentities, StreamClass, TransportOptions, init_certs,
 };
 use crate::types::NodeId;
 use crate::wire::{NodeHello, NodeMessage, PROTOCOL_VERSION};
@@ -39,9 +39,11 @@ impl Inbox for Recorder {
 struct Remembered(Arc<Mutex<BTreeMap<NodeId, u64>>>);
 
 impl PeerIdentities for Remembered {
-    fn check(&self, node: NodeId, identity: u64) -> Result<(), String> {
+    fn check(&self, node: NodeId, identity: u64) -> Checked<'_> {
         let remembered = *self.0.lock().unwrap().entry(node).or_insert(identity);
-        if remembered == identity { Ok(()) } else { Err(format!("data folder {identity}, not {remembered}")) }
+        let is_known = remembered == identity;
+        let why = || format!("data folder {identity}, not {remembered}");
+        Box::pin(std::future::ready(is_known.then_some(()).ok_or_else(why)))
     }
 }
 
@@ -306,7 +308,7 @@ async fn a_node_that_is_no_peer_is_refused() {
 async fn a_peer_that_comes_back_with_another_data_folder_is_refused() {
     let certs = certs(2);
     let memory = Remembered::default();
-    memory.check(NodeId(2), 555).unwrap();
+    memory.check(NodeId(2), 555).await.unwrap();
     let one = bind(certs.path(), 1, TransportOptions::default());
     let two = bind(certs.path(), 2, TransportOptions::default());
     let (address, other) = (one.local_address(), two.local_address());
