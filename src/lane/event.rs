@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::codec::Compression;
+use crate::consensus::MembershipChange;
 use crate::disk::{self, DiskFile};
 use crate::types::{BatchId, Index, Monotonic, NodeId, ShardId, Timestamp};
 use crate::wire::NodeMessage;
@@ -39,6 +40,12 @@ pub enum Event {
     Transfer {
         shard: ShardId,
         to: NodeId,
+    },
+    /// Propose a change of who replicates a shard; answered by what `Output::changes` says of the ticket.
+    ChangeMembership {
+        ticket: Ticket,
+        shard: ShardId,
+        change: MembershipChange,
     },
     /// Take no more appends and hand all leaderships over.
     Drain,

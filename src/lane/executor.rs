@@ -209,6 +209,14 @@ impl Lane {
                 self.answer(token, |replica, _| replica.prepared(result));
             }
             Event::Transfer { shard, to } => self.transfer(shard, to),
+            Event::ChangeMembership { ticket, shard, change } => {
+                let proposed = match self.replicas.get_mut(&shard) {
+                    Some(replica) => replica.shard.change_membership(&change, now),
+                    None => Err(Refusal::NotHosted),
+                };
+                self.touched.insert(shard);
+                self.output.changes.push((ticket, proposed));
+            }
             Event::Drain => {
                 self.drain_ticks_left.get_or_insert(2 * self.options.election_ticks.end);
             }

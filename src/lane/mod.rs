@@ -19,6 +19,7 @@ mod output;
 mod receive;
 mod replica;
 
+pub use crate::consensus::{MembershipChange, MembershipStep};
 pub use error::Error;
 pub use event::{AppendCommand, Event, ReadCommand, ReadFrom, Ticket};
 pub use executor::{Lane, OpenReport};

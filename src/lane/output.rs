@@ -20,6 +20,8 @@ pub struct Output {
     pub prepares: Vec<PrepareRequest>,
     pub appended: Vec<(Ticket, Result<Receipt, Refusal>)>,
     pub reads: Vec<(Ticket, Result<ReadAnswer, ReadRefusal>)>,
+    /// Proposed changes of membership: the index whose commitment puts each into force, or why there is none.
+    pub changes: Vec<(Ticket, Result<Index, Refusal>)>,
     /// Committed frames of shards opened with `follow_committed`, in order.
     pub committed: Vec<(ShardId, Frame)>,
     /// Changes of leadership, as this node learned of them.

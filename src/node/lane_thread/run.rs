@@ -190,7 +190,9 @@ impl Running {
     }
 
     fn carry(&mut self, output: Output) {
-        let Output { sends, syncs, prepares, appended, reads, committed, led, refused, failed } = output;
+        // No node proposes a change of membership yet.
+        let Output { sends, syncs, prepares, appended, reads, changes: _, committed, led, refused, failed } =
+            output;
         self.outlets.disk.sync(syncs);
         for send in sends {
             let class = if send.bulk { StreamClass::Bulk } else { StreamClass::Raft };

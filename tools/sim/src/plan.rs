@@ -39,6 +39,12 @@ pub enum FaultClass {
     BitRot,
     PhantomWrite,
     MisdirectedWrite,
+    /// An older copy of a disk takes its place.
+    DiskSwappedForOlder,
+    /// An empty disk takes its place, for a while.
+    DiskSwappedForEmpty,
+    /// Replicas are removed from a shard and added again.
+    MembershipChange,
     ClockAtItsBound,
     ClockStep,
     ClockSuspend,
@@ -50,7 +56,7 @@ pub enum FaultClass {
 }
 
 impl FaultClass {
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 31] = [
         Self::MessageLoss,
         Self::MessageDuplication,
         Self::MessageReordering,
@@ -71,6 +77,9 @@ impl FaultClass {
         Self::BitRot,
         Self::PhantomWrite,
         Self::MisdirectedWrite,
+        Self::DiskSwappedForOlder,
+        Self::DiskSwappedForEmpty,
+        Self::MembershipChange,
         Self::ClockAtItsBound,
         Self::ClockStep,
         Self::ClockSuspend,
@@ -85,7 +94,12 @@ impl FaultClass {
     fn frequency(self) -> u64 {
         match self {
             Self::ClockLiar => 8,
-            Self::BitRot | Self::PhantomWrite | Self::MisdirectedWrite | Self::DiskFull => 15,
+            Self::BitRot
+            | Self::PhantomWrite
+            | Self::MisdirectedWrite
+            | Self::DiskFull
+            | Self::DiskSwappedForOlder
+            | Self::DiskSwappedForEmpty => 15,
             Self::SyncFailure | Self::WholeClusterPowerCut | Self::ClockSuspend => 20,
             Self::LeadershipSwap | Self::ProcessKill | Self::PowerCut | Self::ClockAtItsBound => 50,
             _ => 35,
@@ -115,6 +129,9 @@ impl FaultClass {
             Self::BitRot => "bit-rot",
             Self::PhantomWrite => "phantom-write",
             Self::MisdirectedWrite => "misdirected-write",
+            Self::DiskSwappedForOlder => "disk-swapped-for-older",
+            Self::DiskSwappedForEmpty => "disk-swapped-for-empty",
+            Self::MembershipChange => "membership-change",
             Self::ClockAtItsBound => "clock-at-its-bound",
             Self::ClockStep => "clock-step",
             Self::ClockSuspend => "clock-suspend",

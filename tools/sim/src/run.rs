@@ -148,6 +148,7 @@ fn wait(
         if world.now_ns >= end_ns {
             return Err(Failure::NotLive { what });
         }
+        world.bring_back();
         let look_ns = world.now_ns + LOOK_NS;
         while world.now_ns < look_ns {
             step(world, crowd);

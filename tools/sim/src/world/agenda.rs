@@ -100,12 +100,29 @@ pub(crate) enum SyncEnd {
 /// Which trouble ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heal {
-    Partition { number: u64 },
-    SlowLink { from: NodeId, to: NodeId },
-    DiskFull { node: NodeId },
-    ClockWidening { node: NodeId },
-    ClockSource { node: NodeId },
-    ClockLie { node: NodeId },
+    Partition {
+        number: u64,
+    },
+    SlowLink {
+        from: NodeId,
+        to: NodeId,
+    },
+    DiskFull {
+        node: NodeId,
+    },
+    /// The right disk is put back.
+    RightDisk {
+        node: NodeId,
+    },
+    ClockWidening {
+        node: NodeId,
+    },
+    ClockSource {
+        node: NodeId,
+    },
+    ClockLie {
+        node: NodeId,
+    },
 }
 
 /// Something that concerns a client.

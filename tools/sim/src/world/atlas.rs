@@ -7,9 +7,10 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use timberline::codec::FrameHeader;
-use timberline::disk::Disk;
+use timberline::disk::{Disk, MemoryDisk};
 use timberline::segment::SegmentHead;
 use timberline::types::NodeId;
 
@@ -19,22 +20,24 @@ use super::agenda::SyncEnd;
 #[derive(Debug)]
 pub(super) struct Atlas {
     /// The only node whose disk tells lies.
-    victim: NodeId,
+    pub(super) victim: NodeId,
     /// A cluster of one has no other copy.
     is_open: bool,
     /// The victim's disk lost something, provable or not.
     pub(super) has_struck: bool,
+    /// The victim's disk as it was once.
+    pub(super) older: Option<Arc<MemoryDisk>>,
 }
 
 impl Atlas {
     pub(super) fn new(victim: NodeId, is_open: bool) -> Self {
-        Self { victim, is_open, has_struck: false }
+        Self { victim, is_open, has_struck: false, older: None }
     }
 }
 
 impl World {
     /// Whether the victim's disk may lose anything now.
-    fn may_damage(&mut self) -> bool {
+    pub(super) fn may_damage(&mut self) -> bool {
         if !self.atlas.is_open {
             return false;
         }
@@ -57,7 +60,9 @@ impl World {
             let covered = statuses.iter().all(|(node, status)| {
                 *node == victim
                     || status.as_ref().is_some_and(|other| {
-                        other.synced >= held.appended && other.committed >= held.appended
+                        other.synced >= held.appended
+                            && other.committed >= held.appended
+                            && other.term >= held.term
                     })
             });
             if !covered {
@@ -122,14 +127,17 @@ impl World {
         (head_bytes < end).then_some(head_bytes..end)
     }
 
+    pub(super) fn is_hurt(&self, id: NodeId) -> bool {
+        self.atlas.has_struck && id == self.atlas.victim
+    }
+
     /// A replica that stopped though its disk did nothing wrong, and why it says it did.
     pub(crate) fn unexplained_stop(&mut self) -> Option<String> {
         for id in self.node_ids() {
             for (shard, reason) in self.failures(id) {
-                let hurt = self.atlas.has_struck && id == self.atlas.victim;
                 // A power cut may keep a frame that says an unsynced one before it was committed by others: the log
                 // cannot tell that from rot, and waits for a peer (`docs/SEGMENT_FORMAT.md`).
-                if !hurt && !reason.contains("has rotted") {
+                if !self.is_hurt(id) && !reason.contains("has rotted") {
                     return Some(format!("node {id} cannot open its replica of shard {shard}: {reason}"));
                 }
             }

@@ -27,6 +27,7 @@ impl World {
         self.network.calm();
         let now_ns = self.now_ns;
         for id in self.node_ids() {
+            self.put_back(id);
             if self.disk_of(id).is_power_off() {
                 self.kill(id, true);
             }
@@ -73,7 +74,11 @@ impl World {
 
     /// No quorum of a shard works any more: it may stand still, but never answer wrongly.
     pub(crate) fn is_stopped(&mut self, spec: &ShardSpec) -> bool {
-        2 * self.failed_replicas(spec) >= spec.replicas.len()
+        let failed = self.failed_replicas(spec);
+        // Where an operator had taken a voter away when another failed for good, two voters may be left, one of them dead.
+        let shrunk = self.away.contains_key(&spec.shard)
+            || self.returning.iter().any(|(shard, _)| *shard == spec.shard);
+        2 * failed >= spec.replicas.len() || (shrunk && failed > 0)
     }
 
     pub(crate) fn stopped_shards(&mut self) -> usize {

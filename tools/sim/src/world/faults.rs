@@ -8,7 +8,7 @@ use super::agenda::{Happening, Heal, SyncEnd};
 use crate::plan::{FaultClass, MS, SECOND};
 
 /// Classes that strike now and then; the others are rates of what happens anyway.
-const STRIKES: [FaultClass; 21] = [
+const STRIKES: [FaultClass; 24] = [
     FaultClass::SlowLink,
     FaultClass::Partition,
     FaultClass::ConnectionReset,
@@ -26,6 +26,9 @@ const STRIKES: [FaultClass; 21] = [
     FaultClass::BitRot,
     FaultClass::PhantomWrite,
     FaultClass::MisdirectedWrite,
+    FaultClass::DiskSwappedForOlder,
+    FaultClass::DiskSwappedForEmpty,
+    FaultClass::MembershipChange,
     FaultClass::ClockStep,
     FaultClass::ClockSuspend,
     FaultClass::ClockWidening,
@@ -84,7 +87,10 @@ impl World {
             | FaultClass::DiskFull
             | FaultClass::BitRot
             | FaultClass::PhantomWrite
-            | FaultClass::MisdirectedWrite => self.strike_disk(class, id),
+            | FaultClass::MisdirectedWrite
+            | FaultClass::DiskSwappedForOlder
+            | FaultClass::DiskSwappedForEmpty => self.strike_disk(class, id),
+            FaultClass::MembershipChange => self.change_membership(),
             _ => self.strike_clock(class, id),
         }
     }
@@ -258,6 +264,8 @@ impl World {
                 self.after(for_ns, Happening::Heal(Heal::DiskFull { node: id }));
             }
             FaultClass::BitRot => return self.rot(),
+            FaultClass::DiskSwappedForOlder => return self.swap_for_older(),
+            FaultClass::DiskSwappedForEmpty => return self.swap_for_empty(id),
             FaultClass::PhantomWrite => return self.lie_about_next_sync(SyncEnd::Phantom),
             _ => return self.lie_about_next_sync(SyncEnd::Misdirected),
         }

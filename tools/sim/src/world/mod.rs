@@ -9,10 +9,12 @@ mod calm;
 mod clock;
 mod faults;
 mod life;
+mod membership;
 mod network;
 mod node;
 mod output;
 mod scene;
+mod swap;
 
 pub(crate) use agenda::{Answer, ClientEvent, Happening};
 pub(crate) use calm::Standing;

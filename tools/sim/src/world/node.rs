@@ -12,6 +12,8 @@ use super::clock::NodeClock;
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Node {
     pub(super) disk: Arc<MemoryDisk>,
+    /// The right disk, while another stands in its place.
+    pub(super) set_aside: Option<Arc<MemoryDisk>>,
     pub(super) lane: Option<Lane>,
     pub(super) clock: NodeClock,
     /// Rises with every start of the process.
@@ -44,6 +46,7 @@ impl Node {
     pub(super) fn new(clock: NodeClock) -> Self {
         Self {
             disk: Arc::new(MemoryDisk::new()),
+            set_aside: None,
             lane: None,
             clock,
             life: 0,

@@ -15,7 +15,11 @@ use crate::plan::{FaultClass, MS, SECOND};
 
 impl World {
     pub(super) fn carry_out(&mut self, id: NodeId, output: Output) {
-        let Output { sends, syncs, prepares, appended, reads, committed: _, led, refused, failed } = output;
+        let Output { sends, syncs, prepares, appended, reads, changes, committed: _, led, refused, failed } =
+            output;
+        for (_, change) in changes {
+            self.trace.tell(self.now_ns, || format!("node {id}: the change of membership: {change:?}"));
+        }
         for sync in syncs {
             self.begin_sync(id, sync);
         }
@@ -51,6 +55,9 @@ impl World {
             self.trace.mark(self.now_ns, &[4, id.0, shard.0]);
             self.trace
                 .tell(self.now_ns, || format!("node {id} stops its replica of shard {shard}: {reason}"));
+            if self.calm && self.is_hurt(id) {
+                continue;
+            }
             // An operator looks, and starts the process again.
             let delay_ns = SECOND / 2 + self.random.below(2 * SECOND);
             self.restart_after(id, delay_ns);

@@ -1,6 +1,6 @@
 //! The world itself: what is where, and one thing happening after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use timberline::lane::{Event, Placement, ReplicaStatus, ShardSpec, Ticket};
 use timberline::types::{Durability, NodeId, ReplicaId, ShardId, Timestamp, TopicId};
@@ -50,6 +50,9 @@ pub(crate) struct World {
     pub(super) agenda: Agenda,
     pub(super) atlas: Atlas,
     pub(super) askers: BTreeMap<Ticket, Asker>,
+    /// Replicas that an operator removed, and those that are to be members again.
+    pub(super) away: BTreeMap<ShardId, ReplicaId>,
+    pub(super) returning: BTreeSet<(ShardId, ReplicaId)>,
     tickets: u64,
     /// Unbroken subscriptions so far.
     pub(crate) readers: u64,
@@ -79,6 +82,8 @@ impl World {
             agenda: Agenda::default(),
             atlas,
             askers: BTreeMap::new(),
+            away: BTreeMap::new(),
+            returning: BTreeSet::new(),
             tickets: 0,
             readers: 0,
             plan,
@@ -193,6 +198,7 @@ impl World {
             Heal::Partition { number } => self.network.mend(number),
             Heal::SlowLink { from, to } => self.network.unslow(from, to),
             Heal::DiskFull { node } => self.disk_of(node).set_capacity_bytes(None),
+            Heal::RightDisk { node } => self.put_back(node),
             Heal::ClockWidening { node } => self.node(node).clock.starved = false,
             Heal::ClockSource { node } => self.node(node).clock.lost = false,
             Heal::ClockLie { node } => self.node(node).clock.lie_ns = 0,
