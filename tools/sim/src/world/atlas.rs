@@ -137,7 +137,7 @@ impl World {
             for (shard, reason) in self.failures(id) {
                 // A power cut may keep a frame that says an unsynced one before it was committed by others: the log
                 // cannot tell that from rot, and waits for a peer (`docs/SEGMENT_FORMAT.md`).
-                if !self.is_hurt(id) && !reason.contains("has rotted") {
+                if !self.is_hurt(id) && !self.nodes[&id].restart_waits && !reason.contains("has rotted") {
                     return Some(format!("node {id} cannot open its replica of shard {shard}: {reason}"));
                 }
             }

@@ -61,8 +61,11 @@ impl NodeClock {
         }
     }
 
-    /// Moves the hands to true time `now_ns`.
+    /// Moves the hands to true time `now_ns`; those of a sleeping machine were moved to its end already.
     fn move_to(&mut self, now_ns: u64) {
+        if self.is_asleep(now_ns) {
+            return;
+        }
         let elapsed_ns = now_ns.saturating_sub(self.moved_ns);
         let drifted = i128::from(elapsed_ns) * i128::from(self.drift_ppb) + i128::from(self.rest);
         let whole = (drifted / 1_000_000_000) as i64;
@@ -76,13 +79,22 @@ impl NodeClock {
         self.clock.now()
     }
 
+    fn is_asleep(&self, now_ns: u64) -> bool {
+        now_ns < self.moved_ns
+    }
+
     pub(crate) fn refresh(&mut self, now_ns: u64) {
-        self.move_to(now_ns);
-        self.clock.refresh();
+        if !self.is_asleep(now_ns) {
+            self.move_to(now_ns);
+            self.clock.refresh();
+        }
     }
 
     /// The source takes a sample, unless it cannot.
     pub(crate) fn sample(&mut self, now_ns: u64, random: &mut Random) {
+        if self.is_asleep(now_ns) {
+            return;
+        }
         self.move_to(now_ns);
         if self.lost {
             self.source.lose();
@@ -99,15 +111,18 @@ impl NodeClock {
 
     /// Somebody sets the wall clock.
     pub(crate) fn step(&mut self, now_ns: u64, by_ns: i64) {
-        self.move_to(now_ns);
-        self.ticks.step(by_ns);
+        if !self.is_asleep(now_ns) {
+            self.move_to(now_ns);
+            self.ticks.step(by_ns);
+        }
     }
 
     /// The machine sleeps until then: wall and boot clock run on, the monotonic one stands.
     pub(crate) fn sleep_until(&mut self, now_ns: u64, until_ns: u64) {
         self.move_to(now_ns);
-        self.ticks.suspend(Duration::from_nanos(until_ns.saturating_sub(now_ns)));
-        self.moved_ns = until_ns;
+        let slept_ns = until_ns.saturating_sub(self.moved_ns);
+        self.ticks.suspend(Duration::from_nanos(slept_ns));
+        self.moved_ns += slept_ns;
     }
 
     /// How much true time passes until the monotonic clock shows `due`.

@@ -6,6 +6,7 @@ use timberline::lane::{Event, MembershipChange, MembershipStep, ShardSpec};
 use timberline::types::NodeId;
 
 use super::{Asker, World};
+use crate::plan::SECOND;
 
 impl World {
     /// Removes a replica from a shard, or adds one that is away.
@@ -39,8 +40,11 @@ impl World {
             let node = spec.node_of(replica);
             let standings = self.standings(shard);
             let most = standings.iter().map(|standing| standing.released).max();
-            let lags =
-                |standing: &super::Standing| Some(standing.released) < most || standing.leader.is_none();
+            let closed = standings.iter().map(|standing| standing.closed).max().unwrap_or_default();
+            let lags = |standing: &super::Standing| {
+                let hears_nothing = closed.ns_since(standing.closed) > SECOND;
+                Some(standing.released) < most || standing.leader.is_none() || hears_nothing
+            };
             if standings.iter().any(|standing| Some(standing.node) == node && lags(standing)) {
                 self.propose(&spec, MembershipStep::Voter(replica));
             }
