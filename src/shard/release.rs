@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn the_queue_stays_bounded_while_nothing_may_be_released_and_loses_nothing() {
         let mut queue = ReleaseQueue::new(Position::default(), Timestamp::ZERO);
-        let many = 10 * ENTRIES_MAX as u64;
+        let many = 10 * ENTRIES_MAX;
         for index in 1..=many {
             queue.push(entry(index));
             queue.commit(Index(index), Monotonic(0), |_| ());

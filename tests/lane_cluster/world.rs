@@ -1,10 +1,9 @@
-//! Three lanes in one thread: virtual time, in-memory disks, a link that loses, delays, doubles and reorders.
+//! Three lanes in one thread: virtual time, in-memory disks, a link that delays and reorders.
 //!
 //! Everything random comes from one seed, so a run can be repeated line by line. Each node's clock is off by as
 //! much as its bound allows, one ahead and one behind: an honest clock at its worst.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +12,7 @@ use timberline::clock::{Reading, TimeInterval};
 use timberline::codec::{Compression, EncodedBatch, encode_records};
 use timberline::disk::{Disk, MemoryDisk};
 use timberline::lane::{
-    AppendCommand, Event, Lane, LaneOptions, Output, Placement, ReadAnswer, ReadCommand, ReadFrom,
-    ReplicaStatus, ShardSpec, Ticket,
+    AppendCommand, Event, Lane, LaneOptions, Output, Placement, ReplicaStatus, ShardSpec, Ticket,
 };
 use timberline::log::LogOptions;
 use timberline::shard::Refusal;
@@ -29,32 +27,21 @@ pub(crate) const EPS_NS: u64 = 1_000_000;
 const EPOCH_NS: u64 = 1_700_000_000_000_000_000;
 pub(crate) const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 
-/// What the link does to messages, in percent.
-#[derive(Clone, Copy)]
-pub(crate) struct Weather {
-    pub(crate) lost: u64,
-    pub(crate) doubled: u64,
-}
-
 /// One seed's world.
 pub(crate) struct World {
     pub(crate) elapsed_ns: u64,
     random: u64,
-    weather: Weather,
     nodes: BTreeMap<NodeId, Node>,
-    queue: BTreeMap<(u64, u64), (NodeId, u64, Happening)>,
+    queue: BTreeMap<(u64, u64), (NodeId, Happening)>,
     scheduled: u64,
     tickets: u64,
     pub(crate) appended: BTreeMap<Ticket, (Result<Receipt, Refusal>, u64)>,
-    pub(crate) reads: BTreeMap<Ticket, ReadAnswer>,
     pub(crate) trace: Vec<String>,
 }
 
 struct Node {
     disk: Arc<MemoryDisk>,
     lane: Option<Lane>,
-    /// Rises with every restart: what was under way to an earlier life never arrives.
-    life: u64,
     offset_ns: i64,
 }
 
@@ -64,22 +51,20 @@ enum Happening {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, weather: Weather) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut world = Self {
             elapsed_ns: 0,
             random: seed,
-            weather,
             nodes: BTreeMap::new(),
             queue: BTreeMap::new(),
             scheduled: 0,
             tickets: 0,
             appended: BTreeMap::new(),
-            reads: BTreeMap::new(),
             trace: Vec::new(),
         };
         for (node, offset_ns) in NODES.into_iter().zip([0, EPS_NS.cast_signed(), -EPS_NS.cast_signed()]) {
             let disk = Arc::new(MemoryDisk::new());
-            world.nodes.insert(node, Node { disk, lane: None, life: 0, offset_ns });
+            world.nodes.insert(node, Node { disk, lane: None, offset_ns });
         }
         world
     }
@@ -107,11 +92,10 @@ impl World {
 
     fn schedule(&mut self, after_ns: u64, node: NodeId, happening: Happening) {
         self.scheduled += 1;
-        let life = self.nodes[&node].life;
-        self.queue.insert((self.elapsed_ns + after_ns, self.scheduled), (node, life, happening));
+        self.queue.insert((self.elapsed_ns + after_ns, self.scheduled), (node, happening));
     }
 
-    /// Starts a node with these shards; makes their logs the first time.
+    /// Starts a node with these shards: makes their logs and opens them.
     pub(crate) fn start(&mut self, node: NodeId, shards: &[ShardId]) {
         let now = self.reading(node);
         let seed = self.draw();
@@ -119,25 +103,11 @@ impl World {
         let mut lane = Lane::new(options(node, seed), Arc::clone(&host.disk) as Arc<dyn Disk>);
         for shard in shards {
             let spec = spec(*shard);
-            if host.life == 0 {
-                lane.create_shard(&spec).expect("an empty disk takes a new log");
-            }
+            lane.create_shard(&spec).expect("an empty disk takes a new log");
             lane.open_shard(&spec, &now).expect("the log opens");
         }
         host.lane = Some(lane);
         self.trace.push(format!("{} start {node}", self.elapsed_ns));
-    }
-
-    /// Kills a node's process. With `power` the disk loses what was not synced, too.
-    pub(crate) fn kill(&mut self, node: NodeId, power: bool) {
-        let seed = self.draw();
-        let host = self.nodes.get_mut(&node).expect("one of the three");
-        host.lane = None;
-        host.life += 1;
-        if power {
-            host.disk.power_cut(seed);
-        }
-        self.trace.push(format!("{} kill {node} power={power}", self.elapsed_ns));
     }
 
     /// Runs until `done` says so; fails after `limit` of virtual time.
@@ -180,11 +150,8 @@ impl World {
     }
 
     fn deliver(&mut self) {
-        let ((at_ns, _), (node, life, happening)) = self.queue.pop_first().expect("seen by the caller");
+        let ((at_ns, _), (node, happening)) = self.queue.pop_first().expect("seen by the caller");
         self.elapsed_ns = self.elapsed_ns.max(at_ns);
-        if self.nodes[&node].life != life {
-            return;
-        }
         let event = match happening {
             Happening::Lane(event) => *event,
             Happening::Sync { token, files } => {
@@ -205,23 +172,11 @@ impl World {
     fn carry_out(&mut self, from: NodeId, output: Output) {
         assert!(output.failed.is_empty(), "{from}: {:?}\n{}", output.failed, self.story());
         for send in output.sends {
-            let mut hasher = DefaultHasher::new();
-            format!("{:?}{:?}", send.message, send.payload).hash(&mut hasher);
-            self.trace.push(format!("{} {from}->{} {:x}", self.elapsed_ns, send.to, hasher.finish()));
+            self.trace.push(format!("{} {from}->{}", self.elapsed_ns, send.to));
             let payload = Bytes::from(send.payload.concat());
-            let copies = 1 + u64::from(self.draw() % 100 < self.weather.doubled);
-            for _ in 0..copies {
-                if self.draw() % 100 < self.weather.lost {
-                    continue;
-                }
-                let delay_ns = 50_000 + self.draw() % 450_000;
-                let (message, payload) = (send.message.clone(), payload.clone());
-                self.schedule(
-                    delay_ns,
-                    send.to,
-                    Happening::Lane(Box::new(Event::Message { from, message, payload })),
-                );
-            }
+            let delay_ns = 50_000 + self.draw() % 450_000;
+            let event = Event::Message { from, message: send.message, payload };
+            self.schedule(delay_ns, send.to, Happening::Lane(Box::new(event)));
         }
         for sync in output.syncs {
             let took_ns = 100_000 + self.draw() % 700_000;
@@ -235,9 +190,6 @@ impl World {
         for (ticket, result) in output.appended {
             self.trace.push(format!("{} {from} answers {ticket:?} {result:?}", self.elapsed_ns));
             self.appended.insert(ticket, (result, self.elapsed_ns));
-        }
-        for (ticket, answer) in output.reads {
-            self.reads.insert(ticket, answer.expect("a working replica reads"));
         }
     }
 
@@ -300,25 +252,6 @@ impl World {
     pub(crate) fn status(&self, node: NodeId, shard: ShardId) -> Option<ReplicaStatus> {
         let lane = self.nodes[&node].lane.as_ref()?;
         lane.status(shard, &self.reading(node))
-    }
-
-    /// Every released frame of a shard on a node: header and body bytes.
-    pub(crate) fn read_all(&mut self, node: NodeId, shard: ShardId) -> Vec<(Timestamp, Bytes, Bytes)> {
-        let mut frames = Vec::new();
-        let mut from = ReadFrom::Time(Timestamp::ZERO);
-        loop {
-            let ticket = self.draw_ticket();
-            let (max_bytes, closed_above) = (1 << 20, Timestamp::ZERO);
-            self.hand(node, Event::Read(ReadCommand { ticket, shard, from, max_bytes, closed_above }));
-            let Some(answer) = self.reads.remove(&ticket) else { return frames };
-            if answer.frames.is_empty() {
-                return frames;
-            }
-            from = ReadFrom::Index(answer.next);
-            frames.extend(
-                answer.frames.into_iter().map(|f| (f.header.first_timestamp, f.header_bytes, f.body)),
-            );
-        }
     }
 }
 

@@ -41,7 +41,9 @@ impl NodeClock {
         // The wall clock of a machine is off by anything; only the source knows.
         let ticks = SimulatedTicks::starting_at(EPOCH_NS.saturating_add_signed(random.sign(10_000_000_000)));
         let options = ClockOptions { eps_max_ns: plan.eps_max_ns, growth_ppb: plan.growth_ppb };
-        let drift_max = plan.growth_ppb.saturating_sub(1000);
+        // A slow clock counts the age of its sample too low as well: an effect of second order.
+        let second_order_ppb = 2 * plan.growth_ppb * plan.growth_ppb / 1_000_000_000;
+        let drift_max = plan.growth_ppb.saturating_sub(1000 + second_order_ppb);
         let drift_ppb = if at_bound { random.sign(drift_max) } else { random.sign(drift_max) / 3 };
         let at_end = at_bound.then(|| random.sign(plan.eps_ns - ROUNDING_NS));
         let clock = Clock::simulated(options, Arc::new(source.clone()), ticks.clone());

@@ -16,16 +16,13 @@ impl World {
         if spec.replicas.len() < 3 {
             return false;
         }
-        let step = match self.away.remove(&spec.shard) {
-            Some(replica) => {
-                self.returning.insert((spec.shard, replica));
-                MembershipStep::Voter(replica)
-            }
-            None => {
-                let placed = spec.replicas[self.random.below(spec.replicas.len() as u64) as usize];
-                self.away.insert(spec.shard, placed.replica);
-                MembershipStep::Remove(placed.replica)
-            }
+        let step = if let Some(replica) = self.away.remove(&spec.shard) {
+            self.returning.insert((spec.shard, replica));
+            MembershipStep::Voter(replica)
+        } else {
+            let placed = spec.replicas[self.random.below(spec.replicas.len() as u64) as usize];
+            self.away.insert(spec.shard, placed.replica);
+            MembershipStep::Remove(placed.replica)
         };
         self.propose(spec, step);
         true

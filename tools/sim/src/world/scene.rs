@@ -88,6 +88,9 @@ impl World {
             readers: 0,
             plan,
         };
+        if at_bound {
+            world.totals.count(FaultClass::ClockAtItsBound);
+        }
         world.begin(&ids);
         world
     }
