@@ -7,6 +7,8 @@
 //! Invariants: one seed, one story, to the byte; virtual time jumps to the next event; what a run judges by is the
 //! history that clients and operators saw, checked by `timberline-checkers`.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 mod clients;
 mod judge;
 mod plan;

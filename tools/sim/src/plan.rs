@@ -263,6 +263,13 @@ impl fmt::Display for Plan {
             self.unanswered_max
         )?;
         writeln!(f, "a fault every {}: {}", ms(self.fault_every_ns), faults.join(", "))?;
+        writeln!(
+            f,
+            "of a thousand messages {} are lost and {} doubled, if those classes are on; a batch is tried for {}",
+            self.loss_per_mille,
+            self.duplication_per_mille,
+            ms(self.patience_ns)
+        )?;
         write!(f, "small limits: {}; events batched: {}", limits.join(", "), self.batches_events)
     }
 }

@@ -149,7 +149,7 @@ impl Producer {
         let place = open.place;
         world.trace.tell(world.now_ns, || {
             format!(
-                "producer {} sends append {} of {shard:?} to node {leader}, request {}",
+                "producer {} sends append {} for shard {shard} to node {leader}, request {}",
                 self.client,
                 place + 1,
                 ticket.0
