@@ -229,6 +229,8 @@ impl DiskFile for OsFile {
             // The kernel may have dropped the dirty pages and forgotten the error: a second sync would lie.
             self.poisoned.store(true, Ordering::Release);
             Error::io("sync", &self.path, e)
-        })
+        })?;
+        // The kernel tells an error once: another thread's sync of this file may have been told it meanwhile.
+        self.check_poison()
     }
 }

@@ -235,7 +235,7 @@ impl DiskFile for MemoryFile {
         self.power.spend("sync", &self.path)?;
         let mut image = self.content.image();
         let snapshot = image.begin_sync();
-        if self.content.fails_syncs.load(Ordering::Acquire) {
+        if self.content.fails_syncs.load(Ordering::Acquire) || self.power.fails_sync() {
             image.fail_sync(&snapshot);
             self.poisoned.store(true, Ordering::Release);
             return Err(Error::io("sync", &self.path, IoError::other("a planted fault")));

@@ -3,6 +3,7 @@
 use std::io::Error as IoError;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::MemoryDisk;
 use super::image::SECTOR_BYTES;
@@ -12,11 +13,17 @@ use crate::disk::Error;
 #[derive(Debug, Default)]
 pub(super) struct Power {
     operations_left: Mutex<Option<u64>>,
+    fails_next_sync: AtomicBool,
 }
 
 impl Power {
     fn left(&self) -> std::sync::MutexGuard<'_, Option<u64>> {
         self.operations_left.lock().expect("no panic while the power is held")
+    }
+
+    /// Whether this sync is the one that fails.
+    pub(super) fn fails_sync(&self) -> bool {
+        self.fails_next_sync.swap(false, Ordering::AcqRel)
     }
 
     /// Pays for one operation that changes something.
@@ -88,6 +95,11 @@ impl MemoryDisk {
     pub fn fail_syncs(&self, path: &Path, fails: bool) -> Result<(), Error> {
         self.content("fail syncs of", path)?.set_fails_syncs(fails);
         Ok(())
+    }
+
+    /// The next sync that its caller waits for fails, or no longer does.
+    pub fn fail_next_sync(&self, fails: bool) {
+        self.power.fails_next_sync.store(fails, Ordering::Release);
     }
 
     /// Whether any sync reported what did not happen, and no later one made it true.

@@ -2,24 +2,32 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use timberline::types::Offset;
+
 use crate::checker::Tally;
 use crate::log::Logs;
-use crate::{Append, History, Outcome};
+use crate::{Append, Entry, History, Outcome};
 
 fn by_id(history: &History) -> BTreeMap<u64, &Append> {
     history.appends.iter().map(|append| (append.id, append)).collect()
 }
 
-pub(crate) fn acknowledged(history: &History, logs: &Logs, tally: &mut Tally) -> Result<(), String> {
-    for append in history.appends.iter().filter(|append| !history.stopped.contains(&append.shard)) {
-        let Outcome::Acknowledged { stamp, .. } = append.outcome else { continue };
-        tally.0 += 1;
-        let found = logs.at(append.shard, stamp.offset);
-        let right = found.is_some_and(|entry| {
-            (entry.append, entry.stamp, entry.count) == (append.id, stamp, append.count)
-        });
-        if !right {
-            return Err(format!("{append:?} was acknowledged, but there stands {found:?}"));
+/// Once logs were read, every one of them must hold it: that somebody saw it once is not enough.
+pub(crate) fn acknowledged(history: &History, tally: &mut Tally) -> Result<(), String> {
+    for log in history.logs.iter().filter(|log| !history.stopped.contains(&log.shard)) {
+        let held: BTreeMap<Offset, &Entry> =
+            log.entries.iter().map(|entry| (entry.stamp.offset, entry)).collect();
+        for append in history.appends.iter().filter(|append| append.shard == log.shard) {
+            let Outcome::Acknowledged { stamp, .. } = append.outcome else { continue };
+            tally.0 += 1;
+            let found = held.get(&stamp.offset);
+            let right = found.is_some_and(|entry| {
+                (entry.append, entry.stamp, entry.count) == (append.id, stamp, append.count)
+            });
+            if !right {
+                let node = log.node;
+                return Err(format!("{append:?} was acknowledged, but node {node} holds {found:?} there"));
+            }
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use crate::{appends, closed, merged, nodes, order, streams, time};
 pub enum Checker {
     /// Replicas are byte-equal: no offset was ever seen with two contents.
     Agreement,
-    /// Every acknowledged append stands in the log where its receipt says.
+    /// Every acknowledged append stands in every replica's log where its receipt says.
     Acknowledged,
     /// Nobody sees what nobody appended, or sees it before it was sent.
     Phantom,
@@ -82,8 +82,8 @@ impl Checker {
 
     fn run(self, history: &History, logs: &Logs, tally: &mut Tally) -> Result<(), String> {
         match self {
-            Self::Agreement => logs.agreement(tally),
-            Self::Acknowledged => appends::acknowledged(history, logs, tally),
+            Self::Agreement => logs.agreement(history, tally),
+            Self::Acknowledged => appends::acknowledged(history, tally),
             Self::Phantom => appends::phantom(history, logs, tally),
             Self::Failed => appends::failed(history, logs, tally),
             Self::Duplicate => appends::duplicate(logs, tally),

@@ -52,10 +52,22 @@ impl Logs {
     }
 
     /// No two sightings disagree, and no log has a hole.
-    pub(crate) fn agreement(&self, tally: &mut Tally) -> Result<(), String> {
+    pub(crate) fn agreement(&self, history: &History, tally: &mut Tally) -> Result<(), String> {
         tally.0 += self.sightings;
         if let Some(conflict) = &self.conflict {
             return Err(conflict.clone());
+        }
+        for log in &history.logs {
+            let mut next = Offset(0);
+            for entry in &log.entries {
+                if entry.stamp.offset != next {
+                    return Err(format!(
+                        "shard {}: node {} lacks {next} before {entry:?}",
+                        log.shard, log.node
+                    ));
+                }
+                next = entry.next_offset();
+            }
         }
         for (shard, entries) in self.shards.iter().filter(|(shard, _)| self.whole.contains(shard)) {
             for (before, after) in entries.values().zip(entries.values().skip(1)) {
@@ -77,9 +89,5 @@ impl Logs {
     /// One shard's entries in the order of offsets.
     pub(crate) fn shard(&self, shard: ShardId) -> impl DoubleEndedIterator<Item = &Entry> {
         self.shards.get(&shard).into_iter().flat_map(|entries| entries.values())
-    }
-
-    pub(crate) fn at(&self, shard: ShardId, offset: Offset) -> Option<&Entry> {
-        self.shards.get(&shard)?.get(&offset)
     }
 }

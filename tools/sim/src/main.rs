@@ -74,11 +74,15 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     let seeds = |usual: u64| arguments.first..arguments.first + arguments.seeds.unwrap_or(usual);
     match (arguments.seed, arguments.planted) {
+        (Some(_), Some(Bugs(bugs))) if bugs.len() > 1 => {
+            eprintln!("one seed takes one planted bug: name it in place of `all`");
+            ExitCode::from(2)
+        }
         (Some(seed), planted) => {
             let bug = planted.and_then(|bugs| bugs.0.first().copied());
             replay(&run(seed, &Options { bug, ..options.clone() }), &Options { bug, ..options })
         }
-        (None, Some(Bugs(bugs))) => hunt_all(&bugs, &seeds(PLANTED_SEEDS)),
+        (None, Some(Bugs(bugs))) => hunt_all(&bugs, &seeds(PLANTED_SEEDS), &options),
         (None, None) => sweep_all(seeds(SEEDS), &options),
     }
 }
@@ -118,11 +122,11 @@ fn sweep_all(seeds: Range<u64>, options: &Options) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn hunt_all(bugs: &[Bug], seeds: &Range<u64>) -> ExitCode {
+fn hunt_all(bugs: &[Bug], seeds: &Range<u64>, options: &Options) -> ExitCode {
     let mut found = Vec::new();
     for bug in bugs {
         let progress = report::Bar::new(seeds.end - seeds.start, bug.name());
-        let result: Found = hunt(*bug, seeds.clone(), &progress);
+        let result: Found = hunt(*bug, seeds.clone(), options, &progress);
         let took = progress.finish();
         println!("{:24} {} after {:.1} s", bug.name(), report::sought(&result), took.as_secs_f64());
         found.push(result);

@@ -18,9 +18,9 @@ pub struct Found {
 }
 
 /// Looks for `bug` among `seeds`.
-pub fn hunt(bug: Bug, seeds: Range<u64>, progress: &dyn Progress) -> Found {
+pub fn hunt(bug: Bug, seeds: Range<u64>, options: &Options, progress: &dyn Progress) -> Found {
     let first = seeds.start;
-    let options = Options { bug: Some(bug), ..Options::default() };
+    let options = Options { bug: Some(bug), ..options.clone() };
     let (totals, failed) = sweep(seeds, &options, progress);
     match failed {
         Some(Run { seed, verdict: Err(failure), .. }) => {

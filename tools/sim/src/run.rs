@@ -182,12 +182,14 @@ fn unsettled(world: &mut World, crowd: &Crowd, calm_ns: u64) -> Option<String> {
         if standings.iter().any(|standing| standing.closed.0 <= crate::world::EPOCH_NS + calm_ns) {
             return Some(format!("shard {shard}: closed timestamps stand still: {standings:?}"));
         }
+        if !crowd.is_idle(shard) {
+            return Some(format!("shard {shard}: producers still wait for answers"));
+        }
+        if world.owes_answers(shard) {
+            return Some(format!("shard {shard}: nodes still owe answers"));
+        }
     }
-    let stopped = world.stopped_shards() > 0;
-    if !stopped && !crowd.is_idle() {
-        return Some("producers still wait for answers".to_owned());
-    }
-    (!stopped && world.unanswered() > 0).then(|| "nodes still owe answers".to_owned())
+    None
 }
 
 fn lagging(found: Option<MergedRecord>, last: Option<MergedRecord>) -> Option<String> {

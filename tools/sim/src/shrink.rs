@@ -27,7 +27,8 @@ pub fn shrink(failed: &Run, options: &Options) -> (Options, Run) {
     let mut low_ns = 0;
     let mut high_ns = shortest.as_ref().unwrap_or(failed).totals.simulated_ns;
     while high_ns - low_ns > GRAIN_NS {
-        let middle_ns = low_ns.midpoint(high_ns);
+        // Whole milliseconds, as the command that repeats it says.
+        let middle_ns = low_ns.midpoint(high_ns) / MS * MS;
         let shorter = Options { until_ns: Some(middle_ns), ..best.clone() };
         match fails(&shorter) {
             Some(run) => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use timberline::types::ShardId;
 use timberline_checkers::MergedRecord;
 
 use super::merged::MergedReader;
@@ -81,10 +82,10 @@ impl Crowd {
         }
     }
 
-    /// No producer waits for anything.
-    pub(crate) fn is_idle(&self) -> bool {
+    /// No producer waits for anything of that shard.
+    pub(crate) fn is_idle(&self, shard: ShardId) -> bool {
         self.clients.values().all(|client| match client {
-            Client::Producer(producer) => producer.is_idle(),
+            Client::Producer(producer) => producer.is_idle(shard),
             Client::Reader(_) | Client::Merged(_) | Client::Latecomer => true,
         })
     }

@@ -66,8 +66,8 @@ impl Producer {
         world.after(delay_ns, Happening::Client(ClientEvent::Timer { client: self.client, purpose }));
     }
 
-    pub(super) fn is_idle(&self) -> bool {
-        self.shards.values().all(|sequence| sequence.open.is_empty())
+    pub(super) fn is_idle(&self, shard: ShardId) -> bool {
+        self.shards.get(&shard).is_none_or(|sequence| sequence.open.is_empty())
     }
 
     pub(super) fn timer(&mut self, world: &mut World, purpose: u64) {
@@ -86,6 +86,10 @@ impl Producer {
         let ids: Vec<ShardId> = self.shards.keys().copied().collect();
         let shard = world.random.pick(&ids);
         let sequence = self.shards.get_mut(&shard).expect("it is one of the keys");
+        if sequence.open.front().is_some_and(|open| open.invalid) {
+            // Its number is free again once it was refused.
+            return;
+        }
         let oldest = sequence.open.front().map_or(sequence.next, |open| open.sequence);
         if sequence.open.len() as u64 >= world.plan.window || sequence.next - oldest >= 8 {
             return;

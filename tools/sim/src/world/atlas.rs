@@ -131,13 +131,26 @@ impl World {
         self.atlas.has_struck && id == self.atlas.victim
     }
 
+    /// Every stop has its reason: a sync that failed, a disk that is full, damage done. One without is kept.
+    pub(super) fn explain(&mut self, id: NodeId, stop: &str) {
+        let disk = ["a planted fault", "an earlier sync of", "an earlier write to", "no space left"];
+        let explained = self.is_hurt(id) || disk.iter().any(|reason| stop.contains(reason));
+        if !explained {
+            self.unexplained.get_or_insert(stop.to_owned());
+        }
+    }
+
     /// A replica that stopped though its disk did nothing wrong, and why it says it did.
     pub(crate) fn unexplained_stop(&mut self) -> Option<String> {
+        if let Some(stop) = &self.unexplained {
+            return Some(stop.clone());
+        }
         for id in self.node_ids() {
             for (shard, reason) in self.failures(id) {
                 // A power cut may keep a frame that says an unsynced one before it was committed by others: the log
                 // cannot tell that from rot, and waits for a peer (`docs/SEGMENT_FORMAT.md`).
-                if !self.is_hurt(id) && !self.nodes[&id].restart_waits && !reason.contains("has rotted") {
+                let torn = self.nodes[&id].lost_power && reason.contains("has rotted");
+                if !self.is_hurt(id) && !self.nodes[&id].restart_waits && !torn {
                     return Some(format!("node {id} cannot open its replica of shard {shard}: {reason}"));
                 }
             }

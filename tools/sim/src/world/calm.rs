@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use timberline::lane::{Event, ReadAnswer, ReadCommand, ReadFrom, ShardSpec};
+use timberline::lane::{Event, ReadAnswer, ReadCommand, ReadFrom, ReadRefusal, ShardSpec};
 use timberline::types::{NodeId, Offset, ShardId, Timestamp};
 use timberline_checkers::{MergedRecord, Outcome, ReplicaLog};
 
 use super::output::seen;
 use super::{Asker, World};
+use crate::plan::SECOND;
 
 /// What one working replica shows of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,7 @@ impl World {
     /// Ends all faults. Damage that is done stays done.
     pub(crate) fn calm_down(&mut self) {
         self.calm = true;
+        self.calm_ns = self.now_ns;
         self.trace.tell(self.now_ns, || "calm: faults are over".to_owned());
         self.network.calm();
         let now_ns = self.now_ns;
@@ -34,6 +36,7 @@ impl World {
             let node = self.nodes.get_mut(&id).expect("the cluster's nodes never change");
             node.disk.set_capacity_bytes(None);
             node.disk.fail_power_after(None);
+            node.disk.fail_next_sync(false);
             node.clock.lie_ns = 0;
             (node.clock.starved, node.clock.lost) = (false, false);
             node.clock.sample(now_ns, &mut self.random);
@@ -43,6 +46,10 @@ impl World {
                 self.restart_after(id, 0);
             }
         }
+    }
+
+    pub(super) fn has_been_calm_for(&self, ns: u64) -> bool {
+        self.calm && self.now_ns >= self.calm_ns + ns
     }
 
     /// Where the working replicas of a shard stand.
@@ -78,7 +85,8 @@ impl World {
         // Where an operator had taken a voter away when another failed for good, two voters may be left, one of them dead.
         let shrunk = self.away.contains_key(&spec.shard)
             || self.returning.iter().any(|(shard, _)| *shard == spec.shard);
-        2 * failed >= spec.replicas.len() || (shrunk && failed > 0)
+        let gave_up = shrunk && failed > 0 && self.has_been_calm_for(15 * SECOND);
+        2 * failed >= spec.replicas.len() || gave_up
     }
 
     pub(crate) fn stopped_shards(&mut self) -> usize {
@@ -126,23 +134,35 @@ impl World {
         (totals.stopped_shards, totals.stopped_replicas) = (stopped_shards, stopped_replicas as u64);
     }
 
-    /// Appends that nodes have not answered.
-    pub(crate) fn unanswered(&self) -> usize {
-        self.nodes.values().map(|node| node.appends.len()).sum()
+    /// Whether nodes have not answered all appends to a shard.
+    pub(crate) fn owes_answers(&self, shard: ShardId) -> bool {
+        self.nodes.values().any(|node| node.appends.values().any(|asked| *asked == shard))
     }
 
-    /// Reads all that a replica shows, as a new reader would.
+    /// Reads all that a replica shows, as a new reader would. One that refuses to serve what its disk damaged has no
+    /// whole log to judge.
     pub(crate) fn note_log(&mut self, id: NodeId, shard: ShardId) {
         let mut entries = Vec::new();
         let mut from = ReadFrom::Time(Timestamp::ZERO);
-        while let Some(answer) = self.read_now(id, shard, from).filter(|answer| !answer.frames.is_empty()) {
-            from = ReadFrom::Index(answer.next);
-            entries.extend(answer.frames.iter().map(seen));
+        loop {
+            match self.read_now(id, shard, from) {
+                Some(Ok(answer)) if !answer.frames.is_empty() => {
+                    from = ReadFrom::Index(answer.next);
+                    entries.extend(answer.frames.iter().map(seen));
+                }
+                Some(Err(_)) if self.is_hurt(id) => return,
+                _ => break,
+            }
         }
         self.history.logs.push(ReplicaLog { node: id, shard, entries });
     }
 
-    fn read_now(&mut self, id: NodeId, shard: ShardId, from: ReadFrom) -> Option<ReadAnswer> {
+    fn read_now(
+        &mut self,
+        id: NodeId,
+        shard: ShardId,
+        from: ReadFrom,
+    ) -> Option<Result<ReadAnswer, ReadRefusal>> {
         let ticket = self.draw_ticket(Asker { client: 0, shard, reader: 0 });
         let now_ns = self.now_ns;
         let node = self.node(id);
@@ -154,6 +174,6 @@ impl World {
         let answered = output.reads.iter().position(|(asked, _)| *asked == ticket);
         let answer = answered.map(|at| output.reads.swap_remove(at).1);
         self.carry_out(id, output);
-        answer.and_then(Result::ok)
+        answer
     }
 }

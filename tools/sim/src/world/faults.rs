@@ -90,7 +90,11 @@ impl World {
             | FaultClass::MisdirectedWrite
             | FaultClass::DiskSwappedForOlder
             | FaultClass::DiskSwappedForEmpty => self.strike_disk(class, id),
-            FaultClass::MembershipChange => self.change_membership(),
+            FaultClass::MembershipChange => {
+                // Counted when a leader takes it.
+                self.change_membership();
+                false
+            }
             _ => self.strike_clock(class, id),
         }
     }
@@ -115,6 +119,9 @@ impl World {
                     2 => others.iter().map(|other| (*other, id)).collect(),
                     _ => self.any_links(),
                 };
+                if links.is_empty() {
+                    return false;
+                }
                 self.partition(links);
             }
         }
@@ -246,7 +253,12 @@ impl World {
     fn strike_disk(&mut self, class: FaultClass, id: NodeId) -> bool {
         match class {
             FaultClass::SyncFailure => {
-                self.node(id).next_sync = Some(SyncEnd::Failed);
+                if self.random.chance(400) {
+                    // One that the lane itself waits for: a roll, a new segment, an opening.
+                    self.disk_of(id).fail_next_sync(true);
+                } else {
+                    self.node(id).next_sync = Some(SyncEnd::Failed);
+                }
                 if self.plan.has(FaultClass::PowerCut) && self.random.chance(300) {
                     // After the restart that follows, the page cache goes too.
                     let delay_ns = self.lasting(2000, 5000);

@@ -88,6 +88,7 @@ impl World {
         node.forget();
         if power {
             node.boot += 1;
+            node.lost_power = true;
             node.cut_at_vote = false;
             node.disk.power_cut(seed);
         }
@@ -108,11 +109,8 @@ impl World {
             self.agenda.put(at_ns, Happening::Event { node: id, life, event });
             return;
         }
-        match &*event {
-            Event::Append(command) => drop(node.appends.insert(command.ticket)),
-            Event::Read(command) => drop(node.reads.insert(command.ticket)),
-            Event::CancelRead(ticket) => drop(node.reads.remove(ticket)),
-            _ => {}
+        if let Event::Append(command) = &*event {
+            node.appends.insert(command.ticket, command.shard);
         }
         let reading = node.clock.read(now_ns);
         if let Some(lane) = node.lane.as_mut() {

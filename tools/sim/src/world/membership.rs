@@ -2,50 +2,71 @@
 //!
 //! Never more than a minority is away at a time, as far as an operator knows.
 
-use timberline::lane::{Event, MembershipChange, MembershipStep, ShardSpec};
-use timberline::types::NodeId;
+use timberline::lane::{Event, MembershipChange, MembershipStep, ShardSpec, Ticket};
+use timberline::types::{NodeId, ReplicaId};
 
 use super::{Asker, World};
-use crate::plan::SECOND;
+use crate::plan::{FaultClass, SECOND};
 
 impl World {
     /// Removes a replica from a shard, or adds one that is away.
-    pub(super) fn change_membership(&mut self) -> bool {
+    pub(super) fn change_membership(&mut self) {
         let specs = self.specs.clone();
         let spec = &specs[self.random.below(specs.len() as u64) as usize];
         if spec.replicas.len() < 3 {
-            return false;
+            return;
         }
-        let step = if let Some(replica) = self.away.remove(&spec.shard) {
-            self.returning.insert((spec.shard, replica));
-            MembershipStep::Voter(replica)
-        } else {
-            let placed = spec.replicas[self.random.below(spec.replicas.len() as u64) as usize];
-            self.away.insert(spec.shard, placed.replica);
-            MembershipStep::Remove(placed.replica)
+        let placed = spec.replicas[self.random.below(spec.replicas.len() as u64) as usize];
+        let step = match self.away.get(&spec.shard) {
+            Some(replica) => MembershipStep::Voter(*replica),
+            None => MembershipStep::Remove(placed.replica),
         };
         self.propose(spec, step);
-        true
     }
 
-    /// Whoever was ever removed and still misses something is added again.
-    pub(crate) fn bring_back(&mut self) {
-        let away: Vec<_> = std::mem::take(&mut self.away).into_iter().collect();
-        self.returning.extend(away);
-        for (shard, replica) in self.returning.clone() {
-            let Some(spec) = self.specs.iter().find(|spec| spec.shard == shard).cloned() else { continue };
-            let node = spec.node_of(replica);
-            let standings = self.standings(shard);
-            let most = standings.iter().map(|standing| standing.released).max();
-            let closed = standings.iter().map(|standing| standing.closed).max().unwrap_or_default();
-            let lags = |standing: &super::Standing| {
-                let hears_nothing = closed.ns_since(standing.closed) > SECOND;
-                Some(standing.released) < most || standing.leader.is_none() || hears_nothing
-            };
-            if standings.iter().any(|standing| Some(standing.node) == node && lags(standing)) {
-                self.propose(&spec, MembershipStep::Voter(replica));
+    /// A leader took a change, or did not.
+    pub(super) fn membership_changed(&mut self, ticket: Ticket, taken: bool) {
+        let Some((shard, step)) = self.proposed.remove(&ticket).filter(|_| taken) else { return };
+        self.totals.count(FaultClass::MembershipChange);
+        match step {
+            MembershipStep::Voter(replica) => {
+                self.away.retain(|other, away| (*other, *away) != (shard, replica));
+                self.returning.insert((shard, replica));
+            }
+            MembershipStep::Remove(replica) | MembershipStep::Learner(replica) => {
+                // Whoever was away before may never have come back: it is asked for again in the calm.
+                self.returning.extend(self.away.insert(shard, replica).map(|before| (shard, before)));
             }
         }
+    }
+
+    /// Whoever was removed, or was to come back and still misses something, is added again, once a second.
+    pub(crate) fn bring_back(&mut self) {
+        if self.now_ns < self.brought_back_ns + SECOND {
+            return;
+        }
+        self.brought_back_ns = self.now_ns;
+        let away: Vec<_> = self.away.iter().map(|(shard, replica)| (*shard, *replica)).collect();
+        for (shard, replica) in self.returning.iter().copied().chain(away).collect::<Vec<_>>() {
+            let Some(spec) = self.specs.iter().find(|spec| spec.shard == shard).cloned() else { continue };
+            if self.lags(&spec, replica) {
+                self.propose(&spec, MembershipStep::Voter(replica));
+            } else if !self.away.contains_key(&shard) && self.has_been_calm_for(5 * SECOND) {
+                // By now whoever is still no member would lag.
+                self.returning.remove(&(shard, replica));
+            }
+        }
+    }
+
+    /// A replica does not hear what the others do, or is not up.
+    fn lags(&mut self, spec: &ShardSpec, replica: ReplicaId) -> bool {
+        let (node, standings) = (spec.node_of(replica), self.standings(spec.shard));
+        let most = standings.iter().map(|standing| standing.released).max();
+        let closed = standings.iter().map(|standing| standing.closed).max().unwrap_or_default();
+        let own = standings.iter().find(|standing| Some(standing.node) == node);
+        own.is_none_or(|own| {
+            Some(own.released) < most || own.leader.is_none() || closed.ns_since(own.closed) > SECOND
+        })
     }
 
     /// Asks the shard's leader for a change; it may refuse.
@@ -56,6 +77,7 @@ impl World {
                 let ticket = self.draw_ticket(Asker { client: 0, shard: spec.shard, reader: 0 });
                 self.trace.tell(self.now_ns, || format!("shard {}: node {id} is to {step:?}", spec.shard));
                 let life = self.nodes[&id].life;
+                self.proposed.insert(ticket, (spec.shard, step));
                 let change = MembershipChange::Simple(step);
                 self.event(id, life, Box::new(Event::ChangeMembership { ticket, shard: spec.shard, change }));
             }

@@ -1,10 +1,11 @@
 //! One node: its disk, its lane if the process runs, its clock, and what is wrong with it at the moment.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use timberline::disk::MemoryDisk;
 use timberline::lane::{Lane, Output, Ticket};
+use timberline::types::ShardId;
 
 use super::agenda::SyncEnd;
 use super::clock::NodeClock;
@@ -37,9 +38,10 @@ pub(super) struct Node {
     /// The power fails when the next vote is on its way to the disk.
     pub(super) cut_at_vote: bool,
     pub(super) restart_waits: bool,
-    /// Requests handed to the lane and not answered: appends, and reads.
-    pub(super) appends: BTreeSet<Ticket>,
-    pub(super) reads: BTreeSet<Ticket>,
+    /// The power failed at some time.
+    pub(super) lost_power: bool,
+    /// Appends handed to the lane and not answered.
+    pub(super) appends: BTreeMap<Ticket, ShardId>,
 }
 
 impl Node {
@@ -63,8 +65,8 @@ impl Node {
             next_sync: None,
             cut_at_vote: false,
             restart_waits: false,
-            appends: BTreeSet::new(),
-            reads: BTreeSet::new(),
+            lost_power: false,
+            appends: BTreeMap::new(),
         }
     }
 
@@ -86,6 +88,5 @@ impl Node {
         self.held = None;
         self.pause_next_ns = None;
         self.appends.clear();
-        self.reads.clear();
     }
 }

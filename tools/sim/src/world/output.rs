@@ -17,8 +17,9 @@ impl World {
     pub(super) fn carry_out(&mut self, id: NodeId, output: Output) {
         let Output { sends, syncs, prepares, appended, reads, changes, committed: _, led, refused, failed } =
             output;
-        for (_, change) in changes {
+        for (ticket, change) in changes {
             self.trace.tell(self.now_ns, || format!("node {id}: the change of membership: {change:?}"));
+            self.membership_changed(ticket, change.is_ok());
         }
         for sync in syncs {
             self.begin_sync(id, sync);
@@ -55,6 +56,7 @@ impl World {
             self.trace.mark(self.now_ns, &[4, id.0, shard.0]);
             self.trace
                 .tell(self.now_ns, || format!("node {id} stops its replica of shard {shard}: {reason}"));
+            self.explain(id, &format!("node {id} stopped its replica of shard {shard}: {reason}"));
             if self.calm && self.is_hurt(id) {
                 continue;
             }
@@ -151,7 +153,6 @@ impl World {
     }
 
     fn answer_read(&mut self, id: NodeId, ticket: Ticket, result: Result<ReadAnswer, ReadRefusal>) {
-        self.node(id).reads.remove(&ticket);
         let frames = result.as_ref().map_or(0, |answer| answer.frames.len() as u64);
         self.trace.mark(self.now_ns, &[8, id.0, ticket.0, frames]);
         if let (Ok(answer), Some(asker)) = (&result, self.askers.get(&ticket).copied()) {

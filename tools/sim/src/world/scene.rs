@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use timberline::lane::{Event, Placement, ReplicaStatus, ShardSpec, Ticket};
+use timberline::lane::{Event, MembershipStep, Placement, ReplicaStatus, ShardSpec, Ticket};
 use timberline::types::{Durability, NodeId, ReplicaId, ShardId, Timestamp, TopicId};
 use timberline_checkers::{History, Load, Positions};
 
@@ -41,6 +41,7 @@ pub(crate) struct World {
     pub(crate) specs: Vec<ShardSpec>,
     /// Faults are over.
     pub(crate) calm: bool,
+    pub(super) calm_ns: u64,
     /// A clock broke its bound at some time.
     pub(crate) lied: bool,
     /// A process lost its memory at some time.
@@ -53,6 +54,10 @@ pub(crate) struct World {
     /// Replicas that an operator removed, and those that are to be members again.
     pub(super) away: BTreeMap<ShardId, ReplicaId>,
     pub(super) returning: BTreeSet<(ShardId, ReplicaId)>,
+    /// The first replica that stopped for no reason that the world knows.
+    pub(super) unexplained: Option<String>,
+    pub(super) proposed: BTreeMap<Ticket, (ShardId, MembershipStep)>,
+    pub(super) brought_back_ns: u64,
     tickets: u64,
     /// Unbroken subscriptions so far.
     pub(crate) readers: u64,
@@ -75,6 +80,7 @@ impl World {
             history: History::default(),
             specs,
             calm: false,
+            calm_ns: 0,
             lied: false,
             restarted: false,
             nodes,
@@ -84,6 +90,9 @@ impl World {
             askers: BTreeMap::new(),
             away: BTreeMap::new(),
             returning: BTreeSet::new(),
+            unexplained: None,
+            proposed: BTreeMap::new(),
+            brought_back_ns: 0,
             tickets: 0,
             readers: 0,
             plan,
