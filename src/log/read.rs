@@ -71,6 +71,10 @@ impl Log {
         let mut frames = Vec::new();
         for held in &self.segments[self.segment_of(from)..] {
             let next = from.plus(frames.len() as u64);
+            if held.segment.last_index() < next {
+                // Begun, and given up for a larger one before a frame was in it.
+                continue;
+            }
             if next >= to_exclusive
                 || !held.segment.read(next, to_exclusive, &mut budget_bytes, share, &mut frames)?
             {

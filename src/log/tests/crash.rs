@@ -169,6 +169,29 @@ fn what_a_failed_sync_left_clean_in_the_page_cache_is_written_again_before_it_is
     assert_eq!((log.last_index(), recovery.vote.term), (Index(5), Term(9)), "and so does the disk");
 }
 
+#[test]
+fn a_roll_cut_short_at_any_operation_leaves_a_log_that_is_written_and_read_on() {
+    for operations in 0..12 {
+        let (disk, mut log, mut leader) = three();
+        log.append(&leader.frames(60, 72), Index(0)).unwrap();
+        sync(&disk, &mut log);
+        let before = all(&log);
+        let fitting = leader.frames(1, 5_000);
+        disk.fail_power_after(Some(operations));
+        let _cut_short = log.append(&fitting, Index(0));
+        drop(log);
+        disk.power_cut(operations);
+        let (mut log, _) = open(&disk);
+        let mut leader = Leader::after(log.state_at(log.last_index()).unwrap(), 1);
+        log.append(&leader.frames(1, 60_000), Index(0)).unwrap();
+        sync(&disk, &mut log);
+        let after = all(&log);
+        assert!(after.len() > before.len() && after[..before.len()] == before[..], "{operations} operations");
+        drop(log);
+        assert_eq!(all(&open(&disk).0), after, "{operations} operations");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 

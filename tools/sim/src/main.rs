@@ -70,8 +70,10 @@ fn main() -> ExitCode {
         without: arguments.without.iter().copied().collect(),
         tells: arguments.trace,
     };
-    // A failed assertion is a finding, told with its seed; its backtrace would drown it.
-    std::panic::set_hook(Box::new(|_| {}));
+    if arguments.seed.is_none() {
+        // A failed assertion is a finding, told with its seed; its backtrace would drown it. A replay shows it.
+        std::panic::set_hook(Box::new(|_| {}));
+    }
     let seeds = |usual: u64| arguments.first..arguments.first + arguments.seeds.unwrap_or(usual);
     match (arguments.seed, arguments.planted) {
         (Some(_), Some(Bugs(bugs))) if bugs.len() > 1 => {

@@ -78,6 +78,10 @@ impl World {
                 self.trace.tell(self.now_ns, || format!("shard {}: node {id} is to {step:?}", spec.shard));
                 let life = self.nodes[&id].life;
                 self.proposed.insert(ticket, (spec.shard, step));
+                if let MembershipStep::Remove(replica) = step {
+                    // Its leader may die before it can say that it took the change.
+                    self.returning.insert((spec.shard, replica));
+                }
                 let change = MembershipChange::Simple(step);
                 self.event(id, life, Box::new(Event::ChangeMembership { ticket, shard: spec.shard, change }));
             }
