@@ -30,7 +30,7 @@ pub enum Bug {
     ServeAboveReleased,
     /// A rotten frame is taken for the log's end.
     RotAsCleanEnd,
-    /// What the page cache shows at a restart counts as on the disk, though a sync of it failed. Found by the simulator.
+    /// What the page cache shows at a restart counts as on the disk, though a sync of it failed.
     TrustPageCache,
 }
 

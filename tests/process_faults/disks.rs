@@ -58,7 +58,9 @@ async fn a_power_cut_of_some_and_of_all_loses_nothing_acknowledged() {
         let name = format!("unfinished-{round}");
         let mut creation = campaign.cluster.command(&["topic", "create", &name, "--shards", "3"]);
         let mut creation = creation.stdout(Stdio::null()).spawn().expect("the command starts");
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
         while volumes.iter().map(PoweredVolume::log_count).eq(logs.iter().copied()) {
+            assert!(std::time::Instant::now() < deadline, "no log of topic {name} appears");
             let ended = creation.try_wait().expect("its end can be asked for");
             assert!(ended.is_none_or(|status| status.success()), "a topic cannot be created: {ended:?}");
         }

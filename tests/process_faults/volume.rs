@@ -69,7 +69,7 @@ impl Drop for Place {
     }
 }
 
-/// A tmpfs of a few megabytes.
+/// A small tmpfs.
 pub(crate) struct SmallVolume {
     place: Place,
 }

@@ -72,8 +72,8 @@ fn a_batch_that_another_leaders_entry_replaced_is_of_unknown_fate() {
     assert_eq!(bench.node(1).log.frames(), bench.node(2).log.frames());
 }
 
-/// Found by the model `appends` (mutant `OverwrittenIsFailed`): with five replicas the entry that replaced a batch may
-/// itself be replaced, by a leader that still holds the batch.
+/// With five replicas the entry that replaced a batch may itself be replaced, by a leader that still holds the batch
+/// (mutant `OverwrittenIsFailed` of the model `appends`).
 #[test]
 fn a_replaced_batch_may_still_be_committed_by_a_third_leader() {
     let mut bench = Bench::new(5);
