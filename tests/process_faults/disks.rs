@@ -18,11 +18,13 @@ const SMALL_SEGMENTS: [&str; 4] =
 /// it: a node whose disk has just died must not acknowledge either.
 fn cut(campaign: &mut Campaign, nodes: &[u16], volumes: &[PoweredVolume], cutter: &Cutter) {
     let disk_first = campaign.rng.random_bool(0.5);
-    campaign.tell(&format!("power cut of {nodes:?}, {} first", if disk_first { "disk" } else { "process" }));
+    let flags = campaign.rng.random_range(1..=2);
+    let first = if disk_first { "disk" } else { "process" };
+    campaign.tell(&format!("power cut of {nodes:?}, {first} first, shutdown flags {flags}"));
     for ends_disk in [disk_first, !disk_first] {
         for node in nodes {
             if ends_disk {
-                volumes[usize::from(*node) - 1].cut(cutter);
+                volumes[usize::from(*node) - 1].cut(cutter, flags);
             } else {
                 campaign.cluster.kill(*node);
             }

@@ -127,9 +127,9 @@ impl PoweredVolume {
         volume
     }
 
-    /// From here on nothing reaches the device.
-    pub(crate) fn cut(&self, cutter: &Cutter) {
-        run(text(&cutter.program), &[text(&self.place.folder())]);
+    /// From here on nothing reaches the device. With `flags` 1 the journal is flushed first, with 2 it is lost too.
+    pub(crate) fn cut(&self, cutter: &Cutter, flags: u32) {
+        run(text(&cutter.program), &[text(&self.place.folder()), &flags.to_string()]);
     }
 
     /// How many shards have a log here, or the beginning of one.
