@@ -89,8 +89,8 @@ impl MemoryDisk {
         self.locked.store(false, Ordering::Release);
     }
 
-    /// Makes the names in a folder durable.
-    fn sync_folder(content: &Content) {
+    /// Makes a file's name durable, as a sync of its folder does.
+    fn sync_entry(content: &Content) {
         if !is_planted(Bug::SkipDirectorySync) {
             content.set_entry_durable();
         }
@@ -126,7 +126,7 @@ impl Disk for MemoryDisk {
             Entry::Vacant(vacant) => Arc::clone(vacant.insert(Content::new(Image::zeros(size_bytes)))),
         };
         self.power.spend("sync the folder of", path)?;
-        Self::sync_folder(&content);
+        Self::sync_entry(&content);
         Ok(self.handle(path, &content))
     }
 

@@ -2,7 +2,7 @@
 //! (`.ci/run`).
 
 use timberline::simulation::Bug;
-use timberline_sim::{FaultClass, Options, Plan, run};
+use timberline_sim::{Failure, FaultClass, Options, Plan, run, shrink};
 
 const TELLING: Options = Options {
     bug: None,
@@ -57,4 +57,16 @@ fn seed_35_what_a_failed_sync_lost_is_not_acknowledged_after_a_restart() {
     let before = Options { bug: Some(Bug::TrustPageCache), ..Options::default() };
     assert!(run(35, &before).verdict.is_err(), "this seed no longer meets the bug");
     assert_eq!(run(35, &Options::default()).verdict, Ok(()));
+}
+
+#[test]
+fn a_failing_seed_is_shortened_and_still_fails_in_the_same_way() {
+    let options = Options { bug: Some(Bug::AssignEarliest), ..Options::default() };
+    let finder = |verdict: &Result<(), Failure>| verdict.as_ref().err().map(Failure::finder);
+    let failed = run(0, &options);
+    let (shorter, shortest) = shrink(&failed, &options);
+    assert_eq!(finder(&shortest.verdict), finder(&failed.verdict));
+    assert!(finder(&failed.verdict).is_some() && !shorter.without.is_empty());
+    assert!(shorter.until_ns.is_some_and(|until_ns| until_ns < failed.totals.simulated_ns / 2));
+    assert_eq!(run(0, &shorter).fingerprint, shortest.fingerprint, "what is printed repeats it");
 }

@@ -9,7 +9,7 @@ use super::merged::MergedReader;
 use super::producer::Producer;
 use super::reader::Reader;
 use crate::plan::SECOND;
-use crate::world::{Answer, ClientEvent, Happening, World};
+use crate::world::{Answer, ClientEvent, World};
 
 enum Client {
     Producer(Producer),
@@ -46,7 +46,7 @@ impl Crowd {
         let client = crowd.next();
         crowd.clients.insert(client, Client::Latecomer);
         let delay_ns = world.random.between(5 * SECOND, 20 * SECOND);
-        world.after(delay_ns, Happening::Client(ClientEvent::Timer { client, purpose: 0 }));
+        world.set_timer(client, delay_ns, 0);
         crowd
     }
 

@@ -8,7 +8,7 @@ use timberline_checkers::{MergedRecord, MergedStream};
 
 use super::reader::Subscription;
 use crate::plan::MS;
-use crate::world::{ClientEvent, EPOCH_NS, Happening, World, seen};
+use crate::world::{EPOCH_NS, World, seen};
 
 const WATCH_NS: u64 = 100 * MS;
 const SHARD_BYTES_MAX: usize = 64 << 10;
@@ -49,11 +49,7 @@ impl MergedReader {
         for subscription in &mut self.subscriptions {
             subscription.ask(world);
         }
-        self.set_timer(world);
-    }
-
-    fn set_timer(&self, world: &mut World) {
-        world.after(WATCH_NS, Happening::Client(ClientEvent::Timer { client: self.client, purpose: 0 }));
+        world.set_timer(self.client, WATCH_NS, 0);
     }
 
     pub(super) fn timer(&mut self, world: &mut World) {
@@ -64,7 +60,7 @@ impl MergedReader {
                 .unwrap_or_default();
             subscription.watch(world, &nodes);
         }
-        self.set_timer(world);
+        world.set_timer(self.client, WATCH_NS, 0);
     }
 
     pub(super) fn answer(

@@ -10,7 +10,7 @@ use timberline::types::{BatchId, Monotonic, NodeId, ProducerId, Receipt, Record,
 use timberline_checkers::{Append, Outcome, Stamp};
 
 use crate::plan::{FaultClass, MS};
-use crate::world::{Asker, ClientEvent, Happening, World};
+use crate::world::{Asker, World};
 
 /// How long an attempt waits for its answer.
 const ATTEMPT_NS: u64 = 400 * MS;
@@ -44,8 +44,6 @@ struct Open {
     attempt: Option<Ticket>,
     /// An attempt may have been applied unseen.
     unknown: bool,
-    /// Not before then.
-    retry_ns: u64,
 }
 
 impl Producer {
@@ -59,11 +57,7 @@ impl Producer {
 
     pub(super) fn begin(&self, world: &mut World) {
         let delay_ns = world.random.below(world.plan.think_ns);
-        self.set_timer(world, delay_ns, NEXT_BATCH);
-    }
-
-    fn set_timer(&self, world: &mut World, delay_ns: u64, purpose: u64) {
-        world.after(delay_ns, Happening::Client(ClientEvent::Timer { client: self.client, purpose }));
+        world.set_timer(self.client, delay_ns, NEXT_BATCH);
     }
 
     pub(super) fn is_idle(&self, shard: ShardId) -> bool {
@@ -75,7 +69,7 @@ impl Producer {
             if !world.calm {
                 self.next_batch(world);
                 let delay_ns = world.plan.think_ns / 2 + world.random.below(world.plan.think_ns);
-                self.set_timer(world, delay_ns, NEXT_BATCH);
+                world.set_timer(self.client, delay_ns, NEXT_BATCH);
             }
         } else {
             self.attempt_ends(world, Ticket(purpose));
@@ -118,7 +112,6 @@ impl Producer {
             since_ns: world.now_ns,
             attempt: None,
             unknown: false,
-            retry_ns: 0,
         };
         if invalid {
             world.totals.count(FaultClass::InvalidBatch);
@@ -160,7 +153,7 @@ impl Producer {
             )
         });
         world.request(leader, Event::Append(command));
-        self.set_timer(world, ATTEMPT_NS, ticket.0);
+        world.set_timer(self.client, ATTEMPT_NS, ticket.0);
     }
 
     /// A timer rings: an attempt waited long enough, or a retry is due.
@@ -260,12 +253,10 @@ impl Producer {
     }
 
     fn retry(&mut self, world: &mut World, ticket: Ticket, (shard, at): (ShardId, usize)) {
-        let sequence = self.shards.get_mut(&shard).expect("a producer knows its shards");
-        let open = &mut sequence.open[at];
-        open.retry_ns = world.now_ns + BACKOFF_NS;
-        self.attempts.insert(ticket, (shard, open.sequence));
+        let number = self.shards[&shard].open[at].sequence;
+        self.attempts.insert(ticket, (shard, number));
         let delay_ns = BACKOFF_NS / 2 + world.random.below(BACKOFF_NS);
-        self.set_timer(world, delay_ns, ticket.0);
+        world.set_timer(self.client, delay_ns, ticket.0);
     }
 }
 

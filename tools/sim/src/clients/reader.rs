@@ -5,7 +5,7 @@ use timberline::types::{NodeId, Offset, ShardId, Timestamp};
 use timberline_checkers::Closing;
 
 use crate::plan::{MS, SECOND};
-use crate::world::{Asker, ClientEvent, Happening, World};
+use crate::world::{Asker, World};
 
 /// A read that is held so long was lost, or its node was.
 const LONG_POLL_NS: u64 = 2 * SECOND;
@@ -129,11 +129,7 @@ impl Reader {
 
     pub(super) fn begin(&mut self, world: &mut World) {
         self.subscription.ask(world);
-        self.set_timer(world);
-    }
-
-    fn set_timer(&self, world: &mut World) {
-        world.after(RETRY_NS, Happening::Client(ClientEvent::Timer { client: self.client, purpose: 0 }));
+        world.set_timer(self.client, RETRY_NS, 0);
     }
 
     pub(super) fn timer(&mut self, world: &mut World) {
@@ -144,7 +140,7 @@ impl Reader {
             self.subscription.ask(world);
         }
         self.subscription.watch(world, &[]);
-        self.set_timer(world);
+        world.set_timer(self.client, RETRY_NS, 0);
     }
 
     pub(super) fn answer(

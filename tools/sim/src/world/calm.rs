@@ -83,8 +83,8 @@ impl World {
     pub(crate) fn is_stopped(&mut self, spec: &ShardSpec) -> bool {
         let failed = self.failed_replicas(spec);
         // Where an operator had taken a voter away when another failed for good, two voters may be left, one of them dead.
-        let shrunk = self.away.contains_key(&spec.shard)
-            || self.returning.iter().any(|(shard, _)| *shard == spec.shard);
+        let shrunk = self.operator.away.contains_key(&spec.shard)
+            || self.operator.returning.iter().any(|(shard, _)| *shard == spec.shard);
         let gave_up = shrunk && failed > 0 && self.has_been_calm_for(15 * SECOND);
         2 * failed >= spec.replicas.len() || gave_up
     }

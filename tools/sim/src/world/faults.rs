@@ -8,7 +8,7 @@ use super::agenda::{Happening, Heal, SyncEnd};
 use crate::plan::{FaultClass, MS, SECOND};
 
 /// Classes that strike now and then; the others are rates of what happens anyway.
-const STRIKES: [FaultClass; 24] = [
+const STRIKES: [FaultClass; 25] = [
     FaultClass::SlowLink,
     FaultClass::Partition,
     FaultClass::ConnectionReset,
@@ -33,6 +33,7 @@ const STRIKES: [FaultClass; 24] = [
     FaultClass::ClockSuspend,
     FaultClass::ClockWidening,
     FaultClass::ClockSourceLost,
+    FaultClass::ClockLiar,
 ];
 
 impl World {
@@ -41,11 +42,7 @@ impl World {
         if self.calm {
             return;
         }
-        let classes: Vec<FaultClass> = STRIKES
-            .into_iter()
-            .chain([FaultClass::ClockLiar])
-            .filter(|class| self.plan.has(*class))
-            .collect();
+        let classes: Vec<FaultClass> = STRIKES.into_iter().filter(|class| self.plan.has(*class)).collect();
         if !classes.is_empty() {
             let (class, id) = (self.random.pick(&classes), self.any_node());
             self.trace.mark(self.now_ns, &[10, class as u64, id.0]);

@@ -2,11 +2,24 @@
 //!
 //! Never more than a minority is away at a time, as far as an operator knows.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use timberline::lane::{Event, MembershipChange, MembershipStep, ShardSpec, Ticket};
-use timberline::types::{NodeId, ReplicaId};
+use timberline::types::{NodeId, ReplicaId, ShardId};
 
 use super::{Asker, World};
 use crate::plan::{FaultClass, SECOND};
+
+/// What an operator remembers of changes.
+#[derive(Debug, Default)]
+pub(super) struct Operator {
+    /// Replicas that are removed, as far as leaders said.
+    pub(super) away: BTreeMap<ShardId, ReplicaId>,
+    /// Replicas that are to be members again.
+    pub(super) returning: BTreeSet<(ShardId, ReplicaId)>,
+    proposed: BTreeMap<Ticket, (ShardId, MembershipStep)>,
+    brought_back_ns: u64,
+}
 
 impl World {
     /// Removes a replica from a shard, or adds one that is away.
@@ -17,7 +30,7 @@ impl World {
             return;
         }
         let placed = spec.replicas[self.random.below(spec.replicas.len() as u64) as usize];
-        let step = match self.away.get(&spec.shard) {
+        let step = match self.operator.away.get(&spec.shard) {
             Some(replica) => MembershipStep::Voter(*replica),
             None => MembershipStep::Remove(placed.replica),
         };
@@ -26,34 +39,36 @@ impl World {
 
     /// A leader took a change, or did not.
     pub(super) fn membership_changed(&mut self, ticket: Ticket, taken: bool) {
-        let Some((shard, step)) = self.proposed.remove(&ticket).filter(|_| taken) else { return };
+        let Some((shard, step)) = self.operator.proposed.remove(&ticket).filter(|_| taken) else { return };
         self.totals.count(FaultClass::MembershipChange);
         match step {
             MembershipStep::Voter(replica) => {
-                self.away.retain(|other, away| (*other, *away) != (shard, replica));
-                self.returning.insert((shard, replica));
+                self.operator.away.retain(|other, away| (*other, *away) != (shard, replica));
+                self.operator.returning.insert((shard, replica));
             }
             MembershipStep::Remove(replica) | MembershipStep::Learner(replica) => {
                 // Whoever was away before may never have come back: it is asked for again in the calm.
-                self.returning.extend(self.away.insert(shard, replica).map(|before| (shard, before)));
+                self.operator
+                    .returning
+                    .extend(self.operator.away.insert(shard, replica).map(|before| (shard, before)));
             }
         }
     }
 
     /// Whoever was removed, or was to come back and still misses something, is added again, once a second.
     pub(crate) fn bring_back(&mut self) {
-        if self.now_ns < self.brought_back_ns + SECOND {
+        if self.now_ns < self.operator.brought_back_ns + SECOND {
             return;
         }
-        self.brought_back_ns = self.now_ns;
-        let away: Vec<_> = self.away.iter().map(|(shard, replica)| (*shard, *replica)).collect();
-        for (shard, replica) in self.returning.iter().copied().chain(away).collect::<Vec<_>>() {
+        self.operator.brought_back_ns = self.now_ns;
+        let away: Vec<_> = self.operator.away.iter().map(|(shard, replica)| (*shard, *replica)).collect();
+        for (shard, replica) in self.operator.returning.iter().copied().chain(away).collect::<Vec<_>>() {
             let Some(spec) = self.specs.iter().find(|spec| spec.shard == shard).cloned() else { continue };
             if self.lags(&spec, replica) {
                 self.propose(&spec, MembershipStep::Voter(replica));
-            } else if !self.away.contains_key(&shard) && self.has_been_calm_for(5 * SECOND) {
+            } else if !self.operator.away.contains_key(&shard) && self.has_been_calm_for(5 * SECOND) {
                 // By now whoever is still no member would lag.
-                self.returning.remove(&(shard, replica));
+                self.operator.returning.remove(&(shard, replica));
             }
         }
     }
@@ -77,10 +92,10 @@ impl World {
                 let ticket = self.draw_ticket(Asker { client: 0, shard: spec.shard, reader: 0 });
                 self.trace.tell(self.now_ns, || format!("shard {}: node {id} is to {step:?}", spec.shard));
                 let life = self.nodes[&id].life;
-                self.proposed.insert(ticket, (spec.shard, step));
+                self.operator.proposed.insert(ticket, (spec.shard, step));
                 if let MembershipStep::Remove(replica) = step {
                     // Its leader may die before it can say that it took the change.
-                    self.returning.insert((spec.shard, replica));
+                    self.operator.returning.insert((spec.shard, replica));
                 }
                 let change = MembershipChange::Simple(step);
                 self.event(id, life, Box::new(Event::ChangeMembership { ticket, shard: spec.shard, change }));

@@ -16,7 +16,7 @@ mod output;
 mod scene;
 mod swap;
 
-pub(crate) use agenda::{Answer, ClientEvent, Happening};
+pub(crate) use agenda::{Answer, ClientEvent};
 pub(crate) use calm::Standing;
 pub(crate) use output::seen;
 pub(crate) use scene::{Asker, EPOCH_NS, World};

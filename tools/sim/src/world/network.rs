@@ -22,7 +22,8 @@ pub(super) struct Network {
     in_flight: BTreeMap<(NodeId, NodeId), u32>,
     /// Connections of a pair of nodes, by number.
     connections: BTreeMap<(NodeId, NodeId), u64>,
-    pub(super) partitions: u64,
+    /// Partitions so far; the newest one's number.
+    partitions: u64,
 }
 
 /// What becomes of a message: delays of its copies, none if it is lost.

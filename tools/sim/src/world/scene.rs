@@ -1,14 +1,15 @@
 //! The world itself: what is where, and one thing happening after the other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use timberline::lane::{Event, MembershipStep, Placement, ReplicaStatus, ShardSpec, Ticket};
-use timberline::types::{Durability, NodeId, ReplicaId, ShardId, Timestamp, TopicId};
+use timberline::lane::{Event, Placement, ReplicaStatus, ShardSpec, Ticket};
+use timberline::types::{Durability, NodeId, ReplicaId, ShardId, TopicId};
 use timberline_checkers::{History, Load, Positions};
 
 use super::agenda::{Agenda, ClientEvent, Happening, Heal};
 use super::atlas::Atlas;
 use super::clock::NodeClock;
+use super::membership::Operator;
 use super::network::Network;
 use super::node::Node;
 use crate::plan::{FaultClass, MS, Plan};
@@ -51,13 +52,9 @@ pub(crate) struct World {
     pub(super) agenda: Agenda,
     pub(super) atlas: Atlas,
     pub(super) askers: BTreeMap<Ticket, Asker>,
-    /// Replicas that an operator removed, and those that are to be members again.
-    pub(super) away: BTreeMap<ShardId, ReplicaId>,
-    pub(super) returning: BTreeSet<(ShardId, ReplicaId)>,
+    pub(super) operator: Operator,
     /// The first replica that stopped for no reason that the world knows.
     pub(super) unexplained: Option<String>,
-    pub(super) proposed: BTreeMap<Ticket, (ShardId, MembershipStep)>,
-    pub(super) brought_back_ns: u64,
     tickets: u64,
     /// Unbroken subscriptions so far.
     pub(crate) readers: u64,
@@ -88,11 +85,8 @@ impl World {
             agenda: Agenda::default(),
             atlas,
             askers: BTreeMap::new(),
-            away: BTreeMap::new(),
-            returning: BTreeSet::new(),
+            operator: Operator::default(),
             unexplained: None,
-            proposed: BTreeMap::new(),
-            brought_back_ns: 0,
             tickets: 0,
             readers: 0,
             plan,
@@ -124,8 +118,13 @@ impl World {
         EPOCH_NS + self.now_ns
     }
 
-    pub(crate) fn after(&mut self, delay_ns: u64, happening: Happening) {
+    pub(super) fn after(&mut self, delay_ns: u64, happening: Happening) {
         self.agenda.put(self.now_ns + delay_ns, happening);
+    }
+
+    /// A client's timer rings after that time; it is told what the timer was set for.
+    pub(crate) fn set_timer(&mut self, client: u64, delay_ns: u64, purpose: u64) {
+        self.after(delay_ns, Happening::Client(ClientEvent::Timer { client, purpose }));
     }
 
     pub(crate) fn node_ids(&self) -> Vec<NodeId> {
@@ -285,7 +284,7 @@ fn positions(node: NodeId, life: u64, status: &ReplicaStatus) -> Positions {
         committed: status.committed,
         appended: status.appended,
         synced: status.synced,
-        closed: status.closed.max(Timestamp::ZERO),
+        closed: status.closed,
     }
 }
 
