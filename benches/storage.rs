@@ -44,6 +44,7 @@ fn header_after(state: &ShardState, body: &Bytes, body_crc: u32) -> FrameHeader 
         committed: state.index,
         batch: BatchId::default(),
         chain: state.chain,
+        start: Index(0),
     }
 }
 

@@ -234,6 +234,7 @@ mod tests {
             committed: Index(0),
             batch,
             chain: 0,
+            start: Index(0),
         }
     }
 

@@ -24,7 +24,8 @@
 //! | 80 | 8 | producer sequence |
 //! | 88 | 4 | producer epoch |
 //! | 92 | 4 | chain: header CRC of the previous frame |
-//! | 96 | 32 | reserved, zero |
+//! | 96 | 8 | of a trim frame: the first index kept; else zero |
+//! | 104 | 24 | reserved, zero |
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -38,7 +39,7 @@ pub const BODY_BYTES_MAX: usize = 4 << 20;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"TMBL");
 const VERSION: u16 = 1;
-const RESERVED_AT: usize = 96;
+const RESERVED_AT: usize = 104;
 
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +101,8 @@ pub struct FrameHeader {
     pub committed: Index,
     pub batch: BatchId,
     pub chain: u32,
+    /// Of a trim frame: the first entry that is kept. Of all others: 0.
+    pub start: Index,
 }
 
 impl FrameHeader {
@@ -139,6 +142,7 @@ impl FrameHeader {
         bytes.put_u64_le(self.batch.sequence);
         bytes.put_u32_le(self.batch.epoch);
         bytes.put_u32_le(self.chain);
+        bytes.put_u64_le(self.start.0);
         bytes.resize(HEADER_BYTES, 0);
         let crc = header_crc(&bytes);
         bytes[8..12].copy_from_slice(&crc.to_le_bytes());
@@ -185,10 +189,14 @@ impl FrameHeader {
                 epoch: b.get_u32_le(),
             },
             chain: b.get_u32_le(),
+            start: Index(b.get_u64_le()),
         };
         if decoded.body_len as usize > BODY_BYTES_MAX {
             let (found, max) = (decoded.body_len.into(), BODY_BYTES_MAX as u64);
             return Err(Error::TooLarge { field: "body length", found, max });
+        }
+        if (decoded.kind == FrameKind::Trim) != (decoded.start > Index(0)) {
+            return Err(Error::Field { field: "first index kept", found: decoded.start.0 });
         }
         Ok(decoded)
     }

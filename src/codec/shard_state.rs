@@ -13,9 +13,10 @@
 //! | 24 | 8 | next offset |
 //! | 32 | 8 | last timestamp, ns |
 //! | 40 | 8 | applied index |
-//! | 48 | 12 | numbers of voters, learners, outgoing voters |
-//! | 60 | 4 | reserved, zero |
-//! | 64 | 8 each | their replica ids, in that order |
+//! | 48 | 8 | first index kept, by the trim frames so far |
+//! | 56 | 12 | numbers of voters, learners, outgoing voters |
+//! | 68 | 4 | reserved, zero |
+//! | 72 | 8 each | their replica ids, in that order |
 //! | .. | 8 | number of producers; 4 reserved |
 //! | .. | 24 each | producer: id, last seen (ns), epoch, number of batches; its batches follow |
 //! | .. | 56 each | batch: sequence, index, term, first offset, first timestamp, uncertainty, count, epoch |
@@ -27,7 +28,7 @@ use super::{DedupTable, Error, FrameHeader, chain_root};
 use crate::types::{ClusterId, Index, Membership, Offset, ReplicaId, ShardId, Term, Timestamp};
 
 const VERSION: u16 = 1;
-const FIXED_BYTES: usize = 64;
+const FIXED_BYTES: usize = 72;
 /// The most replicas of one kind that a membership may name.
 const REPLICAS_MAX: usize = 1024;
 
@@ -42,6 +43,8 @@ pub struct ShardState {
     pub chain: u32,
     /// How far membership frames are already part of `membership`.
     pub applied: Index,
+    /// The first entry that the trim frames so far keep: what lies before it is nobody's to read.
+    pub start: Index,
     pub membership: Membership,
     pub dedup: DedupTable,
 }
@@ -56,6 +59,7 @@ impl ShardState {
             last_timestamp: Timestamp::ZERO,
             chain: chain_root(cluster, *shard),
             applied: Index(0),
+            start: Index(1),
             membership,
             dedup: DedupTable::default(),
         }
@@ -69,6 +73,7 @@ impl ShardState {
         self.next_offset = header.next_offset();
         self.last_timestamp = header.last_timestamp();
         self.chain = header_crc;
+        self.start = self.start.max(header.start);
         self.dedup.fold(header);
     }
 
@@ -83,6 +88,7 @@ impl ShardState {
         bytes.put_u64_le(self.next_offset.0);
         bytes.put_u64_le(self.last_timestamp.0);
         bytes.put_u64_le(self.applied.0);
+        bytes.put_u64_le(self.start.0);
         for replicas in [voters, learners, outgoing] {
             bytes.put_u32_le(replicas.len() as u32);
         }
@@ -104,7 +110,7 @@ impl ShardState {
         let chain = bytes.get_u32_le();
         let (index, term) = (Index(bytes.get_u64_le()), Term(bytes.get_u64_le()));
         let (next_offset, last_timestamp) = (Offset(bytes.get_u64_le()), Timestamp(bytes.get_u64_le()));
-        let applied = Index(bytes.get_u64_le());
+        let (applied, start) = (Index(bytes.get_u64_le()), Index(bytes.get_u64_le()));
         let counts = [bytes.get_u32_le(), bytes.get_u32_le(), bytes.get_u32_le()];
         if bytes.get_u32_le() != 0 || reserved != 0 {
             return Err(Error::Field { field: "reserved bytes", found: reserved.into() });
@@ -115,7 +121,7 @@ impl ShardState {
         if !bytes.is_empty() {
             return Err(Error::Field { field: "bytes after the shard state", found: bytes.len() as u64 });
         }
-        Ok(Self { index, term, next_offset, last_timestamp, chain, applied, membership, dedup })
+        Ok(Self { index, term, next_offset, last_timestamp, chain, applied, start, membership, dedup })
     }
 }
 
@@ -155,6 +161,7 @@ mod tests {
                 committed: Index(0),
                 batch: BatchId { producer: ProducerId(*producer), epoch: 0, sequence: *sequence },
                 chain: state.chain,
+                start: Index(0),
             };
             state.fold(&header, Frame::new(header, Bytes::new()).header_crc());
         }

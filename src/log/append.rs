@@ -81,7 +81,7 @@ impl Log {
         options: LogOptions,
     ) -> Result<Self, Error> {
         super::open::clear_leftovers(&*disk, folder, identity)?;
-        let head = SegmentHead { identity: identity.clone(), state: genesis.clone() };
+        let head = SegmentHead { identity: identity.clone(), state: genesis.clone(), begins_log: true };
         let head_bytes = head.encode().len() as u64;
         let file =
             disk.create(&names::segment(folder, 1), options.first_segment_bytes.max(2 * head_bytes))?;
@@ -225,7 +225,7 @@ impl Log {
     fn roll(&mut self, frame_len: usize) -> Result<(), Error> {
         let mut state = self.state.clone();
         (state.applied, state.membership) = self.applied.clone();
-        let head = SegmentHead { identity: self.identity.clone(), state };
+        let head = SegmentHead { identity: self.identity.clone(), state, begins_log: false };
         let needed = (head.encode().len() + frame_len.next_multiple_of(8)) as u64;
         let Spare { number, file } = self.blank_file(needed)?;
         self.active().file().sync()?;

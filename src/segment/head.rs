@@ -8,7 +8,7 @@
 //! | 8 | 4 | head CRC, over bytes 12..head length and then 0..8 |
 //! | 12 | 4 | head length, a multiple of 4096 |
 //! | 16 | 4 | length of the shard state |
-//! | 20 | 4 | reserved, zero |
+//! | 20 | 4 | flags: 1 the log begins here |
 //! | 24 | 8 | topic |
 //! | 32 | 8 | shard |
 //! | 40 | 8 | replica |
@@ -31,6 +31,7 @@ const HEAD_BYTES_MAX: u64 = 1 << 20;
 const MAGIC: u32 = u32::from_le_bytes(*b"TMSG");
 const VERSION: u16 = 1;
 const STATE_AT: usize = 96;
+const FLAG_BEGINS_LOG: u32 = 1;
 
 /// Whose segment it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub struct SegmentHead {
     pub identity: SegmentIdentity,
     /// The state before the segment's first frame.
     pub state: ShardState,
+    /// The log begins here: segments with lower numbers are no part of it any more.
+    pub begins_log: bool,
 }
 
 impl SegmentHead {
@@ -66,7 +69,7 @@ impl SegmentHead {
         bytes.put_u32_le(0);
         bytes.put_u32_le(len as u32);
         bytes.put_u32_le(state.len() as u32);
-        bytes.put_u32_le(0);
+        bytes.put_u32_le(if self.begins_log { FLAG_BEGINS_LOG } else { 0 });
         bytes.put_u64_le(self.identity.topic.0);
         bytes.put_u64_le(self.identity.shard.0);
         bytes.put_u64_le(self.identity.replica.0);
@@ -94,7 +97,7 @@ impl SegmentHead {
             return Err(codec::Error::Version { found: version });
         }
         let (cluster_len, found) = (usize::from(b.get_u16_le()), b.get_u32_le());
-        let (len, state_len, reserved) = (b.get_u32_le() as usize, b.get_u32_le() as usize, b.get_u32_le());
+        let (len, state_len, flags) = (b.get_u32_le() as usize, b.get_u32_le() as usize, b.get_u32_le());
         if len as u64 > HEAD_BYTES_MAX || !(len as u64).is_multiple_of(HEAD_BYTES_MIN) || len == 0 {
             return Err(codec::Error::Field { field: "head length", found: len as u64 });
         }
@@ -105,9 +108,12 @@ impl SegmentHead {
         }
         let (topic, shard, replica) =
             (TopicId(b.get_u64_le()), ShardId(b.get_u64_le()), ReplicaId(b.get_u64_le()));
-        let (first_index, reserved_too) = (b.get_u64_le(), b.get_u64_le());
-        if reserved != 0 || reserved_too != 0 {
-            return Err(codec::Error::Field { field: "reserved bytes", found: reserved_too });
+        let (first_index, reserved) = (b.get_u64_le(), b.get_u64_le());
+        if flags & !FLAG_BEGINS_LOG != 0 || reserved != 0 {
+            return Err(codec::Error::Field {
+                field: "flags or reserved bytes",
+                found: reserved | u64::from(flags),
+            });
         }
         let cluster = b.get(..cluster_len).and_then(|name| std::str::from_utf8(name).ok()?.parse().ok());
         let cluster =
@@ -117,7 +123,8 @@ impl SegmentHead {
         if first_index != state.index.plus(1).0 {
             return Err(codec::Error::Field { field: "first index", found: first_index });
         }
-        Ok((Self { identity: SegmentIdentity { cluster, topic, shard, replica }, state }, len as u64))
+        let identity = SegmentIdentity { cluster, topic, shard, replica };
+        Ok((Self { identity, state, begins_log: flags & FLAG_BEGINS_LOG != 0 }, len as u64))
     }
 
     /// Reads and proves a file's head; also gives its length.

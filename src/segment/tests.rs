@@ -16,7 +16,7 @@ fn head(voters: u64) -> SegmentHead {
     };
     let membership = Membership { voters: (1..=voters).map(ReplicaId).collect(), ..Membership::default() };
     let state = ShardState::genesis(&identity.cluster, &identity.shard, membership);
-    SegmentHead { identity, state }
+    SegmentHead { identity, state, begins_log: true }
 }
 
 #[test]

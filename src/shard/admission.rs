@@ -13,7 +13,7 @@ use crate::codec::{
     BODY_BYTES_MAX, Compression, DedupEntry, DedupVerdict, FrameHeader, FrameKind, check_body_crc,
     validate_records,
 };
-use crate::types::{BatchId, Receipt, StageTimes, Timestamp};
+use crate::types::{BatchId, Index, Receipt, StageTimes, Timestamp};
 
 impl Shard {
     /// Takes a batch in. Unless it is refused here, its answer comes by ticket from `take_answers`, when the
@@ -133,6 +133,7 @@ impl Shard {
             committed: self.queue.committed().index,
             batch: BatchId::default(),
             chain: self.tail.chain,
+            start: Index(0),
         })
     }
 

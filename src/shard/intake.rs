@@ -83,6 +83,7 @@ fn leader_start(entry: &LogEntry, tail: &ShardState) -> FrameHeader {
         committed: Index(0),
         batch: BatchId::default(),
         chain: tail.chain,
+        start: Index(0),
     }
 }
 

@@ -35,6 +35,7 @@ pub(in crate::client) fn padded_frames_of(
             committed: Index(0),
             batch: BatchId::default(),
             chain: 0,
+            start: Index(0),
         };
         frames.push(Frame::new(header, batch.body));
         offset += count;

@@ -156,6 +156,7 @@ impl World {
             committed: Index(0),
             batch,
             chain: 0,
+            start: Index(0),
         };
         self.now = header.last_timestamp().0;
         shard.closed = self.now;

@@ -116,6 +116,7 @@ impl Leader {
             committed: self.committed,
             batch: BatchId { producer, epoch: 0, sequence: self.sequence },
             chain: self.state.chain,
+            start: Index(0),
         };
         let frame = Frame::new(header, body);
         self.state.fold(&header, frame.header_crc());

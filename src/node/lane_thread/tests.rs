@@ -39,6 +39,7 @@ fn registration(index: u64, stamped: u64) -> Frame {
         committed: Index(0),
         batch: BatchId::default(),
         chain: 0,
+        start: Index(0),
     };
     Frame::new(header, batch.body)
 }

@@ -55,6 +55,7 @@ fn header_after(tail: &ShardState, body: &Bytes, body_crc: u32, stamp: Timestamp
         committed: tail.index,
         batch: BatchId::default(),
         chain: tail.chain,
+        start: Index(0),
     }
 }
 
