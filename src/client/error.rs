@@ -189,7 +189,8 @@ fn kind_of(code: ErrorCode) -> Kind {
         | ErrorCode::Busy
         | ErrorCode::Unavailable
         | ErrorCode::Timeout
-        | ErrorCode::LeadershipLost => Kind::Unavailable,
+        | ErrorCode::LeadershipLost
+        | ErrorCode::NoSpace => Kind::Unavailable,
         ErrorCode::Corruption => Kind::Corruption,
         ErrorCode::Invalid | ErrorCode::TooLarge => Kind::Usage,
         ErrorCode::Internal | ErrorCode::SequenceGap => Kind::Failure,

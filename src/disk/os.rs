@@ -62,7 +62,18 @@ fn sync_folder(folder: &Path) -> Result<(), Error> {
     synced.map_err(|e| Error::io("sync folder", folder, e))
 }
 
+/// Space is asked for before it is filled: a full disk says no at once, and is not filled to the brim first.
+fn allocate(file: &File, size_bytes: u64) -> std::io::Result<()> {
+    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, size_bytes) {
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+        allocated => Ok(allocated?),
+    }
+}
+
 fn write_zeros(file: &mut File, size_bytes: u64) -> std::io::Result<()> {
+    if size_bytes > 0 {
+        allocate(file, size_bytes)?;
+    }
     let mut left = size_bytes;
     while left > 0 {
         let len = left.min(ZEROS.len() as u64);

@@ -206,7 +206,7 @@ impl Lane {
                 self.answer(token, |replica, outbox| replica.synced(results, now, outbox));
             }
             Event::Prepared { token, result } => {
-                self.answer(token, |replica, _| replica.prepared(result));
+                self.answer(token, |replica, _| replica.prepared(result, now));
             }
             Event::Transfer { shard, to } => self.transfer(shard, to),
             Event::ChangeMembership { ticket, shard, change } => {
@@ -241,9 +241,13 @@ impl Lane {
                     body: command.body,
                     arrived: command.arrived,
                 };
-                match replica.shard.append(request, now) {
-                    Ok(_) => return,
-                    Err(refusal) => refusal,
+                match replica.append(request, now) {
+                    Ok(Ok(())) => return,
+                    Ok(Err(refusal)) => refusal,
+                    Err(failure) => {
+                        self.fail(command.shard, &failure);
+                        Refusal::Stopped { reason: failure.to_string() }
+                    }
                 }
             }
         };

@@ -30,6 +30,8 @@ pub struct Output {
     pub refused: Vec<(NodeId, ShardId, StepRefusal)>,
     /// Replicas that stopped, and why.
     pub failed: Vec<(ShardId, String)>,
+    /// Replicas whose disk has become full (`true`) or has room again.
+    pub full: Vec<(ShardId, bool)>,
 }
 
 /// Who leads a shard, as far as this node knows.
@@ -99,6 +101,8 @@ pub struct ReplicaStatus {
     pub leading_since: Option<Monotonic>,
     /// This replica leads, and the preferred leader, another one, has all of its log.
     pub preferred_ready: Option<NodeId>,
+    /// The disk has no room for its next segment: it takes no appends.
+    pub is_full: bool,
     pub failure: Option<String>,
 }
 
@@ -118,6 +122,7 @@ impl ReplicaStatus {
             closed: Timestamp::ZERO,
             leading_since: None,
             preferred_ready: None,
+            is_full: false,
             failure: Some(reason.to_owned()),
         }
     }

@@ -49,6 +49,15 @@ impl Lane {
             return true;
         }
         self.touched.insert(shard);
+        match replica.has_room(message.entries.iter().map(|entry| entry.data.len())) {
+            Ok(true) => {}
+            // As if it were lost: its sender tries again.
+            Ok(false) => return true,
+            Err(failure) => {
+                self.fail(shard, &failure);
+                return true;
+            }
+        }
         if let Err(refusal) = replica.shard.step(message, now) {
             // What stops a replica shows when it settles; anything else concerns this message alone.
             self.output.refused.push((from, shard, refusal));

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::outbox::Outbox;
 use super::output::{
@@ -12,12 +13,16 @@ use super::output::{
 };
 use super::{ReadCommand, ReadFrom, ShardSpec, Ticket};
 use crate::clock::Reading;
+use crate::codec::HEADER_BYTES;
 use crate::consensus::Message;
 use crate::log::{Log, Share};
-use crate::shard::{Persist, Shard};
+use crate::shard::{AppendRequest, Persist, Refusal, Shard};
 use crate::simulation::{Bug, is_planted};
 use crate::types::{Index, Monotonic, NodeId, Offset, ReplicaId, Term, Timestamp};
 use crate::wire::FloorRequest;
+
+/// How long a full disk is left alone.
+const PREPARE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a replica stopped.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +45,12 @@ pub(super) struct Replica {
     /// Hand-overs that the sync under way will prove.
     syncing: Vec<u64>,
     preparing: bool,
+    /// Where a file for the next segment found no room: when it is asked for again.
+    prepare_again: Option<Monotonic>,
+    /// Bytes of frames that the core has taken in and not yet handed over.
+    taken_bytes: u64,
+    /// Whether the disk was last told of as full.
+    told_full: bool,
     /// The last committed frame handed out, where committed frames are followed.
     followed: Index,
     held: Vec<ReadCommand>,
@@ -74,6 +85,9 @@ impl Replica {
             written: Vec::new(),
             syncing: Vec::new(),
             preparing: false,
+            prepare_again: None,
+            taken_bytes: 0,
+            told_full: false,
             followed,
             held: Vec::new(),
             leading_since: None,
@@ -97,6 +111,7 @@ impl Replica {
             self.persist(persist, now, outbox)?;
             self.shard.advance(now);
         }
+        self.taken_bytes = 0;
         if let Some(failure) = self.shard.failure() {
             return Err(failure.clone().into());
         }
@@ -104,7 +119,8 @@ impl Replica {
         self.note_applied();
         self.follow(output)?;
         self.request_sync(tokens, output);
-        self.request_segment(tokens, output);
+        self.request_segment(now, tokens, output);
+        self.note_room(output);
         self.note_leadership(now, outbox, output);
         self.serve_held(now, output);
         Ok(())
@@ -173,8 +189,49 @@ impl Replica {
         Ok(())
     }
 
-    fn request_segment(&mut self, tokens: &mut Tokens<'_>, output: &mut Output) {
-        if self.preparing {
+    /// Takes a batch in, or refuses it.
+    pub(super) fn append(
+        &mut self,
+        request: AppendRequest,
+        now: &Reading,
+    ) -> Result<Result<(), Refusal>, Failure> {
+        if self.shard.is_leader() && !self.has_room([request.body.len()].into_iter())? {
+            return Ok(Err(Refusal::NoSpace));
+        }
+        Ok(self.shard.append(request, now).map(drop))
+    }
+
+    /// Whether frames with these bodies find room in the log, next to those that wait to be written. Nothing that
+    /// does not may reach the core: what it hands over must be written.
+    pub(super) fn has_room(&mut self, body_lens: impl Iterator<Item = usize>) -> Result<bool, Failure> {
+        let mut body_lens = body_lens.peekable();
+        if body_lens.peek().is_none() {
+            return Ok(true);
+        }
+        let frames = body_lens.map(|len| (HEADER_BYTES + len).next_multiple_of(8) as u64);
+        let bytes = self.taken_bytes + frames.sum::<u64>();
+        match self.log.borrow_mut().reserve(bytes) {
+            Ok(()) => {
+                self.taken_bytes = bytes;
+                Ok(true)
+            }
+            Err(error) if error.is_no_space() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A replica without room gives its leadership away, and takes none.
+    fn note_room(&mut self, output: &mut Output) {
+        let full = self.log.borrow().is_full();
+        if full != self.told_full {
+            self.told_full = full;
+            self.shard.set_full(full);
+            output.full.push((self.spec.shard, full));
+        }
+    }
+
+    fn request_segment(&mut self, now: &Reading, tokens: &mut Tokens<'_>, output: &mut Output) {
+        if self.preparing || self.prepare_again.is_some_and(|again| now.monotonic < again) {
             return;
         }
         if let Some(plan) = self.log.borrow_mut().wants_segment() {
@@ -188,13 +245,17 @@ impl Replica {
     pub(super) fn prepared(
         &mut self,
         file: Result<std::sync::Arc<dyn crate::disk::DiskFile>, crate::disk::Error>,
+        now: &Reading,
     ) -> Result<(), Failure> {
         self.preparing = false;
         let mut log = self.log.borrow_mut();
         match file {
             Ok(file) => log.install_segment(file)?,
-            // Not yet a failure: the append that needs the segment tries again and tells.
-            Err(_) => log.abandon_segment(),
+            // Not yet a failure: it is asked for again, and a full disk refuses appends meanwhile.
+            Err(error) => {
+                log.abandon_segment(&error);
+                self.prepare_again = Some(now.monotonic.plus(PREPARE_AGAIN_AFTER));
+            }
         }
         Ok(())
     }
@@ -307,6 +368,7 @@ impl Replica {
             trimmed: Offset(0),
             closed: status.closed,
             leading_since: self.leading_since,
+            is_full: self.told_full,
             preferred_ready: preferred.filter(|placed| ready(placed.replica)).map(|placed| placed.node),
             failure: None,
         }

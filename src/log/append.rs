@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::vote::VoteFile;
 use super::{Error, LogIdentity, names};
 use crate::codec::{Frame, ShardState};
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{self, Disk, DiskFile};
 use crate::segment::{HEAD_BYTES_MIN, Segment, SegmentHead, Tail};
 use crate::types::{Index, Membership, Vote};
 
@@ -35,6 +35,10 @@ pub struct SegmentPlan {
     pub path: PathBuf,
     pub bytes: u64,
 }
+
+/// Kept free for frames that no admission can refuse, those that open a leader's term: a sixteenth of a segment, at
+/// most this.
+const RESERVED_BYTES_MAX: u64 = 16 << 10;
 
 /// A segment and its number.
 pub(super) struct Held {
@@ -68,6 +72,8 @@ pub struct Log {
     pub(super) active_dirty: bool,
     pub(super) vote_dirty: bool,
     pub(super) failed: bool,
+    /// The disk had no room for the next segment, and none has been brought since.
+    pub(super) full: bool,
 }
 
 impl Log {
@@ -103,6 +109,7 @@ impl Log {
             active_dirty: false,
             vote_dirty: false,
             failed: false,
+            full: false,
         })
     }
 
@@ -126,6 +133,32 @@ impl Log {
         self.note_failure(written)
     }
 
+    /// Sees to it that frames of `bytes` in all, padding included, find room behind the last one, and makes the file
+    /// they need if none is ready. Where the disk had no room the answer stays no until `install_segment` brings a file.
+    pub fn reserve(&mut self, bytes: u64) -> Result<(), Error> {
+        self.check_usable()?;
+        let wanted = bytes + (self.active().size_bytes() / 16).min(RESERVED_BYTES_MAX);
+        if self.active().free_bytes() >= wanted {
+            return Ok(());
+        }
+        let needed = self.next_head().encode().len() as u64 + wanted;
+        if self.spare.as_ref().is_some_and(|spare| spare.file.size_bytes() >= needed) {
+            return Ok(());
+        }
+        if self.full {
+            return Err(disk::Error::NoSpace { operation: "write to", path: self.folder.clone() }.into());
+        }
+        let made = self.blank_file(needed);
+        self.full = made.as_ref().is_err_and(Error::is_no_space);
+        self.spare = Some(made?);
+        Ok(())
+    }
+
+    /// Whether the disk had no room for the next segment.
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
     /// Notes the vote; durable with the next sync of `take_dirty`.
     pub fn save_vote(&mut self, vote: Vote) -> Result<(), Error> {
         self.check_usable()?;
@@ -143,11 +176,12 @@ impl Log {
         active.into_iter().chain(vote).collect()
     }
 
-    /// Once the active segment is half full: the next one's file, asked for once. Answer with
+    /// Once the active segment is half full, or the disk was: the next one's file, asked for once. Answer with
     /// `install_segment` or `abandon_segment`.
     pub fn wants_segment(&mut self) -> Option<SegmentPlan> {
         let active = self.active();
-        if self.spare.is_some() || self.planned.is_some() || !active.is_half_full() {
+        let due = self.full || active.is_half_full();
+        if self.spare.is_some() || self.planned.is_some() || !due {
             return None;
         }
         let bytes = self.options.after(active.size_bytes());
@@ -164,12 +198,14 @@ impl Log {
             return Ok(self.disk.remove(&names::segment(&self.folder, number))?);
         }
         self.spare = Some(Spare { number, file });
+        self.full = false;
         Ok(())
     }
 
     /// The planned file could not be made; it may be asked for again.
-    pub fn abandon_segment(&mut self) {
+    pub fn abandon_segment(&mut self, error: &disk::Error) {
         self.planned = None;
+        self.full = matches!(error, disk::Error::NoSpace { .. });
     }
 
     /// Notes how far membership frames are applied; stands in the next segment's head.
@@ -223,9 +259,7 @@ impl Log {
     /// Seals the active segment and starts the next, with room for a frame of `frame_len` bytes. The old
     /// one is synced before the new head exists: recovery calls every flaw of a sealed segment rot.
     fn roll(&mut self, frame_len: usize) -> Result<(), Error> {
-        let mut state = self.state.clone();
-        (state.applied, state.membership) = self.applied.clone();
-        let head = SegmentHead { identity: self.identity.clone(), state, begins_log: false };
+        let head = self.next_head();
         let needed = (head.encode().len() + frame_len.next_multiple_of(8)) as u64;
         let Spare { number, file } = self.blank_file(needed)?;
         self.active().file().sync()?;
@@ -235,6 +269,13 @@ impl Log {
         self.state = head.state;
         self.active_dirty = false;
         Ok(())
+    }
+
+    /// The head of a segment that would begin now.
+    fn next_head(&self) -> SegmentHead {
+        let mut state = self.state.clone();
+        (state.applied, state.membership) = self.applied.clone();
+        SegmentHead { identity: self.identity.clone(), state, begins_log: false }
     }
 
     fn blank_file(&mut self, needed: u64) -> Result<Spare, Error> {

@@ -87,6 +87,7 @@ impl Log {
             active_dirty: true,
             vote_dirty: true,
             failed: false,
+            full: false,
         };
         // What a killed process wrote may be in the page cache only, and marked clean by a sync that failed: written
         // again and synced before anybody answers on it.

@@ -21,6 +21,7 @@ pub(crate) struct Metrics {
     pub(crate) messages_refused: Counter,
     pub(crate) shards_led: Gauge,
     pub(crate) shards_failed: Gauge,
+    pub(crate) shards_full: Gauge,
     pub(crate) clock_uncertainty_ns: Gauge,
     pub(crate) clock_trusted: Gauge,
     pub(crate) peers_connected: Gauge,
@@ -55,6 +56,8 @@ impl Metrics {
         };
         let shards_led = gauge("shards_led", "Shards this node leads");
         let shards_failed = gauge("shards_failed", "Replicas on this node that stopped or cannot be opened");
+        let shards_full =
+            gauge("shards_full", "Replicas on this node that take no appends because its disk is full");
         let clock_uncertainty_ns = gauge("clock_uncertainty_ns", "Half the width of the clock's interval");
         let clock_trusted = gauge("clock_trusted", "1 while the clock is trusted, 0 while it is fenced");
         let peers_connected = gauge("peers_connected", "Nodes with a connection to this one");
@@ -81,6 +84,7 @@ impl Metrics {
             messages_refused,
             shards_led,
             shards_failed,
+            shards_full,
             clock_uncertainty_ns,
             clock_trusted,
             peers_connected,

@@ -51,6 +51,7 @@ fn measure(shared: &NodeShared, statuses: &[ReplicaStatus]) {
     let metrics = &shared.metrics;
     metrics.shards_led.set(count(|status| status.leading_since.is_some()));
     metrics.shards_failed.set(count(|status| status.failure.is_some()));
+    metrics.shards_full.set(count(|status| status.is_full));
     let reading = shared.clock.now();
     let uncertainty_ns = reading.interval.uncertainty_ns();
     metrics.clock_uncertainty_ns.set(i64::try_from(uncertainty_ns).unwrap_or(i64::MAX));
@@ -124,6 +125,7 @@ mod tests {
             closed: Timestamp::ZERO,
             leading_since: Some(Monotonic(since_s * 1_000_000_000)),
             preferred_ready,
+            is_full: false,
             failure: None,
         }
     }

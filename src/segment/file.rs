@@ -113,6 +113,11 @@ impl Segment {
         2 * (self.end - self.head_bytes) >= self.size_bytes() - self.head_bytes
     }
 
+    /// Of an active segment: room behind its last frame.
+    pub fn free_bytes(&self) -> u64 {
+        self.size_bytes() - self.end
+    }
+
     /// How many of `frames` fit behind those here.
     pub fn fitting(&self, frames: &[Frame]) -> usize {
         let mut end = self.end;

@@ -28,7 +28,7 @@ impl Shard {
             }
             (None, Some(_)) => {
                 self.fence = None;
-                self.group.set_campaigning(!self.retired);
+                self.group.set_campaigning(!self.retired && !self.full);
             }
             (Some(_), Some(_)) | (None, None) => {}
         }
@@ -64,6 +64,16 @@ impl Shard {
         if let Some(peer) = self.most_caught_up() {
             self.group.transfer_leader(peer);
             self.drain();
+        }
+    }
+
+    /// Its disk is full, or has room again. Without room a replica takes no leadership and gives away what it has: it
+    /// could only refuse appends that another may take.
+    pub fn set_full(&mut self, full: bool) {
+        self.full = full;
+        self.group.set_campaigning(!full && !self.retired && self.fence.is_none());
+        if full {
+            self.hand_over();
         }
     }
 

@@ -52,6 +52,8 @@ pub struct Shard {
     pub(super) guarded: u64,
     /// The node is about to stop.
     pub(super) retired: bool,
+    /// Its disk has no room for more.
+    pub(super) full: bool,
     pub(super) failure: Option<Error>,
 }
 
@@ -86,6 +88,7 @@ impl Shard {
             answers: Vec::new(),
             guarded: 0,
             retired: false,
+            full: false,
             failure: None,
         };
         shard.apply_memberships(shard.tail.applied.plus(1), committed)?;

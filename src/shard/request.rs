@@ -63,6 +63,10 @@ pub enum Refusal {
     FloorPending,
     #[error("{unanswered} appends are unanswered, the limit is {max}")]
     Busy { unanswered: usize, max: usize },
+    #[error(
+        "the disk of this replica is full; free space on it and appends go on by themselves, reads go on meanwhile"
+    )]
+    NoSpace,
     #[error("the shard's timestamps lead the clock by {ahead_ns} ns, the limit is {max_ns} ns")]
     AheadOfClock { ahead_ns: u64, max_ns: u64 },
     #[error("the shard takes no appends at the moment: its leadership is moving")]
@@ -102,6 +106,7 @@ impl Refusal {
             | Self::Fenced { .. }
             | Self::FloorPending
             | Self::Busy { .. }
+            | Self::NoSpace
             | Self::AheadOfClock { .. }
             | Self::Moving
             | Self::Unsettled

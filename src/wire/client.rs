@@ -370,6 +370,8 @@ pub enum ErrorCode {
     Denied = 14,
     /// Leadership was lost while the batch was under way.
     LeadershipLost = 15,
+    /// The leader's disk is full.
+    NoSpace = 16,
 }
 
 /// What became of an append that failed.

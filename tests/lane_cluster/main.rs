@@ -4,8 +4,8 @@ mod world;
 
 use std::time::Duration;
 
-use timberline::shard::Refusal;
-use timberline::types::ShardId;
+use timberline::shard::{Outcome, Refusal};
+use timberline::types::{NodeId, ShardId};
 use world::{NODES, World};
 
 const SHARD: ShardId = ShardId(1);
@@ -47,6 +47,70 @@ fn an_idle_shard_is_closed_on_all_replicas_within_a_tick_and_two_round_trips() {
             assert!(behind_ns <= bound_ns, "node {node} is {behind_ns} ns behind");
         }
     }
+}
+
+/// Appends to the shard's leader until one is refused; gives the leader, the sequence and the refusal.
+fn append_until_refused(world: &mut World, sequence: &mut u64) -> (NodeId, Refusal) {
+    for _ in 0..2000 {
+        let Some(leader) = world.leader(SHARD) else {
+            world.run_for(Duration::from_millis(20));
+            continue;
+        };
+        *sequence += 1;
+        let ticket = world.append(leader, SHARD, *sequence, &"x".repeat(400));
+        world.run_for(Duration::from_millis(5));
+        if let Some((Err(refusal), _)) = world.appended.get(&ticket) {
+            return (leader, refusal.clone());
+        }
+    }
+    panic!("every append was taken");
+}
+
+#[test]
+fn full_disks_refuse_appends_while_reads_go_on_and_recover_by_themselves() {
+    let mut world = started(11);
+    let first = world.append_surely(SHARD, 1, "x");
+    settle(&mut world);
+    NODES.iter().for_each(|node| world.fill_disk(*node));
+    let mut sequence = 1;
+    let refused = loop {
+        match append_until_refused(&mut world, &mut sequence) {
+            (node, Refusal::NoSpace) => break node,
+            // A full leader offers its leadership, and takes no appends until that has come to nothing.
+            (_, Refusal::Moving | Refusal::NotLeader { .. }) => sequence -= 1,
+            (_, refusal) => panic!("{refusal}"),
+        }
+    };
+    assert_eq!(Refusal::NoSpace.outcome(), Outcome::NotApplied);
+    assert!(world.status(refused, SHARD).expect("it runs on").is_full);
+    let ticket = world.read(refused, SHARD, first.first_timestamp);
+    world.run_until(Duration::from_secs(1), |world| world.reads.contains_key(&ticket));
+    let frames = &world.reads[&ticket].as_ref().expect("a full disk is read").frames;
+    assert_eq!(frames[0].header.first_offset, first.first_offset);
+    world.run_for(Duration::from_secs(10));
+    NODES.iter().for_each(|node| world.empty_disk(*node));
+    world.run_for(Duration::from_secs(2));
+    world.append_surely(SHARD, sequence, "room again");
+    settle(&mut world);
+}
+
+#[test]
+fn a_leader_whose_disk_is_full_gives_its_leadership_to_one_with_room() {
+    let mut world = started(12);
+    world.append_surely(SHARD, 1, "x");
+    settle(&mut world);
+    let full = world.leader(SHARD).expect("it just acknowledged");
+    world.fill_disk(full);
+    for sequence in 2..400 {
+        world.append_surely(SHARD, sequence, &"x".repeat(400));
+        if world.leader(SHARD) != Some(full) {
+            break;
+        }
+    }
+    assert_ne!(world.leader(SHARD), Some(full));
+    assert!(world.status(full, SHARD).expect("it follows on").is_full);
+    world.empty_disk(full);
+    settle(&mut world);
 }
 
 #[test]

@@ -12,7 +12,8 @@ use timberline::clock::{Reading, TimeInterval};
 use timberline::codec::{Compression, EncodedBatch, encode_records};
 use timberline::disk::{Disk, MemoryDisk};
 use timberline::lane::{
-    AppendCommand, Event, Lane, LaneOptions, Output, Placement, ReplicaStatus, ShardSpec, Ticket,
+    AppendCommand, Event, Lane, LaneOptions, Output, Placement, ReadAnswer, ReadCommand, ReadFrom,
+    ReadRefusal, ReplicaStatus, ShardSpec, Ticket,
 };
 use timberline::log::LogOptions;
 use timberline::shard::Refusal;
@@ -36,6 +37,7 @@ pub(crate) struct World {
     scheduled: u64,
     tickets: u64,
     pub(crate) appended: BTreeMap<Ticket, (Result<Receipt, Refusal>, u64)>,
+    pub(crate) reads: BTreeMap<Ticket, Result<ReadAnswer, ReadRefusal>>,
     pub(crate) trace: Vec<String>,
 }
 
@@ -60,6 +62,7 @@ impl World {
             scheduled: 0,
             tickets: 0,
             appended: BTreeMap::new(),
+            reads: BTreeMap::new(),
             trace: Vec::new(),
         };
         for (node, offset_ns) in NODES.into_iter().zip([0, EPS_NS.cast_signed(), -EPS_NS.cast_signed()]) {
@@ -191,6 +194,24 @@ impl World {
             self.trace.push(format!("{} {from} answers {ticket:?} {result:?}", self.elapsed_ns));
             self.appended.insert(ticket, (result, self.elapsed_ns));
         }
+        self.reads.extend(output.reads);
+    }
+
+    /// Leaves the node's disk no room for another file.
+    pub(crate) fn fill_disk(&self, node: NodeId) {
+        self.nodes[&node].disk.set_capacity_bytes(Some(0));
+    }
+
+    pub(crate) fn empty_disk(&self, node: NodeId) {
+        self.nodes[&node].disk.set_capacity_bytes(None);
+    }
+
+    /// Asks a node for what is stamped at or after `from`.
+    pub(crate) fn read(&mut self, node: NodeId, shard: ShardId, from: Timestamp) -> Ticket {
+        let (ticket, from) = (self.draw_ticket(), ReadFrom::Time(from));
+        let closed_above = Timestamp::ZERO;
+        self.hand(node, Event::Read(ReadCommand { ticket, shard, from, max_bytes: 4096, closed_above }));
+        ticket
     }
 
     fn draw_ticket(&mut self) -> Ticket {

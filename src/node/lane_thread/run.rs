@@ -191,8 +191,19 @@ impl Running {
 
     fn carry(&mut self, output: Output) {
         // No node proposes a change of membership yet.
-        let Output { sends, syncs, prepares, appended, reads, changes: _, committed, led, refused, failed } =
-            output;
+        let Output {
+            sends,
+            syncs,
+            prepares,
+            appended,
+            reads,
+            changes: _,
+            committed,
+            led,
+            refused,
+            failed,
+            full,
+        } = output;
         self.outlets.disk.sync(syncs);
         for send in sends {
             let class = if send.bulk { StreamClass::Bulk } else { StreamClass::Raft };
@@ -222,6 +233,13 @@ impl Running {
         }
         for (shard, reason) in failed {
             tracing::error!(shard = shard.0, reason, "this node's replica stopped");
+        }
+        for (shard, full) in full {
+            if full {
+                tracing::error!(shard = shard.0, "the disk is full: appends are refused until there is room");
+            } else {
+                tracing::info!(shard = shard.0, "the disk has room again: appends go on");
+            }
         }
     }
 }

@@ -66,6 +66,7 @@ fn code_of(refusal: &Refusal) -> ErrorCode {
         Refusal::NotLeader { .. } | Refusal::Moving => ErrorCode::NotLeader,
         Refusal::Fenced { .. } | Refusal::FloorPending => ErrorCode::Fenced,
         Refusal::Busy { .. } | Refusal::AheadOfClock { .. } | Refusal::Unsettled => ErrorCode::Busy,
+        Refusal::NoSpace => ErrorCode::NoSpace,
         Refusal::SequenceGap { .. } => ErrorCode::SequenceGap,
         Refusal::ProducerFenced { .. } => ErrorCode::ProducerFenced,
         Refusal::TooOld | Refusal::Membership { .. } => ErrorCode::Conflict,
