@@ -50,6 +50,8 @@ struct ReplicaRow {
     lag_records: u64,
     /// How far behind now this replica is closed.
     lag_ns: u64,
+    /// The disk has no room: appends are refused, reads go on.
+    disk_full: bool,
     /// Why the replica does not work.
     failure: Option<String>,
 }
@@ -90,6 +92,7 @@ impl ReplicaRow {
             closed_timestamp_ns: status.closed.0,
             lag_records: committed.saturating_sub(status.released.0),
             lag_ns: now.ns_since(status.closed),
+            disk_full: status.disk_full,
             failure: status.failure.clone(),
         }
     }
@@ -104,6 +107,7 @@ impl Row for ShardRow {
             let first = |text: String| if n == 0 { text } else { String::new() };
             let leads = if self.leader == Some(replica.node) { " leads" } else { "" };
             let lag = replica.failure.clone().unwrap_or_else(|| match replica.closed_timestamp_ns {
+                _ if replica.disk_full => "disk full".into(),
                 0 => "-".into(),
                 _ => show_ns(replica.lag_ns),
             });

@@ -70,6 +70,8 @@ pub struct ReplicaStatus {
     pub released: Offset,
     pub trimmed: Offset,
     pub closed: Timestamp,
+    /// The disk has no room: appends are refused, reads go on.
+    pub disk_full: bool,
     /// Why the replica does not work; `None` while it does.
     pub failure: Option<String>,
 }
@@ -127,6 +129,7 @@ impl From<wire::ShardStatusBody> for ReplicaStatus {
             released: Offset(body.released),
             trimmed: Offset(body.trimmed),
             closed: Timestamp(body.closed_ns),
+            disk_full: body.disk_full,
             failure: (!body.failure.is_empty()).then_some(body.failure),
         }
     }

@@ -327,6 +327,9 @@ pub struct ShardStatusBody {
     /// Empty while the replica works; else why it does not.
     #[prost(string, tag = "10")]
     pub failure: String,
+    /// The disk has no room: appends are refused, reads go on.
+    #[prost(bool, tag = "11")]
+    pub disk_full: bool,
 }
 
 /// A refusal or failure.

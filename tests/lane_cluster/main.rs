@@ -92,6 +92,7 @@ fn full_disks_refuse_appends_while_reads_go_on_and_recover_by_themselves() {
     world.run_for(Duration::from_secs(2));
     world.append_surely(SHARD, sequence, "room again");
     settle(&mut world);
+    assert!(NODES.iter().all(|node| !world.status(*node, SHARD).expect("it runs").is_full));
 }
 
 #[test]

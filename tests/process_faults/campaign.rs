@@ -257,17 +257,22 @@ impl Campaign {
         self.tell("works");
     }
 
-    /// Waits until a replica of a node stands still and says that it is for want of space.
+    /// Until a replica of this node says that its disk is full: what was reserved before must be filled first.
     pub(crate) async fn runs_out_of_space(&mut self, node: NodeId) {
-        let says = |seen: &Seen| {
-            let mut failures = seen.failures.iter().filter(|((failed, _), _)| *failed == node);
-            failures.any(|(_, why)| why.contains("no space left"))
-        };
-        // What was reserved before must be filled first.
-        let said = self.witness.sees(RECOVERY_MAX * 4, says).await;
+        let full = |seen: &Seen| seen.full.iter().any(|(said, _)| *said == node);
+        let said = self.witness.sees(RECOVERY_MAX * 4, full).await;
+        assert!(said, "node {node} does not say that it is full\n{}", self.account());
+        self.tell("it says that it is full");
+    }
+
+    /// Until every replica of this node has room again, without having stopped.
+    pub(crate) async fn has_room_again(&mut self, node: NodeId) {
+        let rooms = |seen: &Seen| !seen.full.iter().any(|(said, _)| *said == node);
+        let said = self.witness.sees(RECOVERY_MAX, rooms).await;
+        assert!(said, "node {node} says on that it is full\n{}", self.account());
         let failures = self.witness.look().failures.clone();
-        assert!(said, "node {node} does not say that it is full: {failures:?}\n{}", self.account());
-        self.tell(&format!("{failures:?}"));
+        assert!(failures.is_empty(), "replicas stopped: {failures:?}\n{}", self.account());
+        self.tell("it has room again");
     }
 
     pub(crate) fn tell(&mut self, what: &str) {

@@ -58,6 +58,8 @@ pub(crate) struct Seen {
     pub(crate) leaders: BTreeMap<ShardId, (Term, NodeId)>,
     /// Why replicas stand still that do.
     pub(crate) failures: BTreeMap<(NodeId, ShardId), String>,
+    /// Replicas that said last that their disk is full.
+    pub(crate) full: BTreeSet<(NodeId, ShardId)>,
     leadings: BTreeSet<Leading>,
     /// Where appends stand in the history.
     places: BTreeMap<u64, usize>,
@@ -200,6 +202,11 @@ impl Witness {
         let closing = Closing { node, shard, at_ns: now_ns(), closed, next: status.released };
         self.write(|seen| {
             seen.failures.remove(&(node, shard));
+            if status.disk_full {
+                seen.full.insert((node, shard));
+            } else {
+                seen.full.remove(&(node, shard));
+            }
             seen.history.positions.push(positions);
             seen.history.closings.push(closing);
             if let Some(leader) = status.leader {

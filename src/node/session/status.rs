@@ -65,6 +65,7 @@ fn status_body(status: ReplicaStatus) -> ShardStatusBody {
         released: status.released.0,
         trimmed: status.trimmed.0,
         closed_ns: status.closed.0,
+        disk_full: status.is_full,
         failure: status.failure.unwrap_or_default(),
     }
 }
