@@ -133,7 +133,7 @@ impl World {
 
     /// Every stop has its reason: a sync that failed, a disk that is full, damage done. One without is kept.
     pub(super) fn explain(&mut self, id: NodeId, stop: &str) {
-        let disk = ["a planted fault", "an earlier sync of", "an earlier write to", "no space left"];
+        let disk = ["a planted fault", "an earlier sync of", "an earlier write to"];
         let explained = self.is_hurt(id) || disk.iter().any(|reason| stop.contains(reason));
         if !explained {
             self.unexplained.get_or_insert(stop.to_owned());

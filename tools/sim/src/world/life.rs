@@ -121,7 +121,8 @@ impl World {
 
     /// What was taken in leaves at once, or waits for more.
     fn after_handling(&mut self, id: NodeId) {
-        if self.plan.batches_events && self.random.chance(500) {
+        let cut_short = self.nodes[&id].disk.is_power_off();
+        if !cut_short && self.plan.batches_events && self.random.chance(500) {
             let delay_ns = self.random.below(2 * MS);
             let life = self.nodes[&id].life;
             if !std::mem::replace(&mut self.node(id).flush_waits, true) {
