@@ -52,6 +52,16 @@ pub(super) struct Spare {
     pub(super) file: Arc<dyn DiskFile>,
 }
 
+/// Whether a log takes writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Condition {
+    Sound,
+    /// The disk had no room for the next segment, and none has been brought since.
+    Full,
+    /// A write failed: what stands on the disk is unknown.
+    Failed,
+}
+
 /// One shard's log, open. One thread owns it.
 pub struct Log {
     pub(super) disk: Arc<dyn Disk>,
@@ -71,9 +81,7 @@ pub struct Log {
     pub(super) next_number: u64,
     pub(super) active_dirty: bool,
     pub(super) vote_dirty: bool,
-    pub(super) failed: bool,
-    /// The disk had no room for the next segment, and none has been brought since.
-    pub(super) full: bool,
+    pub(super) condition: Condition,
 }
 
 impl Log {
@@ -108,8 +116,7 @@ impl Log {
             next_number: 2,
             active_dirty: false,
             vote_dirty: false,
-            failed: false,
-            full: false,
+            condition: Condition::Sound,
         })
     }
 
@@ -145,18 +152,18 @@ impl Log {
         if self.spare.as_ref().is_some_and(|spare| spare.file.size_bytes() >= needed) {
             return Ok(());
         }
-        if self.full {
+        if self.is_full() {
             return Err(disk::Error::NoSpace { operation: "write to", path: self.folder.clone() }.into());
         }
         let made = self.blank_file(needed);
-        self.full = made.as_ref().is_err_and(Error::is_no_space);
+        let made = self.note_failure(made);
         self.spare = Some(made?);
         Ok(())
     }
 
     /// Whether the disk had no room for the next segment.
     pub fn is_full(&self) -> bool {
-        self.full
+        self.condition == Condition::Full
     }
 
     /// Notes the vote; durable with the next sync of `take_dirty`.
@@ -180,7 +187,7 @@ impl Log {
     /// `install_segment` or `abandon_segment`.
     pub fn wants_segment(&mut self) -> Option<SegmentPlan> {
         let active = self.active();
-        let due = self.full || active.is_half_full();
+        let due = self.is_full() || active.is_half_full();
         if self.spare.is_some() || self.planned.is_some() || !due {
             return None;
         }
@@ -198,14 +205,18 @@ impl Log {
             return Ok(self.disk.remove(&names::segment(&self.folder, number))?);
         }
         self.spare = Some(Spare { number, file });
-        self.full = false;
+        if self.is_full() {
+            self.condition = Condition::Sound;
+        }
         Ok(())
     }
 
     /// The planned file could not be made; it may be asked for again.
     pub fn abandon_segment(&mut self, error: &disk::Error) {
         self.planned = None;
-        self.full = matches!(error, disk::Error::NoSpace { .. });
+        if self.condition == Condition::Sound && matches!(error, disk::Error::NoSpace { .. }) {
+            self.condition = Condition::Full;
+        }
     }
 
     /// Notes how far membership frames are applied; stands in the next segment's head.
@@ -228,12 +239,20 @@ impl Log {
     }
 
     fn check_usable(&self) -> Result<(), Error> {
-        if self.failed { Err(Error::Failed { folder: self.folder.clone() }) } else { Ok(()) }
+        if self.condition == Condition::Failed {
+            Err(Error::Failed { folder: self.folder.clone() })
+        } else {
+            Ok(())
+        }
     }
 
     /// After a failed write what stands on disk is unknown, until recovery has looked.
     fn note_failure<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
-        self.failed |= result.as_ref().is_err_and(|error| !error.is_no_space());
+        match &result {
+            Err(error) if error.is_no_space() => self.condition = Condition::Full,
+            Err(_) => self.condition = Condition::Failed,
+            Ok(_) => {}
+        }
         result
     }
 

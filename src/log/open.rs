@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::append::{Held, Spare};
+use super::append::{Condition, Held, Spare};
 use super::vote::VoteFile;
 use super::{CutTail, Error, Log, LogIdentity, LogOptions, names};
 use crate::codec;
@@ -86,8 +86,7 @@ impl Log {
             next_number,
             active_dirty: true,
             vote_dirty: true,
-            failed: false,
-            full: false,
+            condition: Condition::Sound,
         };
         // What a killed process wrote may be in the page cache only, and marked clean by a sync that failed: written
         // again and synced before anybody answers on it.

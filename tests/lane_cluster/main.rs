@@ -71,7 +71,9 @@ fn full_disks_refuse_appends_while_reads_go_on_and_recover_by_themselves() {
     let mut world = started(11);
     let first = world.append_surely(SHARD, 1, "x");
     settle(&mut world);
-    NODES.iter().for_each(|node| world.fill_disk(*node));
+    for node in NODES {
+        world.fill_disk(node);
+    }
     let mut sequence = 1;
     let refused = loop {
         match append_until_refused(&mut world, &mut sequence) {
@@ -88,7 +90,9 @@ fn full_disks_refuse_appends_while_reads_go_on_and_recover_by_themselves() {
     let frames = &world.reads[&ticket].as_ref().expect("a full disk is read").frames;
     assert_eq!(frames[0].header.first_offset, first.first_offset);
     world.run_for(Duration::from_secs(10));
-    NODES.iter().for_each(|node| world.empty_disk(*node));
+    for node in NODES {
+        world.empty_disk(node);
+    }
     world.run_for(Duration::from_secs(2));
     world.append_surely(SHARD, sequence, "room again");
     settle(&mut world);

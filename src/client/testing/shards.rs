@@ -109,11 +109,7 @@ impl World {
         append: &AppendBody,
         body: Bytes,
     ) -> Result<AppendedBody, ErrorBody> {
-        assert_eq!(
-            crate::codec::checksum(&[&body]),
-            append.body_crc,
-            "the client's CRC covers the body as sent"
-        );
+        assert_eq!(crate::codec::checksum(&[&body]), append.body_crc, "the CRC covers the body as sent");
         validate_records(&body, Compression::None, append.record_count).expect("a batch holds what it says");
         assert!(append.lowest_open_sequence <= append.sequence);
         let shard = self.shards.get_mut(&ShardId(append.shard)).expect("the client knows the topic's shards");

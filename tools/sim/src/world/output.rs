@@ -15,19 +15,7 @@ use crate::plan::{FaultClass, MS, SECOND};
 
 impl World {
     pub(super) fn carry_out(&mut self, id: NodeId, output: Output) {
-        let Output {
-            sends,
-            syncs,
-            prepares,
-            appended,
-            reads,
-            changes,
-            committed: _,
-            led,
-            refused,
-            failed,
-            full: _,
-        } = output;
+        let Output { sends, syncs, prepares, appended, reads, changes, led, refused, failed, .. } = output;
         for (ticket, change) in changes {
             self.trace.tell(self.now_ns, || format!("node {id}: the change of membership: {change:?}"));
             self.membership_changed(ticket, change.is_ok());
