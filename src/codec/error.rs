@@ -17,6 +17,8 @@ pub enum Error {
     Field { field: &'static str, found: u64 },
     #[error("{field} is {found}, above the limit of {max}")]
     TooLarge { field: &'static str, found: u64, max: u64 },
+    #[error("its {compression} body cannot be decompressed: {what}")]
+    Compressed { compression: &'static str, what: &'static str },
     #[error("record {record} of {count} is malformed: {what}")]
     Record { record: u32, count: u32, what: &'static str },
 }

@@ -25,16 +25,16 @@
 //! | 88 | 4 | producer epoch |
 //! | 92 | 4 | chain: header CRC of the previous frame |
 //! | 96 | 8 | of a trim frame: the first index kept; else zero |
-//! | 104 | 24 | reserved, zero |
+//! | 104 | 24 | reserved, zero: for encryption, 4 of a key id and, from 112 on, 16 of a nonce |
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::Error;
+use super::{Compression, Error};
 use crate::types::{BatchId, ClusterId, Index, Offset, ProducerId, ShardId, Term, Timestamp};
 
 /// Size of a frame header.
 pub const HEADER_BYTES: usize = 128;
-/// The largest body a frame may have.
+/// The largest body a frame may have, as stored and as its producer filled it.
 pub const BODY_BYTES_MAX: usize = 4 << 20;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"TMBL");
@@ -65,23 +65,6 @@ impl FrameKind {
             6 => Self::OrderMark,
             other => return Err(Error::Field { field: "kind", found: other.into() }),
         })
-    }
-}
-
-/// How a body is compressed. Other values are reserved for lz4 and zstd.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Compression {
-    #[default]
-    None = 0,
-}
-
-impl Compression {
-    pub fn decode(byte: u8) -> Result<Self, Error> {
-        match byte {
-            0 => Ok(Self::None),
-            other => Err(Error::Field { field: "compression", found: other.into() }),
-        }
     }
 }
 

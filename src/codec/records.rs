@@ -1,7 +1,7 @@
 //! Records inside a frame's body: encode, decode, prove.
 //!
-//! Knows nothing of frames, positions or timestamps. A body is its records one after the other, nothing
-//! between or after them. Walking a body trusts no length before it is proved and allocates nothing.
+//! Knows nothing of frames, positions or timestamps. A body, once decompressed, is its records one after the
+//! other, nothing between or after them. Walking it trusts no length before it is proved and allocates nothing.
 //!
 //! | bytes | field |
 //! |---|---|
@@ -30,9 +30,24 @@ const FLAGS: u8 = FLAG_KEY | FLAG_VALUE | FLAG_EVENT_TIME;
 /// A frame's body, ready to be framed: what the producer's CRC covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedBatch {
+    /// As it will be stored.
     pub body: Bytes,
+    pub compression: Compression,
     pub crc: u32,
     pub count: u32,
+}
+
+impl EncodedBatch {
+    /// The same batch, compressed; one that does not shrink, or is compressed already, stays as it is.
+    #[must_use]
+    pub fn compressed(self, compression: Compression) -> Self {
+        let smaller =
+            if self.compression == Compression::None { compression.shrink(&self.body) } else { None };
+        match smaller {
+            Some(body) => Self { crc: crc32fast::hash(&body), body, compression, count: self.count },
+            None => self,
+        }
+    }
 }
 
 /// Builds a body record by record.
@@ -77,7 +92,8 @@ impl BatchBuilder {
             return Err(Error::Field { field: "record count", found: 0 });
         }
         let body = self.body.freeze();
-        Ok(EncodedBatch { crc: crc32fast::hash(&body), count: self.count, body })
+        let (compression, crc) = (Compression::None, crc32fast::hash(&body));
+        Ok(EncodedBatch { body, compression, crc, count: self.count })
     }
 }
 
@@ -137,21 +153,26 @@ pub fn encode_records(records: &[Record]) -> Result<EncodedBatch, Error> {
     builder.finish()
 }
 
-/// Proves that `body` holds exactly `count` well-formed records, without allocating.
-pub fn validate_records(body: &[u8], compression: Compression, count: u32) -> Result<(), Error> {
-    let Compression::None = compression;
+/// Proves that `body`, as stored, holds exactly `count` well-formed records. Allocates at most `BODY_BYTES_MAX`, and
+/// nothing if it is not compressed.
+pub fn validate_records(body: &Bytes, compression: Compression, count: u32) -> Result<(), Error> {
+    prove(&compression.expand(body)?, count)
+}
+
+/// The records of a body, as stored; keys and values are slices of it, or of what it decompresses to, not copies.
+pub fn decode_records(body: &Bytes, compression: Compression, count: u32) -> Result<Vec<Record>, Error> {
+    let body = &compression.expand(body)?;
+    prove(body, count)?;
+    let mut records = Vec::with_capacity(count as usize);
+    walk(body, count, |found| records.push(found.to_record(body)))?;
+    Ok(records)
+}
+
+fn prove(body: &[u8], count: u32) -> Result<(), Error> {
     if count == 0 {
         return Err(Error::Field { field: "record count", found: 0 });
     }
     walk(body, count, |_| ())
-}
-
-/// The records of a body; keys and values are slices of it, not copies.
-pub fn decode_records(body: &Bytes, compression: Compression, count: u32) -> Result<Vec<Record>, Error> {
-    validate_records(body, compression, count)?;
-    let mut records = Vec::with_capacity(count as usize);
-    walk(body, count, |found| records.push(found.to_record(body)))?;
-    Ok(records)
 }
 
 /// A record found in a body, still as borrowed bytes. `headers` is proved.
@@ -282,29 +303,40 @@ mod tests {
         #[test]
         fn decoding_gives_back_what_was_encoded(records in vec(some_record(), 1..20)) {
             let batch = encode_records(&records).unwrap();
-            prop_assert_eq!(batch.crc, crc32fast::hash(&batch.body));
-            prop_assert_eq!(decode_records(&batch.body, Compression::None, batch.count).unwrap(), records);
+            for compression in Compression::ALL {
+                let batch = batch.clone().compressed(compression);
+                prop_assert_eq!(batch.crc, crc32fast::hash(&batch.body));
+                prop_assert_eq!(decode_records(&batch.body, batch.compression, batch.count).unwrap(), records.clone());
+            }
         }
 
         #[test]
         fn a_body_holds_exactly_its_count(records in vec(some_record(), 1..10), claimed in 0_u32..20) {
             let batch = encode_records(&records).unwrap();
-            let proved = validate_records(&batch.body, Compression::None, claimed).is_ok();
-            prop_assert_eq!(proved, claimed == batch.count);
+            for compression in Compression::ALL {
+                let batch = batch.clone().compressed(compression);
+                let proved = validate_records(&batch.body, batch.compression, claimed).is_ok();
+                prop_assert_eq!(proved, claimed == batch.count);
+            }
         }
 
         #[test]
         fn a_body_cut_short_is_refused(records in vec(some_record(), 1..5), cut in any::<prop::sample::Index>()) {
             let batch = encode_records(&records).unwrap();
-            let cut = batch.body.slice(..cut.index(batch.body.len()));
-            prop_assert!(decode_records(&cut, Compression::None, batch.count).is_err());
+            for compression in Compression::ALL {
+                let batch = batch.clone().compressed(compression);
+                let cut = batch.body.slice(..cut.index(batch.body.len()));
+                prop_assert!(decode_records(&cut, batch.compression, batch.count).is_err());
+            }
         }
 
         #[test]
         fn foreign_bytes_are_refused_or_read_but_never_panic(body in vec(any::<u8>(), 0..256), count in any::<u32>()) {
             let body = Bytes::from(body);
-            let proved = validate_records(&body, Compression::None, count).is_ok();
-            prop_assert_eq!(decode_records(&body, Compression::None, count).is_ok(), proved);
+            for compression in Compression::ALL {
+                let proved = validate_records(&body, compression, count).is_ok();
+                prop_assert_eq!(decode_records(&body, compression, count).is_ok(), proved);
+            }
         }
     }
 
@@ -314,6 +346,17 @@ mod tests {
         let batch = encode_records(&[record]).unwrap();
         let value = decode_records(&batch.body, Compression::None, 1).unwrap().remove(0).value.unwrap();
         assert!(batch.body.as_ptr_range().contains(&value.as_ptr()));
+    }
+
+    #[test]
+    fn a_batch_is_compressed_once_and_only_if_it_shrinks() {
+        let record = |len| Record { value: Some(Bytes::from(vec![7; len])), ..Record::default() };
+        let large = encode_records(&[record(1000)]).unwrap();
+        let stored = large.clone().compressed(Compression::Zstd);
+        assert_eq!((stored.compression, stored.count), (Compression::Zstd, 1));
+        assert_eq!(stored.clone().compressed(Compression::Lz4), stored);
+        let small = encode_records(&[record(1)]).unwrap();
+        assert_eq!(small.clone().compressed(Compression::Lz4), small);
     }
 
     #[test]

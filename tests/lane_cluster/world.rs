@@ -223,14 +223,15 @@ impl World {
     pub(crate) fn append(&mut self, node: NodeId, shard: ShardId, sequence: u64, value: &str) -> Ticket {
         let ticket = self.draw_ticket();
         let record = Record { value: Some(Bytes::copy_from_slice(value.as_bytes())), ..Record::default() };
-        let EncodedBatch { body, crc, count } = encode_records(&[record]).expect("a small record");
+        let EncodedBatch { body, compression, crc, count } =
+            encode_records(&[record]).expect("a small record");
         let command = AppendCommand {
             ticket,
             shard,
             batch: BatchId { producer: ProducerId(77), epoch: 0, sequence },
             lowest_open: sequence,
             record_count: count,
-            compression: Compression::None,
+            compression,
             body_crc: crc,
             body,
             arrived: Monotonic(self.elapsed_ns),

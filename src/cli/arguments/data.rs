@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::cli::moment::{From, Moment};
+use crate::codec::Compression;
 use crate::settings::{parse_duration, parse_size};
 use crate::types::TopicName;
 
@@ -32,12 +33,15 @@ pub(in crate::cli) struct ProduceArguments {
     /// Send a batch once it has so many records
     #[arg(long, value_name = "N", default_value = "1000")]
     pub batch_records: NonZeroU32,
-    /// Send a batch once it has so many bytes, such as 256KiB
+    /// Send a batch once it has so many bytes before compression, such as 256KiB
     #[arg(long, value_name = "SIZE", default_value = "256KiB", value_parser = bytes)]
     pub batch_bytes: u64,
     /// Send a batch at the latest so long after its first record
     #[arg(long, value_name = "DURATION", default_value = "1ms", value_parser = parse_duration)]
     pub linger: Duration,
+    /// Compress batches, each on its own; one that does not shrink is sent as it is
+    #[arg(long, value_enum, value_name = "CODEC", default_value_t = CompressionArgument::None)]
+    pub compression: CompressionArgument,
     /// Batches under way at once, per shard
     #[arg(long, value_name = "N", default_value = "4")]
     pub in_flight: NonZeroU32,
@@ -53,6 +57,25 @@ pub(in crate::cli) struct ProduceArguments {
     /// Print one JSON object per batch: where it stands, or why it failed
     #[arg(long)]
     pub receipts: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum CompressionArgument {
+    None,
+    /// Light work for both ends
+    Lz4,
+    /// Smaller, for more of the producer's work
+    Zstd,
+}
+
+impl CompressionArgument {
+    pub(in crate::cli) fn compression(self) -> Compression {
+        match self {
+            Self::None => Compression::None,
+            Self::Lz4 => Compression::Lz4,
+            Self::Zstd => Compression::Zstd,
+        }
+    }
 }
 
 /// A size with or without a unit: the flag's contract takes plain bytes too.

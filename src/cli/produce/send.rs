@@ -80,6 +80,7 @@ fn options(arguments: &ProduceArguments, tally: &Arc<Tally>) -> Result<ProducerO
         batch_records: arguments.batch_records.get(),
         batch_bytes,
         linger: arguments.linger,
+        compression: arguments.compression.compression(),
         in_flight: arguments.in_flight.get() as usize,
         producer: arguments.producer_id.map(|id| ProducerId(id.get())),
         timeout: arguments.timeout,

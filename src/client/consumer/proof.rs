@@ -1,7 +1,8 @@
 //! From a delivery's bytes to proved records, and what one shard's stream must go on with.
 //!
-//! Sans-IO. A delivery is refused as a whole, before any of it is handed on, if a frame's header or body
-//! fails its CRC, if a record is missing, or if one was stamped at or before what the shard was closed at.
+//! Sans-IO. A delivery is taken in parts, since a few bytes may decompress to many. A part is refused as a whole,
+//! before any of it is handed on, if a frame's header or body fails its CRC, if a record is missing, or if one was
+//! stamped at or before what the shard was closed at.
 //! Records seen before, or before the start, are skipped: so any replica can go on where another ended.
 
 use bytes::Bytes;
@@ -10,6 +11,9 @@ use super::Consumed;
 use crate::client::Error;
 use crate::codec::{Frame, FrameHeader, FrameKind, HEADER_BYTES, decode_records};
 use crate::types::{Offset, ShardId, Timestamp};
+
+/// A part of a delivery ends with the frame whose records bring it to so many bytes.
+const PART_BYTES: usize = 8 << 20;
 
 /// What was read of one shard so far.
 #[derive(Clone, Debug)]
@@ -21,11 +25,11 @@ pub(super) struct Progress {
     next_offset: Option<Offset>,
 }
 
-/// A delivery, proved.
+/// A part of a delivery, proved.
 #[derive(Debug, Default)]
 pub(super) struct Delivered {
     pub(super) records: Vec<Consumed>,
-    /// Everything at or below this was delivered.
+    /// Everything at or below this was delivered; zero before a delivery's last part.
     pub(super) closed: Timestamp,
 }
 
@@ -39,27 +43,26 @@ impl Progress {
         self.from
     }
 
-    /// Proves a delivery: its frames, one after the other, and the timestamp it closes. Nothing is
-    /// taken from one that fails, so another replica can be asked for the same.
+    /// Proves the next part of a delivery, its frames one after the other, and cuts it off `payload`; with the last
+    /// part comes the timestamp that the delivery closes. Nothing is taken from a part that fails, so another replica
+    /// can be asked for the same.
     pub(super) fn accept(
         &mut self,
         address: &str,
-        payload: Bytes,
+        payload: &mut Bytes,
         closed_ns: u64,
     ) -> Result<Delivered, Error> {
         let mut next = self.clone();
         let mut delivered = Delivered::default();
-        let mut rest = payload;
-        while !rest.is_empty() {
-            let frame = take_frame(&mut rest).map_err(|source| Error::Corrupt {
-                shard: self.shard,
-                address: address.to_owned(),
-                source,
-            })?;
+        let mut expanded_bytes = 0;
+        while !payload.is_empty() && expanded_bytes < PART_BYTES {
+            let corrupt = |source| Error::Corrupt { shard: self.shard, address: address.to_owned(), source };
+            let frame = take_frame(payload).map_err(corrupt)?;
             next.take_records(address, &frame, &mut delivered.records)?;
+            expanded_bytes += frame.header.compression.expanded_len(&frame.body).map_err(corrupt)?;
         }
-        delivered.closed = Timestamp(closed_ns);
-        if closed_ns > 0 {
+        if payload.is_empty() && closed_ns > 0 {
+            delivered.closed = Timestamp(closed_ns);
             next.from = next.from.max(delivered.closed.next());
         }
         *self = next;
@@ -122,6 +125,8 @@ mod tests {
     use super::*;
     use crate::client::Kind;
     use crate::client::testing::frames_of;
+    use crate::codec::{Compression, encode_records};
+    use crate::types::Record;
 
     const SHARD: ShardId = ShardId(3);
 
@@ -140,7 +145,7 @@ mod tests {
     #[test]
     fn records_before_the_wanted_time_are_skipped_even_inside_a_frame() {
         let payload = bytes_of(&frames_of(SHARD, &[(10, 3), (20, 1)]));
-        let delivered = progress(12).accept("a:1", payload, 25).unwrap();
+        let delivered = progress(12).accept("a:1", &mut payload.clone(), 25).unwrap();
         assert_eq!(places(&delivered), [(2, 12), (3, 20)]);
         assert_eq!(delivered.closed, Timestamp(25));
     }
@@ -149,9 +154,9 @@ mod tests {
     fn another_replica_goes_on_without_gap_or_repeat() {
         let frames = frames_of(SHARD, &[(10, 2), (20, 2), (30, 1)]);
         let mut progress = progress(0);
-        progress.accept("a:1", bytes_of(&frames[..1]), 15).unwrap();
+        progress.accept("a:1", &mut bytes_of(&frames[..1]), 15).unwrap();
         assert_eq!(progress.from(), Timestamp(16));
-        let delivered = progress.accept("b:1", bytes_of(&frames), 0).unwrap();
+        let delivered = progress.accept("b:1", &mut bytes_of(&frames), 0).unwrap();
         assert_eq!(places(&delivered), [(2, 20), (3, 21), (4, 30)]);
     }
 
@@ -159,19 +164,42 @@ mod tests {
     fn a_missing_record_is_named_and_nothing_of_that_delivery_is_taken() {
         let frames = frames_of(SHARD, &[(10, 2), (20, 2), (30, 1)]);
         let mut progress = progress(0);
-        progress.accept("a:1", bytes_of(&frames[..1]), 0).unwrap();
-        let error = progress.accept("a:1", bytes_of(&frames[2..]), 40).unwrap_err();
+        progress.accept("a:1", &mut bytes_of(&frames[..1]), 0).unwrap();
+        let error = progress.accept("a:1", &mut bytes_of(&frames[2..]), 40).unwrap_err();
         assert!(matches!(error, Error::Gap { expected: Offset(2), found: Offset(4), .. }), "{error}");
-        assert_eq!(progress.accept("b:1", bytes_of(&frames[1..]), 40).unwrap().records.len(), 3);
+        assert_eq!(progress.accept("b:1", &mut bytes_of(&frames[1..]), 40).unwrap().records.len(), 3);
     }
 
     #[test]
     fn a_record_stamped_before_what_was_closed_is_named_as_broken_order() {
         let frames = frames_of(SHARD, &[(10, 1), (20, 1)]);
         let mut progress = progress(0);
-        progress.accept("a:1", bytes_of(&frames[..1]), 20).unwrap();
-        let error = progress.accept("a:1", bytes_of(&frames[1..]), 20).unwrap_err();
+        progress.accept("a:1", &mut bytes_of(&frames[..1]), 20).unwrap();
+        let error = progress.accept("a:1", &mut bytes_of(&frames[1..]), 20).unwrap_err();
         assert!(matches!(error, Error::BrokenOrder { found: Timestamp(20), .. }), "{error}");
+    }
+
+    #[test]
+    fn few_bytes_that_decompress_to_many_are_taken_in_parts() {
+        let value = Some(Bytes::from(vec![0; 1_000_000]));
+        let record = Record { value, ..Record::default() };
+        let batch = encode_records(&vec![record; 4]).unwrap().compressed(Compression::Zstd);
+        let frame = |at: u64| {
+            let mut header = frames_of(SHARD, &[(10 + at * 10, 4)]).remove(0).header;
+            header.compression = batch.compression;
+            (header.body_crc, header.body_len) = (batch.crc, batch.body.len() as u32);
+            header.first_offset = Offset(at * 4);
+            Frame::new(header, batch.body.clone())
+        };
+        let mut payload = bytes_of(&(0..7).map(frame).collect::<Vec<_>>());
+        assert!(payload.len() < 10_000);
+        let (mut progress, mut parts) = (progress(0), Vec::new());
+        while !payload.is_empty() {
+            let delivered = progress.accept("a:1", &mut payload, 100).unwrap();
+            parts.push((delivered.records.len(), delivered.closed.0));
+        }
+        assert_eq!(parts, [(12, 0), (12, 0), (4, 100)]);
+        assert_eq!(progress.from(), Timestamp(101));
     }
 
     proptest! {
@@ -180,7 +208,7 @@ mod tests {
             let mut bytes = bytes_of(&frames_of(SHARD, &[(10, 2), (20, 1)])).to_vec();
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
-            let error = progress(0).accept("a:1", bytes.into(), 0).unwrap_err();
+            let error = progress(0).accept("a:1", &mut bytes.into(), 0).unwrap_err();
             prop_assert_eq!(error.kind(), Kind::Corruption);
         }
     }

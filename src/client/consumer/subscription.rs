@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use bytes::Bytes;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Consumed;
@@ -154,29 +155,51 @@ impl Subscription {
                 return Error::Disconnected { address: connected.address.to_string(), reason: silence() };
             };
             *last_heard = Instant::now();
-            let delivered = match self.prove(connected, received, id, progress) {
-                Ok(delivered) => delivered,
-                Err(error) => return error,
+            let handed_on = match self.delivery(connected, received, id) {
+                Ok((payload, closed_ns)) => {
+                    self.hand_on(&connected.address, payload, closed_ns, permit, progress).await
+                }
+                Err(error) => Err(error),
             };
-            permit.forget();
-            if self.news.send((self.shard, News::Delivered(delivered))).await.is_err() {
-                return Error::Closed;
+            if let Err(error) = handed_on {
+                return error;
             }
         }
     }
 
-    fn prove(
+    /// Hands on a delivery part by part, each by a permit of its own.
+    async fn hand_on<'a>(
+        &'a self,
+        address: &str,
+        mut payload: Bytes,
+        closed_ns: u64,
+        mut permit: SemaphorePermit<'a>,
+        progress: &mut Progress,
+    ) -> Result<(), Error> {
+        loop {
+            let delivered = progress.accept(address, &mut payload, closed_ns)?;
+            permit.forget();
+            let sent = self.news.send((self.shard, News::Delivered(delivered))).await;
+            sent.map_err(|_| Error::Closed)?;
+            if payload.is_empty() {
+                return Ok(());
+            }
+            permit = self.gate.acquire().await.map_err(|_| Error::Closed)?;
+        }
+    }
+
+    /// A delivery's frames, and the timestamp it closes.
+    fn delivery(
         &self,
         connected: &Connected,
-        received: Result<Option<(crate::wire::Response, bytes::Bytes)>, crate::transport::Error>,
+        received: Result<Option<(crate::wire::Response, Bytes)>, crate::transport::Error>,
         id: u64,
-        progress: &mut Progress,
-    ) -> Result<Delivered, Error> {
+    ) -> Result<(Bytes, u64), Error> {
         let (response, payload) = connected.received(received)?;
         let of_this = response.id == id;
         match connected.body_of(response)? {
             ResponseBody::Deliver(body) if of_this && body.shard == self.shard.0 => {
-                progress.accept(&connected.address, payload, body.closed_ns)
+                Ok((payload, body.closed_ns))
             }
             _ => {
                 Err(connected.malformed("a subscription was answered by something else than its deliveries"))

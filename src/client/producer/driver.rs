@@ -120,13 +120,16 @@ impl Driver {
         state.gather.close_due(now, can_send, &mut closed);
         let stopped = state.stopped.clone().filter(|error| !matches!(error, Error::Closed));
         drop(state);
-        for (shard, ready) in closed {
+        for (shard, mut ready) in closed {
             match &stopped {
                 Some(error) => {
                     let (outcome, error) = (Outcome::NotApplied, error.clone());
                     self.fail(shard, Failed { waiter: ready.waiter, outcome, error });
                 }
-                None => self.lane(shard, now).window.push(ready),
+                None => {
+                    ready.batch = ready.batch.compressed(self.options.compression);
+                    self.lane(shard, now).window.push(ready);
+                }
             }
         }
     }
@@ -427,7 +430,7 @@ fn append(shard: ShardId, producer: ProducerId, sending: &Sending) -> RequestBod
         shard: shard.0,
         record_count: sending.batch.count,
         body_crc: sending.batch.crc,
-        compression: crate::codec::Compression::None as u32,
+        compression: sending.batch.compression as u32,
         producer: producer.0,
         epoch: sending.attempt.epoch,
         sequence: sending.attempt.sequence,

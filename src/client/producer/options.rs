@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::BatchReport;
 use crate::client::Error;
-use crate::codec::{BODY_BYTES_MAX, RECORD_BYTES_MAX};
+use crate::codec::{BODY_BYTES_MAX, Compression, RECORD_BYTES_MAX};
 use crate::types::{ProducerId, SHARD_IN_FLIGHT_MAX};
 
 /// Called once for every batch when it ends, on the producer's task: it must not block.
@@ -24,10 +24,12 @@ impl fmt::Debug for OnReport {
 pub struct ProducerOptions {
     /// A batch is closed with so many records,
     pub batch_records: u32,
-    /// or so many bytes of body,
+    /// or so many bytes of body, before compression,
     pub batch_bytes: usize,
     /// or so long after its first record, if its shard can take another batch then.
     pub linger: Duration,
+    /// How batches are compressed, each on its own; one that does not shrink is sent as it is.
+    pub compression: Compression,
     /// Unanswered batches per shard, at most `SHARD_IN_FLIGHT_MAX`.
     pub in_flight: usize,
     /// The id by which shards recognise repeated batches; drawn at random if not given. A given id must be used by one
@@ -52,6 +54,7 @@ impl Default for ProducerOptions {
             batch_records: 1000,
             batch_bytes: 256 << 10,
             linger: Duration::from_millis(1),
+            compression: Compression::None,
             in_flight: 4,
             producer: None,
             epoch: 0,

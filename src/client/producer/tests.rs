@@ -16,11 +16,13 @@ fn record(key: Option<u64>, value: u64) -> Record {
     Record { key, value: Some(value.to_string().into()), ..Record::default() }
 }
 
+const TIMEOUT: Duration = Duration::from_secs(20);
+
 fn quick() -> ProducerOptions {
     ProducerOptions {
         batch_records: 1,
         attempt_timeout: Duration::from_millis(100),
-        timeout: Duration::from_secs(20),
+        timeout: TIMEOUT,
         ..ProducerOptions::default()
     }
 }
@@ -29,7 +31,8 @@ fn quick() -> ProducerOptions {
 fn stored(cluster: &Cluster, shard: u64) -> Vec<u64> {
     let frames = cluster.world().shard(shard).frames.clone();
     let records = frames.iter().flat_map(|frame| {
-        decode_records(&frame.body, Compression::None, frame.header.record_count).expect("what was appended")
+        decode_records(&frame.body, frame.header.compression, frame.header.record_count)
+            .expect("what was appended")
     });
     let values = records.map(|record| record.value.expect("every test record has a value"));
     values.map(|value| std::str::from_utf8(&value).unwrap().parse().unwrap()).collect()
@@ -58,6 +61,23 @@ async fn a_client_told_of_one_node_writes_each_key_to_its_shards_leader_wherever
     }
     for shard in 1..=4 {
         assert!(stored(&cluster, shard).is_sorted(), "shard {shard} keeps the order of sending");
+    }
+}
+
+#[tokio::test]
+async fn compressed_batches_are_stored_as_sent_and_others_as_they_are() {
+    for compression in [Compression::Lz4, Compression::Zstd] {
+        let cluster = Cluster::start(1, 1);
+        let options = ProducerOptions { batch_records: 100, compression, linger: TIMEOUT, ..quick() };
+        let producer = cluster.client(&[1]).await.producer(&topic_name(), options).await.unwrap();
+        for value in 0..101 {
+            producer.send(record(None, value)).await.unwrap();
+        }
+        producer.close().await.unwrap();
+        assert_eq!(stored(&cluster, 1), (0..101).collect::<Vec<_>>());
+        let frames = cluster.world().shard(1).frames.clone();
+        let kept: Vec<_> = frames.iter().map(|frame| frame.header.compression).collect();
+        assert_eq!(kept, [compression, Compression::None]);
     }
 }
 

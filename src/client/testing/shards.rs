@@ -109,8 +109,14 @@ impl World {
         append: &AppendBody,
         body: Bytes,
     ) -> Result<AppendedBody, ErrorBody> {
-        assert_eq!(crate::codec::checksum(&[&body]), append.body_crc, "the CRC covers the body as sent");
-        validate_records(&body, Compression::None, append.record_count).expect("a batch holds what it says");
+        assert_eq!(
+            crate::codec::checksum(&[&body]),
+            append.body_crc,
+            "the client's CRC covers the body as sent"
+        );
+        let compression = u8::try_from(append.compression).map(Compression::decode);
+        let compression = compression.expect("one byte").expect("a compression that shards know");
+        validate_records(&body, compression, append.record_count).expect("a batch holds what it says");
         assert!(append.lowest_open_sequence <= append.sequence);
         let shard = self.shards.get_mut(&ShardId(append.shard)).expect("the client knows the topic's shards");
         if shard.leader != node {
@@ -140,7 +146,7 @@ impl World {
         let previous = shard.frames.last().map(|frame| frame.header);
         let header = FrameHeader {
             kind: FrameKind::Data,
-            compression: Compression::None,
+            compression,
             body_crc: append.body_crc,
             body_len: body.len() as u32,
             record_count: append.record_count,

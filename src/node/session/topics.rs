@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::{answers, current};
-use crate::codec::{Compression, encode_records};
+use crate::codec::encode_records;
 use crate::lane::ReplicaStatus;
 use crate::node::lane_thread::{Append, Progress};
 use crate::node::metadata::{PlanError, Topic, TopicPlan, View};
@@ -99,7 +99,7 @@ pub(crate) async fn append_system(host: &NodeShared, record: &SystemRecord) -> R
         batch: BatchId::default(),
         lowest_open: 0,
         record_count: batch.count,
-        compression: Compression::None,
+        compression: batch.compression,
         body_crc: batch.crc,
         body: batch.body,
         arrived: host.clock.now().monotonic,

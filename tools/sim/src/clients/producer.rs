@@ -137,7 +137,7 @@ impl Producer {
             batch: BatchId { producer, epoch, sequence: open.sequence },
             lowest_open,
             record_count: open.batch.count,
-            compression: Compression::None,
+            compression: open.batch.compression,
             body_crc: open.batch.crc ^ u32::from(open.invalid),
             body: open.batch.body.clone(),
             arrived: Monotonic(0),
@@ -267,5 +267,6 @@ fn encode(world: &mut World, id: u64, count: u64) -> EncodedBatch {
         Record { value: Some(Bytes::from(value)), ..Record::default() }
     };
     let records: Vec<Record> = (0..count).map(record).collect();
-    encode_records(&records).expect("small records are encoded")
+    let compression = Compression::ALL[id as usize % Compression::ALL.len()];
+    encode_records(&records).expect("small records are encoded").compressed(compression)
 }
