@@ -173,6 +173,10 @@ impl DedupTable {
         for _ in 0..count {
             need(bytes, PRODUCER_BYTES)?;
             let (id, last_seen) = (ProducerId(bytes.get_u64_le()), Timestamp(bytes.get_u64_le()));
+            // One state has one encoding; a producer named twice would lose one of its places.
+            if producers.last_key_value().is_some_and(|(last, _)| id <= *last) || id == ProducerId(0) {
+                return Err(Error::Field { field: "producer id, which must rise,", found: id.0 });
+            }
             let (epoch, batches) = (bytes.get_u32_le(), bytes.get_u32_le());
             bounded("batch count", batches, SHARD_IN_FLIGHT_MAX)?;
             need(bytes, batches as usize * ENTRY_BYTES)?;

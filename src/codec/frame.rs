@@ -13,7 +13,7 @@
 //! | 8 | 4 | header CRC, over bytes 12..128 and then 0..8 |
 //! | 12 | 4 | body CRC |
 //! | 16 | 4 | body length, bytes |
-//! | 20 | 4 | record count |
+//! | 20 | 4 | record count, 0 but of data |
 //! | 24 | 8 | term |
 //! | 32 | 8 | index |
 //! | 40 | 8 | first offset |
@@ -37,6 +37,8 @@ pub const HEADER_BYTES: usize = 128;
 /// The largest body a frame may have, as stored and as its producer filled it.
 pub const BODY_BYTES_MAX: usize = 4 << 20;
 
+/// The largest index or offset: what is added to one on the way never overflows.
+const POSITION_MAX: u64 = i64::MAX as u64;
 const MAGIC: u32 = u32::from_le_bytes(*b"TMBL");
 const VERSION: u16 = 1;
 const RESERVED_AT: usize = 104;
@@ -51,7 +53,7 @@ pub enum FrameKind {
     Trim = 4,
     ProducerFence = 5,
     OrderMark = 6,
-    // 7, 8, 9: cross-shard prepare, commit, abort; 10: cursors. Reserved.
+    // 7, 8, 9: cross-shard prepare, commit, abort; 10: cursors. Reserved, and refused until they are defined.
 }
 
 impl FrameKind {
@@ -178,15 +180,42 @@ impl FrameHeader {
             let (found, max) = (decoded.body_len.into(), BODY_BYTES_MAX as u64);
             return Err(Error::TooLarge { field: "body length", found, max });
         }
-        if (decoded.kind == FrameKind::Trim) != (decoded.start > Index(0)) {
-            return Err(Error::Field { field: "first index kept", found: decoded.start.0 });
+        for (field, position) in [
+            ("index", decoded.index.0),
+            ("first offset", decoded.first_offset.0),
+            ("committed index", decoded.committed.0),
+            ("first index kept", decoded.start.0),
+        ] {
+            bounded_position(field, position)?;
         }
+        if decoded.index == Index(0) {
+            return Err(Error::Field { field: "index", found: 0 });
+        }
+        decoded.check_kind()?;
         Ok(decoded)
+    }
+
+    /// Refuses what its kind does not have: records, compression, a body, a first index kept.
+    fn check_kind(&self) -> Result<(), Error> {
+        let is_data = self.kind == FrameKind::Data;
+        let has_body = is_data || matches!(self.kind, FrameKind::Membership | FrameKind::OrderMark);
+        let demand = |holds: bool, field, found| {
+            if holds { Ok(()) } else { Err(Error::Field { field, found }) }
+        };
+        demand(is_data == (self.record_count > 0), "record count", self.record_count.into())?;
+        demand(is_data || self.compression == Compression::None, "compression", self.compression as u64)?;
+        demand(has_body || self.body_len == 0, "body length", self.body_len.into())?;
+        demand((self.kind == FrameKind::Trim) == (self.start > Index(0)), "first index kept", self.start.0)
     }
 }
 
 fn header_crc(header: &[u8]) -> u32 {
     checksum(&[&header[12..HEADER_BYTES], &header[..8]])
+}
+
+/// Refuses an index or offset that no log reaches.
+pub(super) fn bounded_position(field: &'static str, found: u64) -> Result<(), Error> {
+    if found > POSITION_MAX { Err(Error::TooLarge { field, found, max: POSITION_MAX }) } else { Ok(()) }
 }
 
 /// Proves a body against its producer's checksum.
@@ -239,4 +268,149 @@ pub fn checksum(parts: &[&[u8]]) -> u32 {
         hasher.update(part);
     }
     hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KINDS: [FrameKind; 6] = [
+        FrameKind::Data,
+        FrameKind::LeaderStart,
+        FrameKind::Membership,
+        FrameKind::Trim,
+        FrameKind::ProducerFence,
+        FrameKind::OrderMark,
+    ];
+
+    fn position() -> impl Strategy<Value = u64> {
+        prop_oneof![0..1000_u64, 0..=POSITION_MAX]
+    }
+
+    prop_compose! {
+        /// Everything that any kind may say, then what this kind may not is taken back.
+        fn some_frame()(
+            kind in prop::sample::select(&KINDS[..]),
+            compression in prop::sample::select(&Compression::ALL[..]),
+            body in vec(any::<u8>(), 0..100),
+            record_count in 1..=u32::MAX,
+            term: u64,
+            (index, first_offset) in (position(), position()),
+            (first_timestamp, uncertainty_ns) in any::<(u64, u64)>(),
+            (committed, start) in (position(), position()),
+            (producer, sequence, epoch) in any::<(u64, u64, u32)>(),
+            chain: u32,
+        ) -> Frame {
+            let is_data = kind == FrameKind::Data;
+            let has_body = is_data || matches!(kind, FrameKind::Membership | FrameKind::OrderMark);
+            let body = Bytes::from(if has_body { body } else { Vec::new() });
+            let header = FrameHeader {
+                kind,
+                compression: if is_data { compression } else { Compression::None },
+                body_crc: checksum(&[&body]),
+                body_len: body.len() as u32,
+                record_count: if is_data { record_count } else { 0 },
+                term: Term(term),
+                index: Index(index.max(1)),
+                first_offset: Offset(first_offset),
+                first_timestamp: Timestamp(first_timestamp),
+                uncertainty_ns,
+                committed: Index(committed),
+                batch: BatchId { producer: ProducerId(producer), epoch, sequence },
+                chain,
+                start: Index(if kind == FrameKind::Trim { start.max(1) } else { 0 }),
+            };
+            Frame::new(header, body)
+        }
+    }
+
+    /// The header with one byte replaced, under a checksum that fits.
+    fn resealed(header: &[u8], at: usize, byte: u8) -> Vec<u8> {
+        let mut bytes = header.to_vec();
+        bytes[at] = byte;
+        let crc = header_crc(&bytes);
+        bytes[8..12].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn a_frame_survives_its_encoding(frame in some_frame()) {
+            prop_assert_eq!(FrameHeader::decode(&frame.header_bytes).unwrap(), frame.header);
+            let again = Frame::decode(frame.header_bytes.clone(), frame.body.clone()).unwrap();
+            prop_assert_eq!(again, frame);
+        }
+
+        #[test]
+        fn every_flipped_bit_of_header_or_body_is_noticed(frame in some_frame(), at: prop::sample::Index, bit in 0_u8..8) {
+            let mut bytes = [&frame.header_bytes[..], &frame.body[..]].concat();
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            let mut header = Bytes::from(bytes);
+            let body = header.split_off(HEADER_BYTES);
+            prop_assert!(Frame::decode(header, body).is_err(), "byte {}", at);
+        }
+
+        #[test]
+        fn a_header_cut_short_is_refused(frame in some_frame(), kept in 0..HEADER_BYTES) {
+            let refused = FrameHeader::decode(&frame.header_bytes[..kept]);
+            prop_assert_eq!(refused, Err(Error::Short { needed: HEADER_BYTES, available: kept }));
+        }
+
+        /// Under a good checksum any byte may stand anywhere: what decodes must say all that the bytes say, and what
+        /// is computed from it must not overflow.
+        #[test]
+        fn a_header_that_decodes_encodes_to_the_same_bytes(frame in some_frame(), at in 0..HEADER_BYTES, byte: u8) {
+            let bytes = resealed(&frame.header_bytes, at, byte);
+            if let Ok(header) = FrameHeader::decode(&bytes) {
+                prop_assert_eq!(&header.encode()[..], &bytes[..]);
+                prop_assert!(header.next_offset() >= header.first_offset && header.frame_len() <= HEADER_BYTES + BODY_BYTES_MAX);
+                prop_assert!(header.last_timestamp() >= header.first_timestamp);
+            }
+        }
+
+        #[test]
+        fn foreign_bytes_are_never_a_panic(bytes in vec(any::<u8>(), 0..300)) {
+            let _ = FrameHeader::decode(&bytes);
+        }
+    }
+
+    #[test]
+    fn reserved_bytes_kinds_and_compressions_are_refused_under_a_good_checksum() {
+        let frame = Frame::new(
+            FrameHeader {
+                kind: FrameKind::LeaderStart,
+                compression: Compression::None,
+                body_crc: 0,
+                body_len: 0,
+                record_count: 0,
+                term: Term(1),
+                index: Index(1),
+                first_offset: Offset(0),
+                first_timestamp: Timestamp(1),
+                uncertainty_ns: 0,
+                committed: Index(0),
+                batch: BatchId::default(),
+                chain: 0,
+                start: Index(0),
+            },
+            Bytes::new(),
+        );
+        let refused = |at, byte| FrameHeader::decode(&resealed(&frame.header_bytes, at, byte)).unwrap_err();
+        for at in RESERVED_AT..HEADER_BYTES {
+            assert!(matches!(refused(at, 1), Error::Field { field: "reserved bytes", .. }), "byte {at}");
+        }
+        for kind in [0, 7, 8, 9, 10, 255] {
+            assert_eq!(refused(6, kind), Error::Field { field: "kind", found: kind.into() });
+        }
+        assert_eq!(refused(7, 3), Error::Field { field: "compression", found: 3 });
+        assert_eq!(refused(4, 2), Error::Version { found: 2 });
+        // What a leader start does not have: a compression, a body, records, a first index kept.
+        for at in [7, 16, 20, 96] {
+            assert!(matches!(refused(at, 1), Error::Field { .. }), "byte {at}");
+        }
+    }
 }

@@ -24,6 +24,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::dedup::{bounded, need};
+use super::frame::bounded_position;
 use super::{DedupTable, Error, FrameHeader, chain_root};
 use crate::types::{ClusterId, Index, Membership, Offset, ReplicaId, ShardId, Term, Timestamp};
 
@@ -111,6 +112,17 @@ impl ShardState {
         let (index, term) = (Index(bytes.get_u64_le()), Term(bytes.get_u64_le()));
         let (next_offset, last_timestamp) = (Offset(bytes.get_u64_le()), Timestamp(bytes.get_u64_le()));
         let (applied, start) = (Index(bytes.get_u64_le()), Index(bytes.get_u64_le()));
+        for (field, position) in [
+            ("index", index.0),
+            ("next offset", next_offset.0),
+            ("applied index", applied.0),
+            ("first index kept", start.0),
+        ] {
+            bounded_position(field, position)?;
+        }
+        if start == Index(0) {
+            return Err(Error::Field { field: "first index kept", found: 0 });
+        }
         let counts = [bytes.get_u32_le(), bytes.get_u32_le(), bytes.get_u32_le()];
         if bytes.get_u32_le() != 0 || reserved != 0 {
             return Err(Error::Field { field: "reserved bytes", found: reserved.into() });
@@ -180,6 +192,18 @@ mod tests {
             let bytes = folded(&frames).encode();
             prop_assert!(ShardState::decode(&bytes[..cut.index(bytes.len())]).is_err());
             prop_assert!(ShardState::decode(&[&bytes[..], &[0]].concat()).is_err());
+        }
+
+        #[test]
+        fn a_bit_flipped_in_a_state_is_refused_or_gives_another_state(frames in vec((0_u64..9, 0_u64..9, 1_u32..5), 0..20), at: prop::sample::Index, bit in 0_u8..8) {
+            let state = folded(&frames);
+            let mut bytes = state.encode().to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            if let Ok(other) = ShardState::decode(&bytes) {
+                prop_assert!(other != state, "byte {} says nothing", at);
+                prop_assert_eq!(&other.encode()[..], &bytes[..]);
+            }
         }
 
         #[test]

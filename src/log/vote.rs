@@ -16,6 +16,7 @@
 //! | 40 | 8 | committed index |
 //! | 48 | 8 | shard |
 //! | 56 | 8 | replica |
+//! | 64 | 448 | zero |
 
 use std::path::Path;
 use std::sync::Arc;
@@ -46,6 +47,8 @@ struct Slot {
     vote: Vote,
     shard: u64,
     replica: u64,
+    /// Nothing stands where no field is: a torn write leaves no such slot, so one that says otherwise has rotted.
+    rest_is_zero: bool,
 }
 
 impl VoteFile {
@@ -61,14 +64,19 @@ impl VoteFile {
     pub(super) fn open(disk: &dyn Disk, folder: &Path, identity: &LogIdentity) -> Result<Self, Error> {
         let file = disk.open(&names::vote(folder))?;
         let bytes = file.copy(0..file.size_bytes());
-        let slots = bytes.chunks(SLOT_BYTES as usize).filter_map(decode_slot);
-        let Some(newest) = slots.max_by_key(|slot| slot.sequence) else {
-            return Err(if bytes.iter().all(|byte| *byte == 0) {
-                Error::Unfinished { folder: folder.to_owned() }
-            } else {
-                Error::VoteDamaged { file: file.path().to_owned() }
-            });
-        };
+        let damaged = || Error::VoteDamaged { file: file.path().to_owned() };
+        if bytes.iter().all(|byte| *byte == 0) {
+            return Err(Error::Unfinished { folder: folder.to_owned() });
+        }
+        // Half a file holds one slot, which need not be the newer one.
+        if bytes.len() as u64 != FILE_BYTES {
+            return Err(damaged());
+        }
+        let slots: Vec<Slot> = bytes.chunks(SLOT_BYTES as usize).filter_map(decode_slot).collect();
+        if !slots.iter().all(|slot| slot.rest_is_zero) {
+            return Err(damaged());
+        }
+        let newest = slots.into_iter().max_by_key(|slot| slot.sequence).ok_or_else(damaged)?;
         if (newest.shard, newest.replica) != (identity.shard.0, identity.replica.0) {
             let name = |shard, replica| format!("replica {replica} of shard {shard}");
             return Err(Error::VoteIdentity {
@@ -123,13 +131,15 @@ fn encode_slot(identity: &LogIdentity, sequence: u64, vote: Vote) -> Vec<u8> {
 
 fn decode_slot(slot: &[u8]) -> Option<Slot> {
     let mut b = slot.get(..USED_BYTES)?;
-    let (magic, version, _, crc, _) =
-        (b.get_u32_le(), b.get_u16_le(), b.get_u16_le(), b.get_u32_le(), b.get_u32_le());
+    let (magic, version, reserved) = (b.get_u32_le(), b.get_u16_le(), b.get_u16_le());
+    let (crc, reserved_too) = (b.get_u32_le(), b.get_u32_le());
     if magic != MAGIC || version != VERSION || crc != checksum(&[&slot[12..USED_BYTES], &slot[..8]]) {
         return None;
     }
     let (sequence, term, voted_for) = (b.get_u64_le(), Term(b.get_u64_le()), ReplicaId(b.get_u64_le()));
     let voted_for = Some(voted_for).filter(|replica| replica.0 != 0);
     let vote = Vote { term, voted_for, committed: Index(b.get_u64_le()) };
-    Some(Slot { sequence, vote, shard: b.get_u64_le(), replica: b.get_u64_le() })
+    let rest = slot[USED_BYTES..].iter().all(|byte| *byte == 0);
+    let rest_is_zero = rest && reserved == 0 && reserved_too == 0;
+    Some(Slot { sequence, vote, shard: b.get_u64_le(), replica: b.get_u64_le(), rest_is_zero })
 }

@@ -8,12 +8,12 @@
 //! | 8 | 4 | head CRC, over bytes 12..head length and then 0..8 |
 //! | 12 | 4 | head length, a multiple of 4096 |
 //! | 16 | 4 | length of the shard state |
-//! | 20 | 4 | flags: 1 the log begins here |
+//! | 20 | 4 | flags: 1 the log begins here; others zero, 2 reserved for tiering |
 //! | 24 | 8 | topic |
 //! | 32 | 8 | shard |
 //! | 40 | 8 | replica |
 //! | 48 | 8 | first index |
-//! | 56 | 8 | reserved, zero |
+//! | 56 | 8 | reserved for tiering, zero |
 //! | 64 | 32 | cluster id, zero-padded |
 //! | 96 | .. | shard state (codec's `ShardState`), zeros to the head's end |
 
@@ -30,6 +30,7 @@ pub const HEAD_BYTES_MIN: u64 = 4096;
 const HEAD_BYTES_MAX: u64 = 1 << 20;
 const MAGIC: u32 = u32::from_le_bytes(*b"TMSG");
 const VERSION: u16 = 1;
+const CLUSTER_AT: usize = 64;
 const STATE_AT: usize = 96;
 const FLAG_BEGINS_LOG: u32 = 1;
 
@@ -118,8 +119,13 @@ impl SegmentHead {
         let cluster = b.get(..cluster_len).and_then(|name| std::str::from_utf8(name).ok()?.parse().ok());
         let cluster =
             cluster.ok_or(codec::Error::Field { field: "cluster id length", found: cluster_len as u64 })?;
-        let state = head.get(STATE_AT..STATE_AT + state_len).ok_or_else(|| short(STATE_AT + state_len))?;
+        let state_end = STATE_AT + state_len;
+        let state = head.get(STATE_AT..state_end).ok_or_else(|| short(state_end))?;
         let state = ShardState::decode(state)?;
+        let unnamed = head[CLUSTER_AT + cluster_len..STATE_AT].iter().chain(&head[state_end..]);
+        if let Some(byte) = unnamed.into_iter().find(|byte| **byte != 0) {
+            return Err(codec::Error::Field { field: "padding of the head", found: (*byte).into() });
+        }
         if first_index != state.index.plus(1).0 {
             return Err(codec::Error::Field { field: "first index", found: first_index });
         }

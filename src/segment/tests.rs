@@ -43,6 +43,20 @@ fn every_byte_of_a_head_is_proved() {
 }
 
 #[test]
+fn a_byte_of_a_head_that_no_field_takes_is_zero_even_under_a_good_checksum() {
+    let good = head(3).encode();
+    let state_end = 96 + head(3).state.encode().len();
+    for at in [56, 63, 64 + "test".len(), 95, state_end, good.len() - 1] {
+        let mut bytes = good.clone();
+        bytes[at] = 1;
+        let crc = codec::checksum(&[&bytes[12..], &bytes[..8]]);
+        bytes[8..12].copy_from_slice(&crc.to_le_bytes());
+        let refused = SegmentHead::decode(&bytes).unwrap_err();
+        assert!(matches!(refused, codec::Error::Field { .. }), "byte {at}: {refused}");
+    }
+}
+
+#[test]
 fn a_blank_file_is_told_from_a_used_one() {
     let file = MemoryDisk::new().create(Path::new("a.segment"), 200_000).unwrap();
     assert!(is_blank(&*file));

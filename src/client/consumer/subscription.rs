@@ -241,7 +241,7 @@ impl Error {
 /// The bytes a record counts for in a buffer: its own, and what holding it takes.
 pub(super) fn weight(consumed: &Consumed) -> usize {
     let record = &consumed.record;
-    let len = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map_or(0, bytes::Bytes::len);
+    let len = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
     let headers: usize =
         record.headers.iter().map(|header| header.name.len() + header.value.len() + 64).sum();
     size_of::<Consumed>() + len(&record.key) + len(&record.value) + headers

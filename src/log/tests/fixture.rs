@@ -91,12 +91,13 @@ impl Leader {
         Self { state, term: Term(term), committed: Index(0), sequence: 0 }
     }
 
-    /// A data frame of `record_count` records, or, of none, the start of a leader.
+    /// A data frame of `record_count` records, or, of none, one of a kind that may have such a body.
     pub(super) fn frame(&mut self, record_count: u32, body_len: usize) -> Frame {
         let fill = (self.state.index.0 as u8).wrapping_mul(31) | 1;
         let body = Bytes::from(vec![fill; body_len]);
         let (kind, first_timestamp) = if record_count == 0 {
-            (FrameKind::LeaderStart, self.state.last_timestamp)
+            let kind = if body_len == 0 { FrameKind::LeaderStart } else { FrameKind::OrderMark };
+            (kind, self.state.last_timestamp)
         } else {
             (FrameKind::Data, self.state.last_timestamp.plus_ns(10))
         };

@@ -167,6 +167,32 @@ fn the_vote_survives_a_torn_slot_and_never_looks_fresh() {
 }
 
 #[test]
+fn a_vote_file_of_another_size_or_with_bytes_beside_its_fields_is_refused() {
+    let disk = Arc::new(MemoryDisk::new());
+    drop(create(&disk));
+    let votes = crate::log::names::vote(folder());
+    // Sequence 1 stands in the second slot.
+    for at in [512 + 64, 1023] {
+        let disk = Arc::new(disk.fork());
+        disk.flip(&votes, at, 1).unwrap();
+        assert!(matches!(refused(&disk), Error::VoteDamaged { .. }), "byte {at}");
+    }
+    let bytes = disk.read(&votes).unwrap().unwrap();
+    for size in [512, 1536] {
+        let disk = Arc::new(disk.fork());
+        disk.remove(&votes).unwrap();
+        let file = disk.create(&votes, size).unwrap();
+        file.write_at(0, &bytes[..size.min(512) as usize]).unwrap();
+        if size > 512 {
+            file.write_at(size - 512, &bytes[512..]).unwrap();
+        } else {
+            file.write_at(0, &bytes[512..]).unwrap();
+        }
+        assert!(matches!(refused(&disk), Error::VoteDamaged { .. }), "{size} bytes");
+    }
+}
+
+#[test]
 fn a_creation_cut_short_is_begun_again() {
     let disk = Arc::new(MemoryDisk::new());
     drop(create(&disk));

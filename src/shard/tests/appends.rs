@@ -1,9 +1,9 @@
 //! Appends: stamps, duplicates, refusals, and when an answer may leave.
 
-use super::bench::{Bench, START, request};
-use crate::codec;
+use super::bench::{Bench, START, records, request};
+use crate::codec::{self, Compression, checksum, encode_records};
 use crate::shard::test_time::EPS;
-use crate::shard::{Admission, Refusal};
+use crate::shard::{Admission, AppendRequest, Refusal};
 use crate::types::{Offset, Timestamp};
 
 #[test]
@@ -122,6 +122,16 @@ fn a_batch_that_is_not_what_it_claims_is_refused_and_leaves_nothing() {
     let mut wrong_count = good.clone();
     wrong_count.record_count = 2;
     assert!(matches!(bench.shard(1).append(wrong_count, &now), Err(Refusal::Invalid(_))));
+    let packed = encode_records(&records(300)).unwrap().compressed(Compression::Zstd);
+    let mut wrong_codec = AppendRequest { record_count: 300, ..good.clone() };
+    (wrong_codec.compression, wrong_codec.body) = (Compression::Lz4, packed.body.clone());
+    wrong_codec.body_crc = packed.crc;
+    assert!(matches!(bench.shard(1).append(wrong_codec, &now), Err(Refusal::Invalid(_))));
+    let mut bomb = AppendRequest { record_count: 300, ..good.clone() };
+    let stored = [&u32::MAX.to_le_bytes()[..], &packed.body[4..]].concat();
+    (bomb.compression, bomb.body_crc, bomb.body) = (Compression::Zstd, checksum(&[&stored]), stored.into());
+    let refused = bench.shard(1).append(bomb, &now);
+    assert!(matches!(refused, Err(Refusal::Invalid(codec::Error::TooLarge { .. }))), "{refused:?}");
     let mut empty = good.clone();
     empty.record_count = 0;
     assert_eq!(bench.shard(1).append(empty, &now), Err(Refusal::Empty));
@@ -130,6 +140,20 @@ fn a_batch_that_is_not_what_it_claims_is_refused_and_leaves_nothing() {
     assert!(matches!(bench.shard(1).append(large, &now), Err(Refusal::TooLarge { .. })));
     bench.settle();
     assert!(bench.node(1).log.data().is_empty());
+}
+
+#[test]
+fn a_compressed_batch_is_kept_as_it_came() {
+    let mut bench = Bench::led();
+    let now = bench.now(1);
+    let stored = encode_records(&records(300)).unwrap().compressed(Compression::Lz4);
+    let (compression, body_crc, body) = (stored.compression, stored.crc, stored.body);
+    assert_eq!(compression, Compression::Lz4, "many alike records shrink");
+    let packed = AppendRequest { compression, body_crc, body: body.clone(), ..request(1, 0, 300) };
+    assert_eq!(bench.shard(1).append(packed, &now), Ok(Admission::Assigned));
+    bench.settle();
+    let frame = bench.node(1).log.frames().pop().expect("it was appended");
+    assert_eq!((frame.header.compression, frame.body), (compression, body));
 }
 
 #[test]

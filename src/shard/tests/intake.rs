@@ -102,13 +102,14 @@ fn an_entry_that_disagrees_with_its_frame_is_refused() {
     let forged = [
         FrameHeader { index: header.index.plus(1), ..header },
         FrameHeader { term: header.term.plus(1), ..header },
-        FrameHeader { kind: FrameKind::Membership, ..header },
-        FrameHeader { kind: FrameKind::LeaderStart, ..header },
+        FrameHeader { kind: FrameKind::Membership, record_count: 0, ..header },
+        FrameHeader { kind: FrameKind::LeaderStart, record_count: 0, body_len: 0, body_crc: 0, ..header },
         FrameHeader { first_timestamp: Timestamp::MAX, record_count: 9, ..header },
     ];
     for header in forged {
         let mut message = good.clone();
         message.entries[0].context = header.encode();
+        message.entries[0].data.truncate(header.body_len as usize);
         let refused = step(&mut bench, &message);
         assert!(matches!(refused, Err(StepRefusal::Disagrees { .. })), "{header:?}: {refused:?}");
     }
