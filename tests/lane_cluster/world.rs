@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use timberline::clock::{Reading, TimeInterval};
-use timberline::codec::{Compression, EncodedBatch, encode_records};
+use timberline::codec::{EncodedBatch, encode_records};
 use timberline::disk::{Disk, MemoryDisk};
 use timberline::lane::{
     AppendCommand, Event, Lane, LaneOptions, Output, Placement, ReadAnswer, ReadCommand, ReadFrom,

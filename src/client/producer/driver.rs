@@ -121,15 +121,12 @@ impl Driver {
         let stopped = state.stopped.clone().filter(|error| !matches!(error, Error::Closed));
         drop(state);
         for (shard, mut ready) in closed {
-            match &stopped {
-                Some(error) => {
-                    let (outcome, error) = (Outcome::NotApplied, error.clone());
-                    self.fail(shard, Failed { waiter: ready.waiter, outcome, error });
-                }
-                None => {
-                    ready.batch = ready.batch.compressed(self.options.compression);
-                    self.lane(shard, now).window.push(ready);
-                }
+            if let Some(error) = &stopped {
+                let (outcome, error) = (Outcome::NotApplied, error.clone());
+                self.fail(shard, Failed { waiter: ready.waiter, outcome, error });
+            } else {
+                ready.batch = ready.batch.compressed(self.options.compression);
+                self.lane(shard, now).window.push(ready);
             }
         }
     }
