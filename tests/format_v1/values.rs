@@ -8,7 +8,7 @@ use timberline::types::{
 };
 
 /// 2023-11-14T22:13:20Z.
-pub(crate) const START_NS: u64 = 1_700_000_000_000_000_000;
+const START_NS: u64 = 1_700_000_000_000_000_000;
 /// The index of the second segment's first frame.
 pub(crate) const FIRST_OF_SECOND: usize = 10;
 
@@ -70,6 +70,8 @@ impl Planned {
 
     /// The frame that follows `state`, with its body as stored.
     pub(crate) fn frame(&self, state: &ShardState, body: Bytes) -> Frame {
+        // No clock is read for it: every replica derives it from the frame before.
+        let derived = self.kind == FrameKind::LeaderStart;
         let header = FrameHeader {
             kind: self.kind,
             compression: self.compression,
@@ -79,8 +81,8 @@ impl Planned {
             term: Term(self.term),
             index: state.index.plus(1),
             first_offset: state.next_offset,
-            first_timestamp: self.timestamp,
-            uncertainty_ns: 250_000,
+            first_timestamp: if derived { state.last_timestamp } else { self.timestamp },
+            uncertainty_ns: if derived { 0 } else { 250_000 },
             committed: Index(self.committed),
             batch: self.batch,
             chain: state.chain,
@@ -132,7 +134,7 @@ pub(crate) fn plan() -> Vec<Planned> {
         Planned { batch: batch(12, 4, 0), ..Planned::of(FrameKind::ProducerFence, 1, 6000, 5) },
         Planned { start: 3, ..Planned::of(FrameKind::Trim, 1, 7000, 7) },
         data(1, 8000, 8, BatchId::default(), Compression::None, alike(1)),
-        Planned::of(FrameKind::LeaderStart, 2, 9000, 8),
+        Planned::of(FrameKind::LeaderStart, 2, 0, 0),
         data(2, 10_000, 9, batch(11, 1, 0), Compression::Lz4, alike(5)),
     ]
 }
