@@ -98,6 +98,40 @@ fn codec(c: &mut Criterion) {
     group.finish();
 }
 
+/// Bytes are those before compression: records of a real kind, about 250 bytes each, in one batch.
+fn compression(c: &mut Criterion) {
+    let record = |n: u64| {
+        let value = format!(
+            "{{\"event_time\":\"2013-01-0{}T{:02}:{:02}:00Z\",\"kind\":\"departed\",\"carrier\":\"UA\",\"flight\":{},\
+             \"tailnum\":\"N{:05}\",\"origin\":\"EWR\",\"dest\":\"IAH\",\"delay_min\":{},\"distance\":1400}}",
+            1 + n % 7,
+            n % 24,
+            n * 7 % 60,
+            n * 31 % 9000,
+            n.wrapping_mul(7919) % 100_000,
+            n * n % 90
+        );
+        Record { key: Some("EWR".into()), value: Some(value.into()), ..Record::default() }
+    };
+    let plain = encode_records(&(0..1500).map(record).collect::<Vec<_>>()).expect("small records");
+    let mut group = c.benchmark_group("compression");
+    group.throughput(Throughput::Bytes(plain.body.len() as u64));
+    for codec in [Compression::Lz4, Compression::Zstd] {
+        let stored = plain.clone().compressed(codec);
+        let name = codec.name();
+        println!("{name}: {} bytes are stored as {}", plain.body.len(), stored.body.len());
+        group
+            .bench_function(format!("compress/codec={name}"), |b| b.iter(|| plain.clone().compressed(codec)));
+        group.bench_function(format!("validate/codec={name}"), |b| {
+            b.iter(|| validate_records(&stored.body, codec, stored.count).expect("whole records"));
+        });
+        group.bench_function(format!("decode/codec={name}"), |b| {
+            b.iter(|| decode_records(&stored.body, codec, stored.count).expect("whole records"));
+        });
+    }
+    group.finish();
+}
+
 fn create(disk: &Arc<dyn Disk>) -> Log {
     let folder = Path::new(FOLDER);
     if !disk.list(folder).expect("a readable disk").is_empty() {
@@ -160,5 +194,5 @@ fn recovery(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, codec, append, recovery);
+criterion_group!(benches, codec, compression, append, recovery);
 criterion_main!(benches);

@@ -91,6 +91,7 @@ pub struct AppendBody {
     pub record_count: u32,
     #[prost(fixed32, tag = "3")]
     pub body_crc: u32,
+    /// As in the frame's header: 0 none, 1 lz4, 2 zstd.
     #[prost(uint32, tag = "4")]
     pub compression: u32,
     #[prost(fixed64, tag = "5")]

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
-use crate::codec::{Compression, DedupTable, DedupVerdict, Frame, FrameHeader, FrameKind, validate_records};
+use crate::codec::{
+    Compression, DedupTable, DedupVerdict, Frame, FrameHeader, FrameKind, checksum, validate_records,
+};
 use crate::routing::hash_start;
 use crate::types::{BatchId, Index, NodeId, Offset, ProducerId, ShardId, Term, Timestamp, TopicName};
 use crate::wire::{
@@ -109,14 +111,7 @@ impl World {
         append: &AppendBody,
         body: Bytes,
     ) -> Result<AppendedBody, ErrorBody> {
-        assert_eq!(
-            crate::codec::checksum(&[&body]),
-            append.body_crc,
-            "the client's CRC covers the body as sent"
-        );
-        let compression = u8::try_from(append.compression).map(Compression::decode);
-        let compression = compression.expect("one byte").expect("a compression that shards know");
-        validate_records(&body, compression, append.record_count).expect("a batch holds what it says");
+        let compression = prove(append, &body);
         assert!(append.lowest_open_sequence <= append.sequence);
         let shard = self.shards.get_mut(&ShardId(append.shard)).expect("the client knows the topic's shards");
         if shard.leader != node {
@@ -186,6 +181,15 @@ impl World {
         self.now = self.now.max(at);
         self.shards.values_mut().for_each(|shard| shard.closed = shard.closed.max(at));
     }
+}
+
+/// Asserts that a body is what its append says.
+fn prove(append: &AppendBody, body: &Bytes) -> Compression {
+    assert_eq!(checksum(&[body]), append.body_crc, "the client's CRC covers the body as sent");
+    let compression = u8::try_from(append.compression).map(Compression::decode);
+    let compression = compression.expect("one byte").expect("a compression that shards know");
+    validate_records(body, compression, append.record_count).expect("a batch holds what it says");
+    compression
 }
 
 pub(super) fn refusal(code: ErrorCode, outcome: Outcome) -> ErrorBody {
