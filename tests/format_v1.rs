@@ -98,7 +98,7 @@ fn the_second_head_holds_what_the_first_segment_left() {
     assert_eq!((first.state.start, state_start(&bytes)), (Index(1), 3));
 }
 
-/// The first index kept, where docs/SEGMENT_FORMAT.md says that it stands.
+/// The first index kept, where `docs/SEGMENT_FORMAT.md` says that it stands.
 fn state_start(head: &[u8]) -> u64 {
     u64::from_le_bytes(head[96 + 48..96 + 56].try_into().unwrap())
 }
@@ -113,7 +113,7 @@ fn the_same_values_give_the_same_bytes() {
     }
 }
 
-/// CRC-32 as docs/SEGMENT_FORMAT.md gives it, bit by bit.
+/// CRC-32 as `docs/SEGMENT_FORMAT.md` gives it, bit by bit.
 fn crc32(parts: &[&[u8]]) -> u32 {
     let mut crc = u32::MAX;
     for byte in parts.iter().copied().flatten() {
