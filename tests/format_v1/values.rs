@@ -117,8 +117,8 @@ fn unlike() -> Vec<Record> {
 /// Every kind of frame and every compression, in two segments.
 pub(crate) fn plan() -> Vec<Planned> {
     let data = |term, at_ns, committed, batch, compression, records| Planned {
-        batch,
         compression,
+        batch,
         records,
         ..Planned::of(FrameKind::Data, term, at_ns, committed)
     };
