@@ -1,5 +1,6 @@
 //! The writing side of a log: append, truncate, roll, vote.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -79,6 +80,10 @@ pub struct Log {
     /// The number of a segment being prepared.
     pub(super) planned: Option<u64>,
     pub(super) next_number: u64,
+    /// Segments that are no part of the log any more and whose files are still there, oldest first.
+    pub(super) retired: VecDeque<u64>,
+    /// One of their files is being removed.
+    pub(super) removing: bool,
     pub(super) active_dirty: bool,
     pub(super) vote_dirty: bool,
     pub(super) condition: Condition,
@@ -114,6 +119,8 @@ impl Log {
             spare: None,
             planned: None,
             next_number: 2,
+            retired: VecDeque::new(),
+            removing: false,
             active_dirty: false,
             vote_dirty: false,
             condition: Condition::Sound,
@@ -221,7 +228,8 @@ impl Log {
 
     /// Notes how far membership frames are applied; stands in the next segment's head.
     pub fn note_applied(&mut self, applied: Index, membership: &Membership) {
-        assert!(applied <= self.last_index(), "only entries of the log are applied");
+        let known = self.last_index().max(self.state.applied);
+        assert!(applied <= known, "only entries of the log, or those that a reset included, are applied");
         self.applied = (applied, membership.clone());
     }
 
@@ -238,7 +246,7 @@ impl Log {
         self.next_number - 1
     }
 
-    fn check_usable(&self) -> Result<(), Error> {
+    pub(super) fn check_usable(&self) -> Result<(), Error> {
         if self.condition == Condition::Failed {
             Err(Error::Failed { folder: self.folder.clone() })
         } else {
@@ -247,7 +255,7 @@ impl Log {
     }
 
     /// After a failed write what stands on disk is unknown, until recovery has looked.
-    fn note_failure<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn note_failure<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         match &result {
             Err(error) if error.is_no_space() => self.condition = Condition::Full,
             Err(_) => self.condition = Condition::Failed,
@@ -297,7 +305,7 @@ impl Log {
         SegmentHead { identity: self.identity.clone(), state, begins_log: false }
     }
 
-    fn blank_file(&mut self, needed: u64) -> Result<Spare, Error> {
+    pub(super) fn blank_file(&mut self, needed: u64) -> Result<Spare, Error> {
         if let Some(spare) = self.spare.take() {
             if spare.file.size_bytes() >= needed {
                 return Ok(spare);

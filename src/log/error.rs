@@ -19,6 +19,8 @@ pub enum Error {
     Exists { folder: PathBuf },
     #[error("{folder} holds a vote but no segment: its log is lost; add this replica again under a new replica id", folder = folder.display())]
     SegmentsLost { folder: PathBuf },
+    #[error("the log in {folder} begins at entry {first}, but was trimmed only up to {start}: its oldest segments are missing; bring them back, or add this replica again under a new replica id", folder = folder.display())]
+    BeginningLost { folder: PathBuf, first: Index, start: Index },
     #[error("the creation of the log in {folder} was cut short; create it again", folder = folder.display())]
     Unfinished { folder: PathBuf },
     #[error("{file} holds no readable vote: this replica may have forgotten whom it voted for; add it again under a new replica id", file = file.display())]

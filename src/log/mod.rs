@@ -5,13 +5,15 @@
 //! active, the others sealed.
 //!
 //! Invariants: what `append` took is readable at once and durable once the files of `take_dirty` are
-//! synced; a segment is sealed only when all of it is synced; nothing is cut that may have been answered.
+//! synced; a segment is sealed only when all of it is synced; nothing is cut that may have been answered; readers
+//! see nothing of a trimmed segment, whose file goes later.
 
 mod append;
 mod error;
 mod names;
 mod open;
 mod read;
+mod trim;
 mod vote;
 
 #[cfg(test)]

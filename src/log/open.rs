@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::append::{Condition, Held, Spare};
+use super::trim::forget_replaced;
 use super::vote::VoteFile;
 use super::{CutTail, Error, Log, LogIdentity, LogOptions, names};
 use crate::codec;
@@ -65,9 +66,11 @@ impl Log {
                 Opened::Unfinished => unused.push((false, Spare { number, file })),
             }
         }
+        let retired = forget_replaced(&mut heads);
         let Some((active, file, head, head_bytes)) = heads.pop() else {
             return Err(Error::SegmentsLost { folder: folder.to_owned() });
         };
+        let begins_log = heads.first().map_or(head.begins_log, |(_, _, first, _)| first.begins_log);
         let applied = (head.state.applied, head.state.membership.clone());
         let mut segments = seal(heads, Tail::from(&head.state));
         let recovered = recover(file, head, head_bytes)?;
@@ -84,10 +87,13 @@ impl Log {
             spare: None,
             planned: None,
             next_number,
+            retired: retired.into(),
+            removing: false,
             active_dirty: true,
             vote_dirty: true,
             condition: Condition::Sound,
         };
+        log.check_beginning(begins_log)?;
         // What a killed process wrote may be in the page cache only, and marked clean by a sync that failed: written
         // again and synced before anybody answers on it.
         if !is_planted(Bug::TrustPageCache) {

@@ -32,10 +32,16 @@ pub enum Bug {
     RotAsCleanEnd,
     /// What the page cache shows at a restart counts as on the disk, though a sync of it failed.
     TrustPageCache,
+    /// A segment is judged by its first timestamp when old ones are trimmed.
+    TrimByFirstTimestamp,
+    /// A reader that fell behind the log's start goes on there and is not told.
+    SkipTrimmedInSilence,
+    /// A log that begins anew does not say so, and finds its old segments at the next start.
+    ResetKeepsOldLog,
 }
 
 impl Bug {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::AckBeforeSync,
         Self::SkipDirectorySync,
         Self::AckBeforeWait,
@@ -49,6 +55,9 @@ impl Bug {
         Self::ServeAboveReleased,
         Self::RotAsCleanEnd,
         Self::TrustPageCache,
+        Self::TrimByFirstTimestamp,
+        Self::SkipTrimmedInSilence,
+        Self::ResetKeepsOldLog,
     ];
 
     /// What it is called on a command line.
@@ -67,6 +76,9 @@ impl Bug {
             Self::ServeAboveReleased => "serve-above-released",
             Self::RotAsCleanEnd => "rot-as-clean-end",
             Self::TrustPageCache => "trust-page-cache",
+            Self::TrimByFirstTimestamp => "trim-by-first-timestamp",
+            Self::SkipTrimmedInSilence => "skip-trimmed-in-silence",
+            Self::ResetKeepsOldLog => "reset-keeps-old-log",
         }
     }
 }

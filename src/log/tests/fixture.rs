@@ -124,6 +124,29 @@ impl Leader {
         frame
     }
 
+    /// A trim frame that keeps what is at or above `start`.
+    pub(super) fn trim(&mut self, start: Index) -> Frame {
+        let header = FrameHeader {
+            kind: FrameKind::Trim,
+            compression: Compression::None,
+            body_crc: 0,
+            body_len: 0,
+            record_count: 0,
+            term: self.term,
+            index: self.state.index.plus(1),
+            first_offset: self.state.next_offset,
+            first_timestamp: self.state.last_timestamp.next(),
+            uncertainty_ns: 1000,
+            committed: self.committed,
+            batch: BatchId::default(),
+            chain: self.state.chain,
+            start,
+        };
+        let frame = Frame::new(header, Bytes::new());
+        self.state.fold(&header, frame.header_crc());
+        frame
+    }
+
     pub(super) fn frames(&mut self, count: usize, body_len: usize) -> Vec<Frame> {
         (0..count).map(|_| self.frame(2, body_len)).collect()
     }

@@ -3,5 +3,6 @@
 mod crash;
 mod fixture;
 mod reading;
+mod trimming;
 mod truncation;
 mod writing;

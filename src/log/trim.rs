@@ -1,0 +1,106 @@
+//! Where a log begins, and how its beginning moves: a trim takes whole segments off its front, a reset begins it anew
+//! at another replica's start.
+//!
+//! Knows nothing of who decides. Invariants: the log stays one run of segments; no segment goes whose membership frames
+//! the head that recovery would start from does not include; files are removed after they are no part of the log any
+//! more, oldest first, one at a time; a reset is durable before the segments that it replaces are forgotten.
+
+use std::path::PathBuf;
+
+use super::append::{Held, Spare};
+use super::{Error, Log, names};
+use crate::codec::ShardState;
+use crate::segment::{Segment, SegmentHead};
+use crate::simulation::{Bug, is_planted};
+use crate::types::{Index, Membership, Timestamp};
+
+impl Log {
+    /// The first index to keep, if the log's oldest segments may go: sealed ones of which all is `released`, and whose
+    /// last entry is older than `expired`, or behind which the sealed ones hold at least `keep_bytes`.
+    pub fn trimmable(&self, released: Index, expired: Timestamp, keep_bytes: Option<u64>) -> Option<Index> {
+        let sealed = &self.segments[..self.segments.len() - 1];
+        let mut behind: u64 = sealed.iter().map(|held| held.segment.size_bytes()).sum();
+        let mut start = None;
+        for pair in self.segments.windows(2) {
+            let (old, end) = (&pair[0].segment, pair[1].segment.start());
+            behind -= old.size_bytes();
+            let judged = if is_planted(Bug::TrimByFirstTimestamp) { old.start() } else { end };
+            let is_old = judged.last_timestamp < expired;
+            let is_too_much = keep_bytes.is_some_and(|keep_bytes| behind >= keep_bytes);
+            if end.index > released || !(is_old || is_too_much) {
+                break;
+            }
+            start = Some(end.index.plus(1));
+        }
+        start
+    }
+
+    /// Forgets the sealed segments that hold only entries below `start`, which a trim frame at or below `committed`
+    /// tells. Those whose membership frames are not in the head of the segment of `committed` stay: ask again later.
+    pub fn trim(&mut self, start: Index, committed: Index) -> Result<(), Error> {
+        self.check_usable()?;
+        let last = self.segments.iter().rev().find(|held| held.segment.start().index <= committed);
+        // A truncation may make this segment the active one again, never an older one.
+        let recovered_from = last.expect("what is committed is in the log");
+        let kept = start.min(recovered_from.segment.start_state()?.applied.plus(1));
+        let gone = self.segments[1..].iter().take_while(|held| held.segment.first_index() <= kept).count();
+        self.retired.extend(self.segments.drain(..gone).map(|held| held.number));
+        Ok(())
+    }
+
+    /// The oldest file that is no part of the log any more. Remove it, durably, then call `removed`.
+    pub fn wants_removal(&mut self) -> Option<PathBuf> {
+        let oldest = self.retired.front().filter(|_| !self.removing)?;
+        self.removing = true;
+        Some(names::segment(&self.folder, *oldest))
+    }
+
+    /// The file last asked for is gone, or could not be removed and is asked for again.
+    pub fn removed(&mut self, is_gone: bool) {
+        self.removing = false;
+        if is_gone {
+            self.retired.pop_front();
+        }
+    }
+
+    /// Gives the whole log up and begins it after `state`, durably. A crash leaves the old log or the new one.
+    pub fn reset(&mut self, state: &ShardState) -> Result<(), Error> {
+        self.check_usable()?;
+        let reset = self.begin_after(state);
+        self.note_failure(reset)
+    }
+
+    fn begin_after(&mut self, state: &ShardState) -> Result<(), Error> {
+        let begins_log = !is_planted(Bug::ResetKeepsOldLog);
+        let head = SegmentHead { identity: self.identity.clone(), state: state.clone(), begins_log };
+        let Spare { number, file } = self.blank_file(2 * head.encode().len() as u64)?;
+        let segment = Segment::create(file, &head)?;
+        self.retired.extend(self.segments.drain(..).map(|held| held.number));
+        self.segments.push(Held { number, segment });
+        self.applied = (state.applied, state.membership.clone());
+        self.state = head.state;
+        self.active_dirty = false;
+        Ok(())
+    }
+
+    /// How far membership frames are known to be applied, and the membership there.
+    pub fn applied(&self) -> (Index, &Membership) {
+        (self.applied.0, &self.applied.1)
+    }
+
+    /// Refuses a log whose oldest segments are missing. What was trimmed away, a frame or a head behind it tells.
+    pub(super) fn check_beginning(&self, begins_log: bool) -> Result<(), Error> {
+        let (first, start) = (self.first_index(), self.state.start);
+        if begins_log || first <= start {
+            return Ok(());
+        }
+        Err(Error::BeginningLost { folder: self.folder.clone(), first, start })
+    }
+}
+
+/// Takes out the segments before the last that begins the log; gives their numbers. A reset was cut short before they
+/// were removed.
+pub(super) fn forget_replaced<T>(heads: &mut Vec<(u64, T, SegmentHead, u64)>) -> Vec<u64> {
+    let begin = heads.iter().rposition(|(_, _, head, _)| head.begins_log).unwrap_or(0);
+    heads.drain(..begin).map(|(number, ..)| number).collect()
+}
