@@ -24,8 +24,10 @@ pub struct GroupOptions {
     pub replica: ReplicaId,
     /// The last applied entry. Applied implies committed, whatever `vote.committed` says.
     pub applied: Index,
-    /// The configuration in force at `applied`. A blank learner-to-be need not be in it.
+    /// The configuration in force. A blank learner-to-be need not be in it.
     pub membership: Membership,
+    /// The last entry whose change `membership` may include. Beyond the log's end if a manifest told of it.
+    pub membership_index: Index,
     pub vote: Vote,
     /// Timeouts are drawn from `election_ticks_min..election_ticks_max`; a leader that hears from no quorum for the
     /// minimum steps down.
@@ -146,7 +148,7 @@ impl<L: LogReader> Group<L> {
                 options.election_ticks_max,
             ),
             campaigning: true,
-            membership_index: options.applied,
+            membership_index: options.membership_index,
             outbox: Outbox::new(vote, applied, options.message_bytes_max),
             failure: None,
         };

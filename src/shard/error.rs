@@ -18,8 +18,8 @@ pub enum Error {
     Broken { index: Index, field: &'static str, expected: u64, found: u64 },
     #[error("its log cannot be written: {reason}")]
     Unwritable { reason: String },
-    #[error("a manifest for index {index} arrived, but replicas of this build are not filled from one")]
-    Manifest { index: Index },
+    #[error("the manifest at entry {index} holds no state of a shard: {reason}")]
+    Manifest { index: Index, reason: codec::Error },
 }
 
 impl From<consensus::Error> for Error {
@@ -37,8 +37,8 @@ pub enum StepRefusal {
     Unproven { index: Index, reason: codec::Error },
     #[error("entry {index} of the message disagrees with its frame: {field} is {found}, expected {expected}")]
     Disagrees { index: Index, field: &'static str, expected: u64, found: u64 },
-    #[error("replicas of this build are not filled from a manifest (at index {index})")]
-    Manifest { index: Index },
+    #[error("the manifest at entry {index} holds no state of a shard: {reason}")]
+    Manifest { index: Index, reason: codec::Error },
     #[error("replication refused the message: {reason}")]
     Consensus { reason: String },
     #[error("the shard has stopped: {reason}")]

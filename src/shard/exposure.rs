@@ -47,6 +47,17 @@ impl Shard {
         self.queue.released().index
     }
 
+    /// The first entry that readers may see: what lies before it was trimmed. 0 until that is known.
+    pub fn start(&self) -> Index {
+        self.queue.start().index
+    }
+
+    /// `start`, if what says so is durable here, so that files may go by it; else 0.
+    pub fn durable_start(&self) -> Index {
+        let start = self.queue.start();
+        if start.by <= self.synced.index { start.index } else { Index(0) }
+    }
+
     /// The highest time T such that everything stamped at or below T is released here, for ever. Never goes
     /// back; stands still while the clock is not trusted.
     pub fn closed(&self, now: &Reading) -> Timestamp {
@@ -66,7 +77,7 @@ impl Shard {
             self.apply_membership(index)?;
         }
         if committed > before {
-            self.tail.applied = committed;
+            self.tail.applied = self.tail.applied.max(committed);
             self.group.on_applied(committed);
             self.drain();
         }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::error::{Error, StepRefusal};
 use super::guard::EntryGuard;
 use crate::clock::Reading;
-use crate::codec::{Compression, Frame, FrameHeader, FrameKind, ShardState};
-use crate::consensus::{LogEntry, Message};
+use crate::codec::{self, Compression, Frame, FrameHeader, FrameKind, ShardState};
+use crate::consensus::{LogEntry, Manifest, Message};
 use crate::types::{BatchId, Index, Timestamp};
 
 /// Proves every entry of a message: headers and bodies against their checksums, frames against entries.
@@ -30,6 +30,24 @@ pub(super) fn prove(message: &Message) -> Result<(), StepRefusal> {
     Ok(())
 }
 
+/// Proves that a manifest holds the state of a shard at the index it claims.
+pub(super) fn prove_manifest(message: &Message) -> Result<(), StepRefusal> {
+    let Some(manifest) = &message.manifest else { return Ok(()) };
+    let index = manifest.index;
+    let state = state_of(manifest).map_err(|reason| StepRefusal::Manifest { index, reason })?;
+    agree(index, "state's index", index.0, state.index.0)?;
+    agree(index, "state's term", manifest.term.0, state.term.0)?;
+    agree(index, "first index kept", state.start.0.min(index.0 + 1), state.start.0)
+}
+
+/// The state with which a log begins that was reset to a manifest.
+pub(super) fn state_of(manifest: &Manifest) -> Result<ShardState, codec::Error> {
+    let state = ShardState::decode(&manifest.shard_state)?;
+    // The membership is the sender's of now: that of any later entry up to `applied` is part of it.
+    let applied = manifest.membership_index.max(manifest.index);
+    Ok(ShardState { applied, membership: manifest.membership.clone(), ..state })
+}
+
 fn prove_header(entry: &LogEntry, header: &FrameHeader) -> Result<(), StepRefusal> {
     let is_membership = header.kind == FrameKind::Membership;
     agree(entry.index, "frame index", entry.index.0, header.index.0)?;
@@ -37,6 +55,10 @@ fn prove_header(entry: &LogEntry, header: &FrameHeader) -> Result<(), StepRefusa
     agree(entry.index, "membership", is_membership.into(), entry.membership.into())?;
     // Raft's own entries travel without a header, so one that claims to be such is forged.
     agree(entry.index, "leader start", 0, (header.kind == FrameKind::LeaderStart).into())?;
+    if header.kind == FrameKind::Trim {
+        agree(entry.index, "first index kept", header.start.0.min(header.index.0), header.start.0)?;
+        agree(entry.index, "record count", 0, header.record_count.into())?;
+    }
     let count = u64::from(header.record_count);
     let room = u64::MAX - header.first_offset.0.max(header.first_timestamp.0);
     agree(entry.index, "record count", count.min(room), count)

@@ -27,11 +27,13 @@ pub trait ShardLog: LogReader {
 pub(super) struct LogView {
     log: Rc<dyn ShardLog>,
     unwritten: Rc<RefCell<VecDeque<Frame>>>,
+    /// The log is given up and begins after this state: what lies below is gone, though it was not carried out yet.
+    reset: Rc<RefCell<Option<ShardState>>>,
 }
 
 impl LogView {
     pub(super) fn new(log: Box<dyn ShardLog>) -> Self {
-        Self { log: Rc::from(log), unwritten: Rc::default() }
+        Self { log: Rc::from(log), unwritten: Rc::default(), reset: Rc::default() }
     }
 
     /// Lays `frame` over the log; from its index on, what was there is gone.
@@ -48,38 +50,67 @@ impl LogView {
         }
     }
 
-    /// Hands the waiting frames over for writing.
-    pub(super) fn take(&self) -> Vec<Frame> {
-        self.unwritten.borrow_mut().drain(..).collect()
+    /// Gives up everything and begins after `state`.
+    pub(super) fn reset(&self, state: ShardState) {
+        self.unwritten.borrow_mut().clear();
+        *self.reset.borrow_mut() = Some(state);
+    }
+
+    /// Hands over what waits: a reset to carry out, then frames to write.
+    pub(super) fn take(&self) -> (Option<ShardState>, Vec<Frame>) {
+        (self.reset.take(), self.unwritten.borrow_mut().drain(..).collect())
     }
 
     /// The last entry the caller has written.
     pub(super) fn last_written(&self) -> Index {
         match self.unwritten_from() {
-            Some(from) => from.before().min(self.log.last_index()),
-            None => self.log.last_index(),
+            Some(from) => from.before().min(self.last_below()),
+            None => self.last_below(),
+        }
+    }
+
+    /// The last entry below the waiting frames.
+    fn last_below(&self) -> Index {
+        self.reset.borrow().as_ref().map_or_else(|| self.log.last_index(), |state| state.index)
+    }
+
+    /// The state after an entry below the waiting frames.
+    fn state_below(&self, index: Index) -> Result<ShardState, ReadError> {
+        match &*self.reset.borrow() {
+            Some(state) if index < state.index => Err(ReadError::Compacted { index }),
+            Some(state) if index > state.index => Err(ReadError::Unavailable { index }),
+            Some(state) => Ok(state.clone()),
+            None => self.log.state_at(index),
         }
     }
 
     pub(super) fn header(&self, index: Index) -> Result<FrameHeader, ReadError> {
         match self.waiting(index) {
             Some(frame) => Ok(frame.header),
+            None if self.reset.borrow().is_some() => Err(ReadError::Compacted { index }),
             None => self.log.header(index),
         }
     }
 
     pub(super) fn state_at(&self, index: Index) -> Result<ShardState, ReadError> {
         let Some(from) = self.unwritten_from().filter(|from| *from <= index) else {
-            return self.log.state_at(index);
+            return self.state_below(index);
         };
         if index > self.last_index() {
             return Err(ReadError::Unavailable { index });
         }
-        let mut state = self.log.state_at(from.before())?;
+        let mut state = self.state_below(from.before())?;
         for frame in self.unwritten.borrow().iter().take_while(|frame| frame.header.index <= index) {
             state.fold(&frame.header, frame.header_crc());
         }
         Ok(state)
+    }
+
+    fn entries_below(&self, from: Index, to: Index, max_bytes: u64) -> Result<Vec<LogEntry>, ReadError> {
+        if self.reset.borrow().is_some() {
+            return Err(ReadError::Compacted { index: from });
+        }
+        self.log.entries(from, to, max_bytes)
     }
 
     fn unwritten_from(&self) -> Option<Index> {
@@ -97,17 +128,19 @@ impl LogView {
 
 impl LogReader for LogView {
     fn first_index(&self) -> Index {
-        self.log.first_index()
+        let reset = self.reset.borrow();
+        reset.as_ref().map_or_else(|| self.log.first_index(), |state| state.index.plus(1))
     }
 
     fn last_index(&self) -> Index {
-        self.unwritten.borrow().back().map_or_else(|| self.log.last_index(), |frame| frame.header.index)
+        self.unwritten.borrow().back().map_or_else(|| self.last_below(), |frame| frame.header.index)
     }
 
     fn term(&self, index: Index) -> Result<Term, ReadError> {
         match self.waiting(index) {
             Some(frame) => Ok(frame.header.term),
             None if index > self.last_index() => Err(ReadError::Unavailable { index }),
+            None if self.reset.borrow().is_some() => self.state_below(index).map(|state| state.term),
             None => self.log.term(index),
         }
     }
@@ -118,7 +151,7 @@ impl LogReader for LogView {
         }
         let waiting_from = self.unwritten_from().unwrap_or(to).min(to);
         let mut entries =
-            if from < waiting_from { self.log.entries(from, waiting_from, max_bytes)? } else { Vec::new() };
+            if from < waiting_from { self.entries_below(from, waiting_from, max_bytes)? } else { Vec::new() };
         if from.plus(entries.len() as u64) < waiting_from {
             return Ok(entries);
         }
@@ -136,6 +169,10 @@ impl LogReader for LogView {
     }
 
     fn manifest(&self) -> Manifest {
+        // Between a reset and its carrying out nobody asks: only leaders send manifests.
+        if self.reset.borrow().is_some() {
+            return Manifest::default();
+        }
         self.log.manifest()
     }
 }

@@ -27,6 +27,7 @@ mod status;
 mod test_time;
 #[cfg(test)]
 mod tests;
+mod trimming;
 
 pub use error::{Error, StepRefusal};
 pub use floor::{FloorQuestion, FloorReply};

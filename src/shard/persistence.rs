@@ -12,7 +12,7 @@ use super::request::Refusal;
 use super::status::Persist;
 use crate::clock::Reading;
 use crate::codec::FrameKind;
-use crate::consensus::{LogEntry, Message, Ready};
+use crate::consensus::{LogEntry, Manifest, Message, Ready};
 use crate::simulation::{Bug, is_planted};
 use crate::types::{Index, Term, Vote};
 
@@ -49,11 +49,12 @@ impl Shard {
         }
         let Pending { number, vote, mut send_now, mut send_after } = std::mem::take(&mut self.pending);
         let number = number?;
-        let frames = self.log.take();
-        if is_planted(Bug::VoteBeforeDurable) && frames.is_empty() {
+        let (reset, frames) = self.log.take();
+        let writes_log = reset.is_some() || !frames.is_empty();
+        if is_planted(Bug::VoteBeforeDurable) && !writes_log {
             send_now.append(&mut send_after);
         }
-        if vote.is_some() || !frames.is_empty() {
+        if vote.is_some() || writes_log {
             self.outstanding.push_back(Outstanding {
                 number,
                 covers: number,
@@ -71,7 +72,7 @@ impl Shard {
             self.drain();
             self.answer_own_floor(now);
         }
-        Some(Persist { number, vote, frames, send_now })
+        Some(Persist { number, reset, vote, frames, send_now })
     }
 
     /// The hand-over `number` is durable. Gives the messages that waited for it.
@@ -112,7 +113,7 @@ impl Shard {
 
     fn take_ready(&mut self, ready: Ready) -> Result<(), Error> {
         if let Some(manifest) = ready.manifest {
-            return Err(Error::Manifest { index: manifest.index });
+            self.begin_after(&manifest)?;
         }
         if let Some(first) = ready.entries.first().filter(|first| first.index <= self.tail.index) {
             self.overwrite(first.index)?;
@@ -162,6 +163,33 @@ impl Shard {
         self.term_start = self.term_start.filter(|(_, start)| *start < index);
         let tickets = self.queue.truncate(index);
         self.refuse_all(tickets, &Refusal::Replaced);
+        Ok(())
+    }
+
+    /// The leader's log begins behind all of ours that is committed: ours is given up, and begins where it does. What
+    /// this replica released stays released, and the new start waits for its time like any entry. Promises stay, too:
+    /// they are about time, not about this log.
+    fn begin_after(&mut self, manifest: &Manifest) -> Result<(), Error> {
+        let state =
+            intake::state_of(manifest).map_err(|reason| Error::Manifest { index: manifest.index, reason })?;
+        let end = Position { index: state.index, next_offset: state.next_offset };
+        let positions = self.outstanding.iter_mut().map(|outstanding| &mut outstanding.position);
+        for position in positions.chain([&mut self.synced]) {
+            position.index = position.index.min(end.index);
+            position.next_offset = position.next_offset.min(end.next_offset);
+        }
+        let tickets = self.queue.reset(Unreleased {
+            position: end,
+            last_timestamp: state.last_timestamp,
+            start: state.index.plus(1),
+            is_membership: false,
+            committed_at: None,
+            waiters: Vec::new(),
+        });
+        self.refuse_all(tickets, &Refusal::Replaced);
+        self.term_start = None;
+        self.tail = state.clone();
+        self.log.reset(state);
         Ok(())
     }
 }

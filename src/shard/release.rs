@@ -45,9 +45,19 @@ pub(super) struct Timeline {
 pub(super) struct Unreleased {
     pub(super) position: Position,
     pub(super) last_timestamp: Timestamp,
+    /// The first index kept once this is released, if it is a trim; 0 if not.
+    pub(super) start: Index,
     pub(super) is_membership: bool,
     pub(super) committed_at: Option<Monotonic>,
     pub(super) waiters: Vec<Waiter>,
+}
+
+/// Where the log begins for everybody: at the first index that the released trims keep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Start {
+    pub(super) index: Index,
+    /// The entry that said so.
+    pub(super) by: Index,
 }
 
 /// An answered request: its ticket and receipt.
@@ -60,6 +70,7 @@ pub(super) struct ReleaseQueue {
     committed: Position,
     released: Position,
     released_timestamp: Timestamp,
+    start: Start,
     tickets: usize,
 }
 
@@ -67,7 +78,8 @@ impl ReleaseQueue {
     /// Starts where `released` was already visible to all.
     pub(super) fn new(released: Position, released_timestamp: Timestamp) -> Self {
         let entries = VecDeque::new();
-        Self { entries, committed: released, released, released_timestamp, tickets: 0 }
+        let start = Start::default();
+        Self { entries, committed: released, released, released_timestamp, start, tickets: 0 }
     }
 
     pub(super) fn push(&mut self, entry: Unreleased) {
@@ -109,10 +121,13 @@ impl ReleaseQueue {
     /// Drops every other committed entry that nobody waits for: it is released with the one after it. So a
     /// replica whose clock is not trusted for hours does not collect entries without end.
     fn thin(&mut self) {
-        let (committed, mut drop_next) = (self.committed.index, false);
-        self.entries.retain(|entry| {
+        let (committed, mut drop_next, mut start) = (self.committed.index, false, Index(0));
+        self.entries.retain_mut(|entry| {
             drop_next = !drop_next;
-            entry.position.index >= committed || !entry.waiters.is_empty() || drop_next
+            entry.start = entry.start.max(start);
+            let stays = entry.position.index >= committed || !entry.waiters.is_empty() || drop_next;
+            start = if stays { Index(0) } else { entry.start };
+            stays
         });
     }
 
@@ -129,6 +144,9 @@ impl ReleaseQueue {
             let Some(entry) = self.entries.pop_front() else { return };
             self.released = entry.position;
             self.released_timestamp = entry.last_timestamp;
+            if entry.start > self.start.index {
+                self.start = Start { index: entry.start, by: entry.position.index };
+            }
             let committed_at = entry.committed_at.unwrap_or(now.monotonic);
             for waiter in entry.waiters {
                 self.tickets -= 1;
@@ -155,6 +173,17 @@ impl ReleaseQueue {
         let waiters = self.entries.drain(from..).flat_map(|entry| entry.waiters);
         let tickets: Vec<u64> = waiters.map(|waiter| waiter.ticket).collect();
         self.tickets -= tickets.len();
+        tickets
+    }
+
+    /// Goes on from `entry`, which is committed and stands for all before it; gives the tickets of what waited. What
+    /// is released stays so, and `entry` waits for its time.
+    pub(super) fn reset(&mut self, entry: Unreleased) -> Vec<u64> {
+        assert!(entry.position.index > self.committed.index, "a reset leads forward");
+        let tickets = self.abandon_all();
+        self.entries.clear();
+        self.committed = entry.position;
+        self.entries.push_back(entry);
         tickets
     }
 
@@ -195,6 +224,10 @@ impl ReleaseQueue {
         self.released_timestamp
     }
 
+    pub(super) fn start(&self) -> Start {
+        self.start
+    }
+
     /// Requests that wait.
     pub(super) fn tickets(&self) -> usize {
         self.tickets
@@ -223,6 +256,7 @@ mod tests {
         Unreleased {
             position: Position { index: Index(index), next_offset: Offset(index) },
             last_timestamp: Timestamp(1_000_000 + index),
+            start: Index(0),
             is_membership: false,
             committed_at: None,
             waiters: Vec::new(),
@@ -254,5 +288,23 @@ mod tests {
         assert_eq!(queue.released().index, Index(0));
         queue.release(&at(10_000_000), |_| ());
         assert_eq!((queue.released().index, queue.wake_after()), (Index(1), None));
+    }
+
+    #[test]
+    fn a_trim_takes_effect_when_it_is_released_even_if_its_entry_was_thinned_out() {
+        let mut queue = ReleaseQueue::new(Position::default(), Timestamp::ZERO);
+        let many = 3 * ENTRIES_MAX;
+        for index in 1..=many {
+            queue.push(Unreleased {
+                start: Index(if index % 7 == 0 { index - 5 } else { 0 }),
+                ..entry(index)
+            });
+            queue.commit(Index(index), Monotonic(0), |_| ());
+        }
+        assert_eq!(queue.start().index, Index(0), "committed is not enough");
+        queue.release(&at(10_000_000), |_| ());
+        let last = many - many % 7;
+        assert_eq!(queue.start().index, Index(last - 5));
+        assert!(queue.start().by >= Index(last));
     }
 }

@@ -110,7 +110,7 @@ impl Shard {
             return Err(StepRefusal::WrongReplica { to: message.to, replica: self.options.replica });
         }
         match message.kind {
-            MessageKind::Manifest => return Err(StepRefusal::Manifest { index: message.index }),
+            MessageKind::Manifest => intake::prove_manifest(&message)?,
             MessageKind::Append => {
                 intake::prove(&message)?;
                 let committed = self.queue.committed().index;
@@ -265,8 +265,10 @@ impl Shard {
 fn group_options(options: &ShardOptions, vote: Vote, committed: Index, tail: &ShardState) -> GroupOptions {
     GroupOptions {
         replica: options.replica,
-        applied: tail.applied,
+        // Of a log that was reset, the applied memberships may lie beyond its end.
+        applied: tail.applied.min(tail.index),
         membership: tail.membership.clone(),
+        membership_index: tail.applied,
         vote: Vote { committed, ..vote },
         election_ticks_min: options.election_ticks_min,
         election_ticks_max: options.election_ticks_max,
@@ -280,7 +282,7 @@ fn group_options(options: &ShardOptions, vote: Vote, committed: Index, tail: &Sh
 /// How far the log is known to be committed: the vote file tells, what is applied, and the last frames' headers.
 fn known_committed(log: &LogView, vote: Vote, tail: &ShardState) -> Result<Index, Error> {
     let start = log.first_index().before();
-    let mut committed = vote.committed.max(tail.applied);
+    let mut committed = vote.committed.max(tail.applied.min(tail.index));
     for index in (start.0 + 1..=tail.index.0).rev().take(COMMITTED_LOOKBACK as usize) {
         committed = committed.max(log.header(Index(index))?.committed);
     }
@@ -296,6 +298,7 @@ fn unreleased(log: &LogView, committed: Index, tail: &ShardState) -> Result<Rele
         queue.push(Unreleased {
             position: Position { index: state.index, next_offset: state.next_offset },
             last_timestamp: state.last_timestamp,
+            start: state.start.max(log.first_index()),
             is_membership: false,
             committed_at: None,
             waiters: Vec::new(),
@@ -312,6 +315,7 @@ impl Unreleased {
         Self {
             position: Position { index: header.index, next_offset: header.next_offset() },
             last_timestamp: header.last_timestamp(),
+            start: header.start,
             is_membership: header.kind == FrameKind::Membership,
             committed_at: None,
             waiters: Vec::new(),

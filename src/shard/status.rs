@@ -2,7 +2,7 @@
 
 use super::release::Position;
 use crate::clock::Fault;
-use crate::codec::Frame;
+use crate::codec::{Frame, ShardState};
 use crate::consensus::{Message, Role};
 use crate::types::{ReplicaId, Term, Timestamp, Vote};
 
@@ -30,13 +30,15 @@ pub struct ShardStatus {
 
 /// What to write, and what to send around it.
 ///
-/// Write `vote` and append `frames` to the log *before calling the shard again*: it reads them there. Send
+/// Carry out `reset`, write `vote` and append `frames` to the log *before calling the shard again*: it reads them there. Send
 /// `send_now` once they are written (not synced). When they are as durable as the shard's durability asks,
-/// call `Shard::on_persisted` with `number`, which gives the messages that had to wait. With neither
-/// vote nor frames there is nothing to report back.
+/// call `Shard::on_persisted` with `number`, which gives the messages that had to wait. With none
+/// of the three there is nothing to report back.
 #[derive(Debug)]
 pub struct Persist {
     pub number: u64,
+    /// The whole log is given up and begins anew after this state.
+    pub reset: Option<ShardState>,
     pub vote: Option<Vote>,
     /// Consecutive. If the first index is not above the log's last, the log is cut there first.
     pub frames: Vec<Frame>,
@@ -46,6 +48,6 @@ pub struct Persist {
 impl Persist {
     /// There is something to make durable.
     pub fn writes(&self) -> bool {
-        self.vote.is_some() || !self.frames.is_empty()
+        self.reset.is_some() || self.vote.is_some() || !self.frames.is_empty()
     }
 }

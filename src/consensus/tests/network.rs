@@ -136,6 +136,7 @@ pub(super) fn options(id: u64, disk: &Disk) -> GroupOptions {
         replica: ReplicaId(id),
         applied: disk.applied,
         membership: disk.membership.clone(),
+        membership_index: disk.applied,
         vote: disk.vote,
         election_ticks_min: ELECTION_TICKS,
         election_ticks_max: 2 * ELECTION_TICKS,

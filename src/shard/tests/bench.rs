@@ -44,8 +44,14 @@ impl MemLog {
 
     fn write(&self, persist: &Persist) {
         let mut inner = self.0.borrow_mut();
+        if let Some(state) = &persist.reset {
+            // A reset is durable at once.
+            (inner.frames, inner.states) = (Vec::new(), vec![state.clone()]);
+            inner.durable.0 = 0;
+        }
+        let base = inner.base();
         for frame in &persist.frames {
-            let keep = frame.header.index.0 as usize - 1;
+            let keep = (frame.header.index.0 - base) as usize - 1;
             assert!(keep <= inner.frames.len(), "frames are consecutive");
             inner.frames.truncate(keep);
             inner.states.truncate(keep + 1);
@@ -72,6 +78,15 @@ impl MemLog {
         inner.vote = vote;
     }
 
+    /// Forgets what lies below `start`, as a log's files would. Everything must be durable.
+    pub(super) fn trim(&self, start: Index) {
+        let mut inner = self.0.borrow_mut();
+        let gone = (start.0 - inner.base()) as usize - 1;
+        inner.frames.drain(..gone);
+        inner.states.drain(..gone);
+        inner.durable.0 -= gone;
+    }
+
     pub(super) fn frames(&self) -> Vec<Frame> {
         self.0.borrow().frames.clone()
     }
@@ -83,13 +98,26 @@ impl MemLog {
     }
 }
 
+impl Inner {
+    /// The entry before the first.
+    fn base(&self) -> u64 {
+        self.states[0].index.0
+    }
+
+    fn at(&self, index: Index) -> Result<usize, ReadError> {
+        let at = index.0.checked_sub(self.base()).ok_or(ReadError::Compacted { index })?;
+        Ok(at as usize)
+    }
+}
+
 impl LogReader for MemLog {
     fn first_index(&self) -> Index {
-        Index(1)
+        Index(self.0.borrow().base() + 1)
     }
 
     fn last_index(&self) -> Index {
-        Index(self.0.borrow().frames.len() as u64)
+        let inner = self.0.borrow();
+        Index(inner.base() + inner.frames.len() as u64)
     }
 
     fn term(&self, index: Index) -> Result<Term, ReadError> {
@@ -98,7 +126,9 @@ impl LogReader for MemLog {
 
     fn entries(&self, from: Index, to: Index, max_bytes: u64) -> Result<Vec<LogEntry>, ReadError> {
         let inner = self.0.borrow();
-        let frames = inner.frames.get(from.0 as usize - 1..to.0 as usize - 1);
+        let (first, end) = (inner.at(from)?, inner.at(to)?);
+        let first = first.checked_sub(1).ok_or(ReadError::Compacted { index: from })?;
+        let frames = inner.frames.get(first..end - 1);
         let mut bytes = 0;
         let fits = |frame: &&Frame| {
             bytes += frame.header.frame_len() as u64;
@@ -109,7 +139,14 @@ impl LogReader for MemLog {
     }
 
     fn manifest(&self) -> Manifest {
-        Manifest { membership: self.0.borrow().states[0].membership.clone(), ..Manifest::default() }
+        let state = self.0.borrow().states[0].clone();
+        Manifest {
+            index: state.index,
+            term: state.term,
+            membership_index: state.applied,
+            membership: state.membership.clone(),
+            shard_state: state.encode(),
+        }
     }
 }
 
@@ -126,12 +163,15 @@ fn entry_of(frame: &Frame) -> LogEntry {
 
 impl ShardLog for MemLog {
     fn state_at(&self, index: Index) -> Result<ShardState, ReadError> {
-        let state = self.0.borrow().states.get(index.0 as usize).cloned();
+        let inner = self.0.borrow();
+        let state = inner.states.get(inner.at(index)?).cloned();
         state.ok_or(ReadError::Unavailable { index })
     }
 
     fn header(&self, index: Index) -> Result<FrameHeader, ReadError> {
-        let header = self.0.borrow().frames.get(index.0 as usize - 1).map(|frame| frame.header);
+        let inner = self.0.borrow();
+        let at = inner.at(index)?.checked_sub(1).ok_or(ReadError::Compacted { index })?;
+        let header = inner.frames.get(at).map(|frame| frame.header);
         header.ok_or(ReadError::Unavailable { index })
     }
 }

@@ -8,3 +8,4 @@ mod configuration;
 mod intake;
 mod leadership;
 mod restarts;
+mod trimming;
