@@ -10,7 +10,8 @@ use super::moment;
 use super::output::{Format, Row, print_row, print_rows};
 use super::partition::PartitionStart;
 use crate::client::{self, CreateTopic, Topic};
-use crate::types::{Durability, TopicName};
+use crate::settings::{format_duration, format_size};
+use crate::types::{Durability, Retention, TopicName};
 
 pub(super) async fn topic(command: TopicCommand, common: &Common) -> Result<(), Failure> {
     let format = Format::or_default(common.output);
@@ -38,20 +39,24 @@ pub(super) async fn topic(command: TopicCommand, common: &Common) -> Result<(), 
 
 /// Parses what the flags say, and refuses what is not built before anything is asked of the cluster.
 fn request(arguments: TopicCreateArguments) -> Result<CreateTopic, Failure> {
-    let TopicCreateArguments { name, shards, replicas, partitioning, split_at, durability, retention } =
-        arguments;
+    let TopicCreateArguments {
+        name,
+        shards,
+        replicas,
+        partitioning,
+        split_at,
+        durability,
+        retention,
+        retention_bytes,
+    } = arguments;
     if durability == Durability::Memory {
         return Err(Failure::not_built(
             "`--durability memory`",
             "leave the flag out: records are on disk before the ack",
         ));
     }
-    if retention.is_some() {
-        return Err(Failure::not_built(
-            "`--retention`",
-            "leave the flag out: records are kept until the topic is deleted",
-        ));
-    }
+    let retention = Retention::checked(retention, retention_bytes)
+        .map_err(|problem| Failure::usage(problem.to_string()))?;
     if shards == 0 || replicas == 0 {
         return Err(Failure::usage("--shards and --replicas are at least 1"));
     }
@@ -60,7 +65,7 @@ fn request(arguments: TopicCreateArguments) -> Result<CreateTopic, Failure> {
         Partitioning::Hash => return Err(Failure::usage("--split-at needs --partitioning range")),
         Partitioning::Range => client::Partitioning::Range { split_at: split_keys(shards, split_at)? },
     };
-    Ok(CreateTopic { name, shards, replicas, partitioning })
+    Ok(CreateTopic { name, shards, replicas, partitioning, retention })
 }
 
 fn split_keys(shards: u32, split_at: Vec<String>) -> Result<Vec<Bytes>, Failure> {
@@ -83,6 +88,8 @@ struct TopicRow {
     replica_count: usize,
     partitioning: &'static str,
     durability: &'static str,
+    retention_ns: Option<u64>,
+    retention_bytes: Option<u64>,
     created_ns: u64,
     shards: Vec<ShardRow>,
 }
@@ -114,15 +121,25 @@ impl TopicRow {
             replica_count: shards.first().map_or(0, |shard| shard.replicas.len()),
             partitioning: shards.first().map_or("hash", |shard| shard.start.partitioning()),
             durability: topic.durability.as_str(),
+            retention_ns: topic.retention.age.map(|_| topic.retention.numbers().0),
+            retention_bytes: topic.retention.bytes,
             created_ns: topic.created.0,
             shards,
         }
     }
 }
 
+impl TopicRow {
+    fn retention(&self) -> String {
+        let age = self.retention_ns.map(|ns| format_duration(std::time::Duration::from_nanos(ns)));
+        let parts: Vec<_> = age.into_iter().chain(self.retention_bytes.map(format_size)).collect();
+        if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }
+    }
+}
+
 impl Row for TopicRow {
     fn titles() -> Vec<&'static str> {
-        vec!["TOPIC", "SHARDS", "REPLICAS", "PARTITIONING", "DURABILITY", "CREATED"]
+        vec!["TOPIC", "SHARDS", "REPLICAS", "PARTITIONING", "DURABILITY", "RETENTION", "CREATED"]
     }
     fn cells(&self) -> Vec<Vec<String>> {
         vec![vec![
@@ -131,6 +148,7 @@ impl Row for TopicRow {
             self.replica_count.to_string(),
             self.partitioning.to_owned(),
             self.durability.to_owned(),
+            self.retention(),
             moment::show(crate::types::Timestamp(self.created_ns)),
         ]]
     }
@@ -200,10 +218,18 @@ mod tests {
 
     #[test]
     fn features_that_are_not_built_are_refused_with_exit_code_2() {
-        for flags in [["--durability", "memory"], ["--retention", "7d"]] {
-            let refused = create(&flags).unwrap_err();
-            assert_eq!(refused.kind, Kind::Usage);
-            assert!(refused.message.contains("not built yet"), "{refused}");
+        let refused = create(&["--durability", "memory"]).unwrap_err();
+        assert_eq!(refused.kind, Kind::Usage);
+        assert!(refused.message.contains("not built yet"), "{refused}");
+    }
+
+    #[test]
+    fn retention_is_told_and_out_of_range_refused() {
+        let kept = create(&["--retention", "7d", "--retention-bytes", "10GiB"]).unwrap().retention;
+        assert_eq!(kept.numbers(), (7 * 86_400_000_000_000, 10 << 30));
+        assert_eq!(create(&[]).unwrap().retention, Retention::default());
+        for flags in [["--retention", "10ms"], ["--retention-bytes", "1KiB"]] {
+            assert_eq!(create(&flags).unwrap_err().kind, Kind::Usage);
         }
     }
 

@@ -182,7 +182,7 @@ impl Error {
 
 fn kind_of(code: ErrorCode) -> Kind {
     match code {
-        ErrorCode::UnknownTopic | ErrorCode::UnknownShard => Kind::NotFound,
+        ErrorCode::UnknownTopic | ErrorCode::UnknownShard | ErrorCode::Trimmed => Kind::NotFound,
         ErrorCode::Denied => Kind::Denied,
         ErrorCode::Conflict | ErrorCode::ProducerFenced | ErrorCode::Fenced => Kind::Conflict,
         ErrorCode::NotLeader

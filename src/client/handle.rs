@@ -15,7 +15,7 @@ use super::producer::{Producer, ProducerOptions};
 use super::rows::{ClockInfo, ClusterInfo, NodeShards, ReplicaStatus};
 use super::topic::Topic;
 use crate::transport::{self, ClientEndpoint, Identity};
-use crate::types::{NodeId, TopicName};
+use crate::types::{NodeId, Retention, TopicName};
 use crate::wire::{CreateTopicBody, ErrorCode, RequestBody, ResponseBody, TopicNameBody};
 
 /// How to reach a cluster.
@@ -36,6 +36,7 @@ pub struct CreateTopic {
     pub shards: u32,
     pub replicas: u32,
     pub partitioning: Partitioning,
+    pub retention: Retention,
 }
 
 /// How keys are given to shards.
@@ -90,12 +91,15 @@ impl Client {
             Partitioning::Hash => (false, Vec::new()),
             Partitioning::Range { split_at } => (true, split_at),
         };
+        let (retention_ns, retention_bytes) = topic.retention.numbers();
         let body = CreateTopicBody {
             name: topic.name.to_string(),
             shards: topic.shards,
             replicas: topic.replicas,
             split_at,
             range_partitioned,
+            retention_ns,
+            retention_bytes,
         };
         self.core.forget(&topic.name);
         let asked = self
@@ -111,7 +115,8 @@ impl Client {
             Ok((node, _)) => Err(unexpected(node, "Topic")),
             Err(error) if asked.repeated_in_doubt && error.code() == Some(ErrorCode::Conflict) => {
                 let found = self.describe_topic(&topic.name).await?;
-                if found.shards.len() == topic.shards as usize { Ok(found) } else { Err(error) }
+                let alike = found.shards.len() == topic.shards as usize && found.retention == topic.retention;
+                if alike { Ok(found) } else { Err(error) }
             }
             Err(error) => Err(error),
         }

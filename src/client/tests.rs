@@ -4,10 +4,16 @@ use std::time::Duration;
 
 use super::testing::{Cluster, topic_name};
 use super::{Client, ClientOptions, CreateTopic, Kind, Partitioning};
-use crate::types::NodeId;
+use crate::types::{NodeId, Retention};
 
 fn create() -> CreateTopic {
-    CreateTopic { name: topic_name(), shards: 3, replicas: 2, partitioning: Partitioning::Hash }
+    CreateTopic {
+        name: topic_name(),
+        shards: 3,
+        replicas: 2,
+        partitioning: Partitioning::Hash,
+        retention: Retention::default(),
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::routing::{Partition, Router};
-use crate::types::{Durability, NodeId, ReplicaId, ShardId, Term, Timestamp, TopicId, TopicName};
+use crate::types::{Durability, NodeId, ReplicaId, Retention, ShardId, Term, Timestamp, TopicId, TopicName};
 use crate::wire::{ShardBody, TopicBody};
 
 use super::Error;
@@ -18,6 +18,7 @@ pub struct Topic {
     /// In key order.
     pub shards: Vec<ShardInfo>,
     pub durability: Durability,
+    pub retention: Retention,
     /// Timestamp of the record that created it.
     pub created: Timestamp,
 }
@@ -62,12 +63,15 @@ impl Topic {
                 return Err(Error::Malformed { address: address(), what: format!("durability {other}") });
             }
         };
+        let retention = Retention::from_numbers(body.retention_ns, body.retention_bytes)
+            .map_err(|problem| Error::Malformed { address: address(), what: problem.to_string() })?;
         Ok(Self {
             id: TopicId(body.id),
             name,
             router: router.map_err(|source| Error::Description { node, source })?,
             shards: body.shards.iter().map(|shard| shard_of(shard, body.range_partitioned)).collect(),
             durability,
+            retention,
             created: Timestamp(body.created_ns),
         })
     }

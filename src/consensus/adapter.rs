@@ -111,7 +111,9 @@ impl<L: LogReader> Storage for Adapter<L> {
     fn term(&self, index: u64) -> Result<u64> {
         match self.log.term(Index(index)) {
             Ok(term) => Ok(term.0),
-            // raft asks only from the manifest's index on, so even `Compacted` means a log at odds with itself.
+            // An entry became durable here after a manifest had replaced it: raft takes no notice of it then. It asks for
+            // nothing else below the log's start.
+            Err(ReadError::Compacted { .. }) => Err(StorageError::Compacted.into()),
             Err(error) => {
                 self.fail(error);
                 Ok(0)

@@ -36,6 +36,11 @@ pub enum Event {
         token: u64,
         result: Result<Arc<dyn DiskFile>, disk::Error>,
     },
+    /// An `Output::removals` request is done.
+    Removed {
+        token: u64,
+        result: Result<(), disk::Error>,
+    },
     /// Hand a shard's leadership to another node.
     Transfer {
         shard: ShardId,

@@ -29,6 +29,9 @@ const IN_FLIGHT_MESSAGES_MAX: u64 = 64;
 /// Entry bytes that one replication message carries; a larger entry travels alone.
 const MESSAGE_BYTES_MAX: u64 = 1 << 20;
 
+/// How often a lane looks whether anything is to be trimmed.
+const RETENTION_TICK: Duration = Duration::from_secs(1);
+
 /// Many replicas, driven by one caller.
 pub struct Lane {
     pub(super) options: LaneOptions,
@@ -47,6 +50,7 @@ pub struct Lane {
     wake_of: BTreeMap<ShardId, Timestamp>,
     next_raft_tick: Monotonic,
     next_closed_tick: Monotonic,
+    next_retention_tick: Monotonic,
     pub(super) acceptor: Acceptor,
     pub(super) promiser: Promiser,
     pub(super) outbox: Outbox,
@@ -79,6 +83,7 @@ impl Lane {
             wake_of: BTreeMap::new(),
             next_raft_tick: Monotonic(0),
             next_closed_tick: Monotonic(0),
+            next_retention_tick: Monotonic(0),
             acceptor: Acceptor::default(),
             promiser,
             outbox: Outbox::default(),
@@ -208,6 +213,12 @@ impl Lane {
             Event::Prepared { token, result } => {
                 self.answer(token, |replica, _| replica.prepared(result, now));
             }
+            Event::Removed { token, result } => {
+                self.answer(token, |replica, _| {
+                    replica.removed(&result);
+                    Ok(())
+                });
+            }
             Event::Transfer { shard, to } => self.transfer(shard, to),
             Event::ChangeMembership { ticket, shard, change } => {
                 let proposed = match self.replicas.get_mut(&shard) {
@@ -307,12 +318,14 @@ impl Lane {
 
     fn settle(&mut self, shard: ShardId, now: &Reading) {
         let Some(replica) = self.replicas.get_mut(&shard) else { return };
-        let (syncs, prepares) = (self.output.syncs.len(), self.output.prepares.len());
+        let Output { syncs, prepares, removals, .. } = &self.output;
+        let (syncs, prepares, removals) = (syncs.len(), prepares.len(), removals.len());
         let mut tokens = Tokens { next: &mut self.last_token };
         let settled = replica.settle(now, &mut tokens, &mut self.outbox, &mut self.output);
         let wake = replica.shard.wake_after();
         let asked = self.output.syncs[syncs..].iter().map(|sync| sync.token);
         let asked = asked.chain(self.output.prepares[prepares..].iter().map(|prepare| prepare.token));
+        let asked = asked.chain(self.output.removals[removals..].iter().map(|removal| removal.token));
         self.requests.extend(asked.map(|token| (token, shard)));
         match settled {
             Ok(()) => self.note_wake(shard, wake),
@@ -355,6 +368,24 @@ impl Lane {
             if now.is_trusted() {
                 self.closed_tick(now);
             }
+        }
+        if now.monotonic >= self.next_retention_tick {
+            self.next_retention_tick = now.monotonic.plus(RETENTION_TICK);
+            self.retention_tick(now);
+        }
+    }
+
+    fn retention_tick(&mut self, now: &Reading) {
+        let mut failures = Vec::new();
+        for (shard, replica) in &mut self.replicas {
+            if let Err(failure) = replica.keep_to_retention(now) {
+                failures.push((*shard, failure));
+            }
+            // What it proposed has to leave; what a full disk kept back is tried again.
+            self.touched.insert(*shard);
+        }
+        for (shard, failure) in failures {
+            self.fail(shard, &failure);
         }
     }
 

@@ -53,12 +53,14 @@ impl LogReader for LogView {
 
     fn manifest(&self) -> Manifest {
         let log = self.log.borrow();
-        let state = log.first_state().expect("opening the log proved its first segment's head");
+        // Without a manifest none is sent now; whoever reads the damaged head otherwise names it.
+        let Ok(state) = log.first_state() else { return Manifest::default() };
+        let (membership_index, membership) = log.applied();
         Manifest {
             index: state.index,
             term: state.term,
-            membership_index: state.applied,
-            membership: state.membership.clone(),
+            membership_index,
+            membership: membership.clone(),
             shard_state: state.encode(),
         }
     }

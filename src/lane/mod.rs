@@ -7,6 +7,7 @@
 //! only after the sync that it needs; messages may be lost, duplicated and reordered; a replica that fails stops
 //! alone.
 
+mod beginning;
 mod closing;
 mod convert;
 mod error;
@@ -25,5 +26,6 @@ pub use event::{AppendCommand, Event, ReadCommand, ReadFrom, Ticket};
 pub use executor::{Lane, OpenReport};
 pub use options::{LaneOptions, Placement, ShardSpec};
 pub use output::{
-    Leadership, Output, PrepareRequest, ReadAnswer, ReadRefusal, ReplicaStatus, Send, SyncRequest,
+    Leadership, Output, PrepareRequest, ReadAnswer, ReadRefusal, RemoveRequest, ReplicaStatus, Send,
+    SyncRequest,
 };

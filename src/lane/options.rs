@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::log::LogOptions;
-use crate::types::{ClusterId, Durability, Membership, NodeId, ReplicaId, ShardId, TopicId};
+use crate::types::{ClusterId, Durability, Membership, NodeId, ReplicaId, Retention, ShardId, TopicId};
 
 /// One lane's settings. The tick lengths and `eps_max_ns` must be equal on all nodes of a cluster.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct ShardSpec {
     pub shard: ShardId,
     pub topic: TopicId,
     pub durability: Durability,
+    /// What its log keeps.
+    pub retention: Retention,
     /// Its replicas at creation; the first is the preferred leader.
     pub replicas: Vec<Placement>,
     /// Hand out committed frames as they come, from the log's first on: for the system topic, which

@@ -18,6 +18,7 @@ pub struct Output {
     pub sends: Vec<Send>,
     pub syncs: Vec<SyncRequest>,
     pub prepares: Vec<PrepareRequest>,
+    pub removals: Vec<RemoveRequest>,
     pub appended: Vec<(Ticket, Result<Receipt, Refusal>)>,
     pub reads: Vec<(Ticket, Result<ReadAnswer, ReadRefusal>)>,
     /// Proposed changes of membership: the index whose commitment puts each into force, or why there is none.
@@ -65,6 +66,12 @@ pub struct PrepareRequest {
     pub size_bytes: u64,
 }
 
+/// Remove a file that no log refers to any more, durably, in the background, then answer with `Event::Removed`.
+pub struct RemoveRequest {
+    pub token: u64,
+    pub path: PathBuf,
+}
+
 /// Released frames, and how far the shard is closed once they are read.
 #[derive(Clone, Debug)]
 pub struct ReadAnswer {
@@ -73,6 +80,8 @@ pub struct ReadAnswer {
     pub next: Index,
     /// Every record stamped at or below this lies before `next`.
     pub closed: Timestamp,
+    /// The offset of the first record that the log keeps: a read of everything begins there.
+    pub kept_from: Offset,
 }
 
 /// Why a read is not answered.
@@ -80,6 +89,10 @@ pub struct ReadAnswer {
 pub enum ReadRefusal {
     #[error("shard {0} has no replica on this node")]
     UnknownShard(ShardId),
+    #[error(
+        "shard {shard} keeps records from offset {kept_from} on: those stamped up to {trimmed_through} were trimmed away by the topic's retention"
+    )]
+    Trimmed { shard: ShardId, kept_from: Offset, trimmed_through: Timestamp },
     #[error("shard {shard} cannot be read here: {reason}")]
     Failed { shard: ShardId, reason: String },
 }

@@ -49,7 +49,7 @@ impl Lane {
             return true;
         }
         self.touched.insert(shard);
-        match replica.has_room(message.entries.iter().map(|entry| entry.data.len())) {
+        match replica.has_room_for(&message) {
             Ok(true) => {}
             // As if it were lost: its sender tries again.
             Ok(false) => return true,

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::beginning::{self, Beginning};
 use super::outbox::Outbox;
 use super::output::{
     Leadership, Output, PrepareRequest, ReadAnswer, ReadRefusal, ReplicaStatus, SyncRequest,
@@ -18,7 +19,7 @@ use crate::consensus::Message;
 use crate::log::{Log, Share};
 use crate::shard::{AppendRequest, Persist, Refusal, Shard};
 use crate::simulation::{Bug, is_planted};
-use crate::types::{Index, Monotonic, NodeId, Offset, ReplicaId, Term, Timestamp};
+use crate::types::{Index, Monotonic, NodeId, ReplicaId, Term, Timestamp};
 use crate::wire::FloorRequest;
 
 /// How long a full disk is left alone.
@@ -49,8 +50,13 @@ pub(super) struct Replica {
     prepare_again: Option<Monotonic>,
     /// Bytes of frames that the core has taken in and not yet handed over.
     taken_bytes: u64,
+    /// The core has taken in a manifest that it may not have handed over.
+    resets: bool,
     /// Whether the disk was last told of as full.
     told_full: bool,
+    beginning: Beginning,
+    /// Files may be removed: the last removal went well, or enough time has passed.
+    removes: bool,
     /// The last committed frame handed out, where committed frames are followed.
     followed: Index,
     held: Vec<ReadCommand>,
@@ -68,7 +74,7 @@ pub(super) struct Tokens<'a> {
 }
 
 impl Tokens<'_> {
-    fn draw(&mut self) -> u64 {
+    pub(super) fn draw(&mut self) -> u64 {
         *self.next += 1;
         *self.next
     }
@@ -87,7 +93,10 @@ impl Replica {
             preparing: false,
             prepare_again: None,
             taken_bytes: 0,
+            resets: false,
             told_full: false,
+            beginning: Beginning::default(),
+            removes: true,
             followed,
             held: Vec::new(),
             leading_since: None,
@@ -111,15 +120,19 @@ impl Replica {
             self.persist(persist, now, outbox)?;
             self.shard.advance(now);
         }
-        self.taken_bytes = 0;
+        (self.taken_bytes, self.resets) = (0, false);
         if let Some(failure) = self.shard.failure() {
             return Err(failure.clone().into());
         }
         self.answer(output);
         self.note_applied();
+        self.beginning.follow(&self.shard, &self.log)?;
         self.follow(output)?;
         self.request_sync(tokens, output);
         self.request_segment(now, tokens, output);
+        if self.removes {
+            output.removals.extend(beginning::request_removal(&mut self.log.borrow_mut(), tokens));
+        }
         self.note_room(output);
         self.note_leadership(now, outbox, output);
         self.serve_held(now, output);
@@ -143,6 +156,9 @@ impl Replica {
         if persist.writes() {
             self.written.push(persist.number);
             let mut log = self.log.borrow_mut();
+            if let Some(state) = &persist.reset {
+                log.reset(state)?;
+            }
             if !persist.frames.is_empty() {
                 log.append(&persist.frames, self.shard.committed())?;
             }
@@ -208,6 +224,10 @@ impl Replica {
         if body_lens.peek().is_none() {
             return Ok(true);
         }
+        // How much room a log has that may begin anew, shows when it has done so.
+        if self.resets {
+            return Ok(false);
+        }
         let frames = body_lens.map(|len| (HEADER_BYTES + len).next_multiple_of(8) as u64);
         let bytes = self.taken_bytes + frames.sum::<u64>();
         match self.log.borrow_mut().reserve(bytes) {
@@ -218,6 +238,21 @@ impl Replica {
             Err(error) if error.is_no_space() => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether what a message brings finds room.
+    pub(super) fn has_room_for(&mut self, message: &Message) -> Result<bool, Failure> {
+        let Some(manifest) = &message.manifest else {
+            return self.has_room(message.entries.iter().map(|entry| entry.data.len()));
+        };
+        let replicas = &manifest.membership;
+        let replicas = replicas.voters.len() + replicas.learners.len() + replicas.outgoing.len();
+        match self.log.borrow_mut().reserve_reset((manifest.shard_state.len() + 8 * replicas) as u64) {
+            Ok(()) => self.resets = true,
+            Err(error) if error.is_no_space() => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(true)
     }
 
     /// A replica without room gives its leadership away, and takes none.
@@ -256,6 +291,25 @@ impl Replica {
                 log.abandon_segment(&error);
                 self.prepare_again = Some(now.monotonic.plus(PREPARE_AGAIN_AFTER));
             }
+        }
+        Ok(())
+    }
+
+    /// A file of the log is gone, or not.
+    pub(super) fn removed(&mut self, result: &Result<(), crate::disk::Error>) {
+        self.removes = result.is_ok();
+        self.log.borrow_mut().removed(result.is_ok());
+    }
+
+    /// From time to time: what the topic's retention no longer keeps goes.
+    pub(super) fn keep_to_retention(&mut self, now: &Reading) -> Result<(), Failure> {
+        self.removes = true;
+        beginning::forget_trimmed(&self.shard, &mut self.log.borrow_mut())?;
+        let start = beginning::due_trim(&self.spec, &self.shard, &self.log.borrow(), now);
+        let Some(start) = start else { return Ok(()) };
+        if self.has_room(std::iter::once(0))? {
+            // A refusal passes: it is proposed again.
+            let _ = self.shard.trim(start, now);
         }
         Ok(())
     }
@@ -327,15 +381,14 @@ impl Replica {
         if is_planted(Bug::ServeAboveReleased) {
             released = log.last_index();
         }
-        let shard = self.spec.shard;
-        self.held.retain_mut(|command| match serve(&log, command, released, closed) {
+        let beginning = self.beginning;
+        self.held.retain_mut(|command| match serve(&log, &beginning, command, released, closed) {
             Ok(None) => true,
             Ok(Some(answer)) => {
                 output.reads.push((command.ticket, Ok(answer)));
                 false
             }
-            Err(error) => {
-                let refusal = ReadRefusal::Failed { shard, reason: error.to_string() };
+            Err(refusal) => {
                 output.reads.push((command.ticket, Err(refusal)));
                 false
             }
@@ -365,7 +418,7 @@ impl Replica {
             synced: status.synced.next_offset,
             committed: status.committed.next_offset,
             released: status.released.next_offset,
-            trimmed: Offset(0),
+            trimmed: self.beginning.offset,
             closed: status.closed,
             leading_since: self.leading_since,
             is_full: self.told_full,
@@ -383,19 +436,18 @@ impl Replica {
 /// place moves over frames without records.
 fn serve(
     log: &Log,
+    beginning: &Beginning,
     command: &mut ReadCommand,
     released: Index,
     closed: Timestamp,
-) -> Result<Option<ReadAnswer>, crate::log::Error> {
-    let end = released.plus(1);
-    let mut next = match command.from {
-        // What is not released may still be replaced: a seek never answers a place beyond it.
-        ReadFrom::Time(time) => log.seek(time)?.min(end),
-        ReadFrom::Index(index) => index.max(log.first_index()),
-    };
+) -> Result<Option<ReadAnswer>, ReadRefusal> {
+    let (shard, end) = (command.shard, released.plus(1));
+    let Some(mut next) = beginning.place(shard, log, command.from, released)? else { return Ok(None) };
     let mut frames = Vec::new();
     while next < end && frames.is_empty() {
-        let found = log.frames(next, end, command.max_bytes as u64, Share::Map)?;
+        let found = log
+            .frames(next, end, command.max_bytes as u64, Share::Map)
+            .map_err(|error| ReadRefusal::Failed { shard, reason: error.to_string() })?;
         next = found.last().expect("a log gives at least one frame").header.index.plus(1);
         frames.extend(found.into_iter().filter(|frame| frame.header.record_count > 0));
     }
@@ -407,5 +459,5 @@ fn serve(
         _ => closed,
     };
     let news = !frames.is_empty() || closed > command.closed_above;
-    Ok(news.then_some(ReadAnswer { frames, next, closed }))
+    Ok(news.then_some(ReadAnswer { frames, next, closed, kept_from: beginning.offset }))
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use super::append::{Held, Spare};
 use super::{Error, Log, names};
 use crate::codec::ShardState;
-use crate::segment::{Segment, SegmentHead};
+use crate::segment::{HEAD_BYTES_MIN, Segment, SegmentHead};
 use crate::simulation::{Bug, is_planted};
 use crate::types::{Index, Membership, Timestamp};
 
@@ -61,6 +61,19 @@ impl Log {
         if is_gone {
             self.retired.pop_front();
         }
+    }
+
+    /// Sees to it that a reset to a state of `bytes` finds room, and makes its file if none is ready.
+    pub fn reserve_reset(&mut self, bytes: u64) -> Result<(), Error> {
+        self.check_usable()?;
+        // A head's fields and its padding are less than one unit.
+        let needed = 2 * (bytes + HEAD_BYTES_MIN).next_multiple_of(HEAD_BYTES_MIN);
+        if self.spare.as_ref().is_none_or(|spare| spare.file.size_bytes() < needed) {
+            let made = self.blank_file(needed);
+            let made = self.note_failure(made);
+            self.spare = Some(made?);
+        }
+        Ok(())
     }
 
     /// Gives the whole log up and begins it after `state`, durably. A crash leaves the old log or the new one.

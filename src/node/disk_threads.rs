@@ -1,4 +1,4 @@
-//! The threads that wait for the disk so that the lane does not: a pool that syncs, one that prepares files.
+//! The threads that wait for the disk so that the lane does not: a pool that syncs, one that makes and removes files.
 //!
 //! Each sync takes every request that waits and syncs their files as one set, each file once: the slower
 //! the disk, the larger the sets. Invariant: every request is answered exactly once, unless the node stops.
@@ -11,27 +11,33 @@ use std::thread::JoinHandle;
 use super::lane_thread::LaneHandle;
 use super::work_queue::WorkQueue;
 use crate::disk::{self, Disk, DiskFile};
-use crate::lane::{Event, PrepareRequest, SyncRequest};
+use crate::lane::{Event, PrepareRequest, RemoveRequest, SyncRequest};
 
 /// Queues to the disk's threads.
 pub(crate) struct DiskThreads {
     syncs: Arc<WorkQueue<SyncRequest>>,
-    prepares: Arc<WorkQueue<PrepareRequest>>,
+    files: Arc<WorkQueue<FileRequest>>,
+}
+
+/// A file to make or to remove.
+pub(crate) enum FileRequest {
+    Prepare(PrepareRequest),
+    Remove(RemoveRequest),
 }
 
 impl DiskThreads {
     /// Queues without threads, for a driver that calls [`Self::work_off`].
     pub(crate) fn unattended() -> Self {
-        Self { syncs: Arc::new(WorkQueue::new()), prepares: Arc::new(WorkQueue::new()) }
+        Self { syncs: Arc::new(WorkQueue::new()), files: Arc::new(WorkQueue::new()) }
     }
 
     /// Does on the calling thread what waits.
     pub(crate) fn work_off(&self, disk: &dyn Disk, lane: &LaneHandle) {
         sync(self.syncs.take_waiting(), disk, lane);
-        prepare(self.prepares.take_waiting(), disk, lane);
+        care(self.files.take_waiting(), disk, lane);
     }
 
-    /// Starts `sync_threads` threads that sync and one that prepares; they end after `close`.
+    /// Starts `sync_threads` threads that sync and one for files; they end after `close`.
     pub(crate) fn start(
         disk: &Arc<dyn Disk>,
         lane: &LaneHandle,
@@ -43,8 +49,8 @@ impl DiskThreads {
             let (queue, disk, lane) = (Arc::clone(&threads.syncs), Arc::clone(disk), lane.clone());
             joins.push(spawn("sync", move || run_syncs(&queue, disk.as_ref(), &lane))?);
         }
-        let (queue, disk, lane) = (Arc::clone(&threads.prepares), Arc::clone(disk), lane.clone());
-        joins.push(spawn("prepare", move || run_prepares(&queue, disk.as_ref(), &lane))?);
+        let (queue, disk, lane) = (Arc::clone(&threads.files), Arc::clone(disk), lane.clone());
+        joins.push(spawn("files", move || run_files(&queue, disk.as_ref(), &lane))?);
         Ok((threads, joins))
     }
 
@@ -56,13 +62,19 @@ impl DiskThreads {
 
     pub(crate) fn prepare(&self, requests: Vec<PrepareRequest>) {
         if !requests.is_empty() {
-            self.prepares.push_all(requests);
+            self.files.push_all(requests.into_iter().map(FileRequest::Prepare));
+        }
+    }
+
+    pub(crate) fn remove(&self, requests: Vec<RemoveRequest>) {
+        if !requests.is_empty() {
+            self.files.push_all(requests.into_iter().map(FileRequest::Remove));
         }
     }
 
     pub(crate) fn close(&self) {
         self.syncs.close();
-        self.prepares.close();
+        self.files.close();
     }
 }
 
@@ -112,14 +124,21 @@ fn answer(result: &mut Option<Result<(), disk::Error>>, file: &Arc<dyn DiskFile>
     }
 }
 
-fn run_prepares(queue: &WorkQueue<PrepareRequest>, disk: &dyn Disk, lane: &LaneHandle) {
+fn run_files(queue: &WorkQueue<FileRequest>, disk: &dyn Disk, lane: &LaneHandle) {
     while let Some(requests) = queue.take_all() {
-        prepare(requests, disk, lane);
+        care(requests, disk, lane);
     }
 }
 
-fn prepare(requests: VecDeque<PrepareRequest>, disk: &dyn Disk, lane: &LaneHandle) {
-    for PrepareRequest { token, path, size_bytes } in requests {
-        lane.report(Event::Prepared { token, result: disk.create(&path, size_bytes) });
+fn care(requests: VecDeque<FileRequest>, disk: &dyn Disk, lane: &LaneHandle) {
+    for request in requests {
+        lane.report(match request {
+            FileRequest::Prepare(PrepareRequest { token, path, size_bytes }) => {
+                Event::Prepared { token, result: disk.create(&path, size_bytes) }
+            }
+            FileRequest::Remove(RemoveRequest { token, path }) => {
+                Event::Removed { token, result: disk.remove(&path) }
+            }
+        });
     }
 }

@@ -21,7 +21,7 @@ use crate::disk::{Disk, OsDisk};
 use crate::lane::{LaneOptions, Placement, ShardSpec};
 use crate::log::LogOptions;
 use crate::transport::{Identity, Mesh, TransportOptions};
-use crate::types::{Durability, NodeId, ReplicaId, ShardId, TopicId};
+use crate::types::{Durability, NodeId, ReplicaId, Retention, ShardId, TopicId};
 use crate::wire::{NodeHello, PROTOCOL_VERSION};
 
 /// Events that may wait for the lane.
@@ -195,6 +195,8 @@ pub(super) fn system_spec(nodes: &[NodeId]) -> ShardSpec {
         shard: ShardId::SYSTEM,
         topic: TopicId(0),
         durability: Durability::Disk,
+        // The cluster's memory is never trimmed: nodes fold it from its first record on.
+        retention: Retention::default(),
         replicas: replicas.collect(),
         follow_committed: true,
     }

@@ -10,6 +10,11 @@ use crate::codec::{FrameHeader, FrameKind};
 use crate::types::Index;
 
 impl Shard {
+    /// Where the log begins by its last trim, released or not.
+    pub fn proposed_start(&self) -> Index {
+        self.tail.start
+    }
+
     /// Proposes, as leader, that the log begins at `start`; gives the index of the entry that says so. `None` if the
     /// log says so already. Only what is released here is ever trimmed.
     pub fn trim(&mut self, start: Index, now: &Reading) -> Result<Option<Index>, Refusal> {

@@ -8,6 +8,7 @@ mod ids;
 mod position;
 mod record;
 mod replica;
+mod retention;
 mod time;
 
 pub use batch::{BatchId, Durability, Receipt, SHARD_IN_FLIGHT_MAX, StageTimes};
@@ -15,4 +16,5 @@ pub use ids::{ClusterId, InvalidName, NodeId, ProducerId, ReplicaId, ShardId, To
 pub use position::{Index, Offset, Term};
 pub use record::{Header, Record};
 pub use replica::{Membership, Vote};
+pub use retention::{InvalidRetention, Retention};
 pub use time::{Monotonic, Timestamp};

@@ -153,6 +153,9 @@ pub struct DeliverBody {
     /// Every record stamped at or below this has been delivered on this stream. 0 if nothing is known.
     #[prost(fixed64, tag = "2")]
     pub closed_ns: u64,
+    /// The first offset that the shard still kept: where a subscription to everything begins.
+    #[prost(uint64, tag = "3")]
+    pub kept_from_offset: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -168,6 +171,12 @@ pub struct CreateTopicBody {
     pub split_at: Vec<bytes::Bytes>,
     #[prost(bool, tag = "5")]
     pub range_partitioned: bool,
+    /// Records may go once they are older; 0 keeps them.
+    #[prost(uint64, tag = "6")]
+    pub retention_ns: u64,
+    /// A shard's oldest records may go while the rest holds as much; 0 keeps them.
+    #[prost(uint64, tag = "7")]
+    pub retention_bytes: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -192,6 +201,11 @@ pub struct TopicBody {
     /// Timestamp of the record that created it.
     #[prost(fixed64, tag = "6")]
     pub created_ns: u64,
+    /// As in `CreateTopicBody`.
+    #[prost(uint64, tag = "7")]
+    pub retention_ns: u64,
+    #[prost(uint64, tag = "8")]
+    pub retention_bytes: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -376,6 +390,8 @@ pub enum ErrorCode {
     LeadershipLost = 15,
     /// The leader's disk is full.
     NoSpace = 16,
+    /// What a reader wants was trimmed away.
+    Trimmed = 17,
 }
 
 /// What became of an append that failed.

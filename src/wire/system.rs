@@ -37,6 +37,12 @@ pub struct CreateTopic {
     pub durability: u32,
     #[prost(message, repeated, tag = "5")]
     pub shards: Vec<CreateShard>,
+    /// Records may go once they are older; 0 keeps them.
+    #[prost(uint64, tag = "6")]
+    pub retention_ns: u64,
+    /// A shard's oldest records may go while the rest holds as much; 0 keeps them.
+    #[prost(uint64, tag = "7")]
+    pub retention_bytes: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]

@@ -4,8 +4,9 @@ mod world;
 
 use std::time::Duration;
 
+use timberline::lane::{ReadFrom, ReadRefusal};
 use timberline::shard::{Outcome, Refusal};
-use timberline::types::{NodeId, ShardId};
+use timberline::types::{Index, NodeId, Offset, ShardId, Timestamp};
 use world::{NODES, World};
 
 const SHARD: ShardId = ShardId(1);
@@ -85,7 +86,7 @@ fn full_disks_refuse_appends_while_reads_go_on_and_recover_by_themselves() {
     };
     assert_eq!(Refusal::NoSpace.outcome(), Outcome::NotApplied);
     assert!(world.status(refused, SHARD).expect("it runs on").is_full);
-    let ticket = world.read(refused, SHARD, first.first_timestamp);
+    let ticket = world.read(refused, SHARD, ReadFrom::Time(first.first_timestamp));
     world.run_until(Duration::from_secs(1), |world| world.reads.contains_key(&ticket));
     let frames = &world.reads[&ticket].as_ref().expect("a full disk is read").frames;
     assert_eq!(frames[0].header.first_offset, first.first_offset);
@@ -128,4 +129,61 @@ fn a_follower_refuses_appends_and_names_the_leader() {
     let ticket = world.append(follower, SHARD, 2, "y");
     let (answer, _) = &world.appended[&ticket];
     assert!(matches!(answer, Err(Refusal::NotLeader { leader: Some(_) })), "{answer:?}");
+}
+
+/// Appends so much that most of it is trimmed away.
+fn append_much(world: &mut World, first_sequence: u64) {
+    let value = "x".repeat(8_000);
+    for sequence in first_sequence..first_sequence + 60 {
+        world.append_surely(SHARD, sequence, &value);
+    }
+    world.run_for(Duration::from_secs(3));
+}
+
+fn trimmed(world: &World, node: NodeId) -> Offset {
+    world.status(node, SHARD).expect("running").trimmed
+}
+
+#[test]
+fn replicas_agree_on_the_start_give_the_space_back_and_tell_readers_that_fell_behind() {
+    let mut world = started(9);
+    append_much(&mut world, 1);
+    settle(&mut world);
+    let start = trimmed(&world, NODES[0]);
+    assert!(start > Offset(20), "{start}");
+    for node in NODES {
+        assert_eq!(trimmed(&world, node), start);
+        assert!(world.segment_bytes(node, SHARD) <= 6 * (64 << 10), "the files are gone");
+        let first = world.read_now(node, SHARD, ReadFrom::Time(Timestamp::ZERO)).unwrap();
+        assert_eq!((first.frames[0].header.first_offset, first.kept_from), (start, start));
+        let stamped = first.frames[0].header.first_timestamp;
+        let resumed = world.read_now(node, SHARD, ReadFrom::Time(stamped)).unwrap();
+        assert_eq!(resumed.frames[0].header.first_offset, start);
+        for behind in [ReadFrom::Index(Index(2)), ReadFrom::Time(Timestamp(2))] {
+            let told = world.read_now(node, SHARD, behind).unwrap_err();
+            assert!(matches!(told, ReadRefusal::Trimmed { kept_from, .. } if kept_from == start), "{told}");
+        }
+    }
+}
+
+#[test]
+fn a_node_that_slept_through_trims_begins_anew_where_the_others_begin() {
+    let mut world = started(10);
+    world.append_surely(SHARD, 1, "x");
+    settle(&mut world);
+    let leader = world.leader(SHARD).expect("it just acknowledged");
+    let sleeper = NODES.into_iter().find(|node| *node != leader).expect("there are three");
+    world.stop(sleeper);
+    append_much(&mut world, 2);
+    assert!(trimmed(&world, leader) > Offset(20));
+    world.start(sleeper, &[SHARD, OTHER]);
+    settle(&mut world);
+    world.run_for(Duration::from_secs(3));
+    assert_eq!(trimmed(&world, sleeper), trimmed(&world, leader));
+    let (ours, theirs) = (world.status(sleeper, SHARD).unwrap(), world.status(leader, SHARD).unwrap());
+    assert_eq!((ours.released, ours.synced), (theirs.released, theirs.synced));
+    let begin = ReadFrom::Time(Timestamp::ZERO);
+    let (ours, theirs) =
+        (world.read_now(sleeper, SHARD, begin).unwrap(), world.read_now(leader, SHARD, begin).unwrap());
+    assert_eq!(ours.frames, theirs.frames);
 }

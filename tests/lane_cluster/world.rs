@@ -18,14 +18,16 @@ use timberline::lane::{
 use timberline::log::LogOptions;
 use timberline::shard::Refusal;
 use timberline::types::{
-    BatchId, Durability, Monotonic, NodeId, ProducerId, Receipt, Record, ReplicaId, ShardId, Timestamp,
-    TopicId,
+    BatchId, Durability, Monotonic, NodeId, ProducerId, Receipt, Record, ReplicaId, Retention, ShardId,
+    Timestamp, TopicId,
 };
 
 /// Half the width of every node's interval.
 pub(crate) const EPS_NS: u64 = 1_000_000;
 /// True time when the world begins.
 const EPOCH_NS: u64 = 1_700_000_000_000_000_000;
+/// What each shard's sealed segments hold at least before the oldest goes.
+const KEPT_BYTES: u64 = 64 << 10;
 pub(crate) const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 
 /// One seed's world.
@@ -190,6 +192,11 @@ impl World {
             let event = Event::Prepared { token: prepare.token, result };
             self.schedule(1_000_000, from, Happening::Lane(Box::new(event)));
         }
+        for removal in output.removals {
+            let result = self.nodes[&from].disk.remove(&removal.path);
+            let event = Event::Removed { token: removal.token, result };
+            self.schedule(5_000_000, from, Happening::Lane(Box::new(event)));
+        }
         for (ticket, result) in output.appended {
             self.trace.push(format!("{} {from} answers {ticket:?} {result:?}", self.elapsed_ns));
             self.appended.insert(ticket, (result, self.elapsed_ns));
@@ -206,10 +213,9 @@ impl World {
         self.nodes[&node].disk.set_capacity_bytes(None);
     }
 
-    /// Asks a node for what is stamped at or after `from`.
-    pub(crate) fn read(&mut self, node: NodeId, shard: ShardId, from: Timestamp) -> Ticket {
-        let (ticket, from) = (self.draw_ticket(), ReadFrom::Time(from));
-        let closed_above = Timestamp::ZERO;
+    /// Asks a node for what stands at `from` or after it.
+    pub(crate) fn read(&mut self, node: NodeId, shard: ShardId, from: ReadFrom) -> Ticket {
+        let (ticket, closed_above) = (self.draw_ticket(), Timestamp::ZERO);
         self.hand(node, Event::Read(ReadCommand { ticket, shard, from, max_bytes: 4096, closed_above }));
         ticket
     }
@@ -238,6 +244,32 @@ impl World {
         };
         self.hand(node, Event::Append(command));
         ticket
+    }
+
+    /// Ends a node's process; its disk keeps what it wrote.
+    pub(crate) fn stop(&mut self, node: NodeId) {
+        self.nodes.get_mut(&node).expect("one of the three").lane = None;
+    }
+
+    /// Reads what a node shows at once.
+    pub(crate) fn read_now(
+        &mut self,
+        node: NodeId,
+        shard: ShardId,
+        from: ReadFrom,
+    ) -> Result<ReadAnswer, ReadRefusal> {
+        let ticket = self.read(node, shard, from);
+        self.reads.remove(&ticket).expect("there is something to tell")
+    }
+
+    /// The sizes of a node's segments of a shard, as its disk has them.
+    pub(crate) fn segment_bytes(&self, node: NodeId, shard: ShardId) -> u64 {
+        let folder = std::path::PathBuf::from("shards").join(shard.to_string());
+        let files = self.nodes[&node].disk.sizes().into_iter();
+        files
+            .filter(|(path, _)| path.starts_with(&folder) && !path.ends_with("vote"))
+            .map(|(_, bytes)| bytes)
+            .sum()
     }
 
     /// Appends until acknowledged, following the leader and retrying as a producer does.
@@ -294,5 +326,12 @@ fn options(node: NodeId, seed: u64) -> LaneOptions {
 
 fn spec(shard: ShardId) -> ShardSpec {
     let replicas = NODES.map(|node| Placement { replica: ReplicaId(10 * shard.0 + node.0), node }).to_vec();
-    ShardSpec { shard, topic: TopicId(1), durability: Durability::Disk, replicas, follow_committed: false }
+    ShardSpec {
+        shard,
+        topic: TopicId(1),
+        durability: Durability::Disk,
+        retention: Retention { age: None, bytes: Some(KEPT_BYTES) },
+        replicas,
+        follow_committed: false,
+    }
 }

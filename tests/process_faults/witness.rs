@@ -165,7 +165,12 @@ impl Witness {
 
     /// A new merged stream; answers its place.
     pub(crate) fn merged_begins(&self) -> usize {
-        let stream = MergedStream { reader: self.next_reader(), from: Timestamp::ZERO, records: Vec::new() };
+        let stream = MergedStream {
+            reader: self.next_reader(),
+            from: Timestamp::ZERO,
+            kept_from: BTreeMap::new(),
+            records: Vec::new(),
+        };
         let merged = &mut self.look().history.merged;
         merged.push(stream);
         merged.len() - 1
@@ -191,6 +196,7 @@ impl Witness {
         let positions = Positions {
             node,
             life,
+            at_ns: now_ns(),
             shard,
             trimmed: status.trimmed,
             released: status.released,

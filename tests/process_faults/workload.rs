@@ -14,7 +14,7 @@ use timberline::client::{
     self, AppendFailure, Client, ClientOptions, Consumer, ConsumerOptions, Cursor, Delivered, Delivery,
     Error, Kind, Order, Producer, ProducerOptions, Start, Topic, Until,
 };
-use timberline::types::{NodeId, Record, ShardId, TopicName};
+use timberline::types::{NodeId, Offset, Record, ShardId, TopicName};
 use timberline_checkers::{Append, MergedRecord, MergedStream, Outcome, ReplicaLog, Stamp};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -156,7 +156,12 @@ impl Workload {
         while let Some(consumed) = reader.next().await? {
             entries.entry(consumed.shard).or_default().push(entry_of(&consumed));
         }
-        let logs = entries.into_iter().map(|(shard, entries)| ReplicaLog { node, shard, entries });
+        let logs = entries.into_iter().map(|(shard, entries)| ReplicaLog {
+            node,
+            shard,
+            kept_from: Offset(0),
+            entries,
+        });
         let mut reader = self.reader(node, Order::Merged).await?;
         let mut records = Vec::new();
         while let Some(consumed) = reader.next().await? {
@@ -164,7 +169,8 @@ impl Workload {
             records.push(MergedRecord { timestamp, shard, offset, append: entry_of(&consumed).append });
         }
         let from = Cursor::BEGIN.timestamp;
-        Ok((logs.collect(), MergedStream { reader: self.witness.next_reader(), from, records }))
+        let (reader, kept_from) = (self.witness.next_reader(), BTreeMap::new());
+        Ok((logs.collect(), MergedStream { reader, from, kept_from, records }))
     }
 
     async fn reader(&self, node: NodeId, order: Order) -> Result<Consumer, Error> {

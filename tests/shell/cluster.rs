@@ -16,7 +16,7 @@ use timberline::clock::ClockOptions;
 use timberline::disk::Disk;
 use timberline::node::{Ground, Limits, NodeOptions, ReplicationOptions, SimulatedNode};
 use timberline::transport::ClientEndpoint;
-use timberline::types::{NodeId, Offset, ProducerId, Record, ShardId, Timestamp, TopicName};
+use timberline::types::{NodeId, Offset, ProducerId, Record, Retention, ShardId, Timestamp, TopicName};
 use timberline::wire::{AppendBody, ErrorCode, HelloBody, PROTOCOL_VERSION, Request, RequestBody};
 use tokio::task::JoinSet;
 
@@ -124,7 +124,13 @@ impl Book {
 /// Writes numbered records and books what it is told of each.
 async fn write(climate: Climate, writer: u64, timeout: Duration, book: Book) {
     let client = connect(&climate, writer).await;
-    let shape = CreateTopic { name: topic(), shards: 2, replicas: 3, partitioning: Partitioning::Hash };
+    let shape = CreateTopic {
+        name: topic(),
+        shards: 2,
+        replicas: 3,
+        partitioning: Partitioning::Hash,
+        retention: Retention::default(),
+    };
     match client.create_topic(shape).await {
         Err(error) if error.code() != Some(ErrorCode::Conflict) => panic!("{error}"),
         _ => {}
@@ -249,7 +255,13 @@ async fn break_off(climate: Climate) {
                     let name: TopicName = format!("other-{node}").parse().expect("a good name");
                     let (shards, replicas) = (3, 3);
                     let partitioning = Partitioning::Hash;
-                    let shape = CreateTopic { name: name.clone(), shards, replicas, partitioning };
+                    let shape = CreateTopic {
+                        name: name.clone(),
+                        shards,
+                        replicas,
+                        partitioning,
+                        retention: Retention::default(),
+                    };
                     drop(client.create_topic(shape).await);
                     drop(client.delete_topic(&name).await);
                 }
@@ -297,7 +309,13 @@ fn nothing_acknowledged_is_lost_or_doubled_through_the_real_shell() {
 /// Writes through a cut from all nodes that is long enough for attempts to fill every stream's queue.
 async fn write_into_the_void(climate: Climate) {
     let client = connect(&climate, 1).await;
-    let shape = CreateTopic { name: topic(), shards: 2, replicas: 3, partitioning: Partitioning::Hash };
+    let shape = CreateTopic {
+        name: topic(),
+        shards: 2,
+        replicas: 3,
+        partitioning: Partitioning::Hash,
+        retention: Retention::default(),
+    };
     client.create_topic(shape).await.expect("the topic is created in the end");
     let attempt_timeout = Duration::from_millis(50);
     let options =

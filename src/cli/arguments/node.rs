@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::settings::parse_duration;
+use crate::settings::{parse_duration, parse_size};
 use crate::types::TopicName;
 
 #[derive(Debug, Args)]
@@ -120,9 +120,12 @@ pub(in crate::cli) struct TopicCreateArguments {
     /// Where a quorum holds a batch before it is acknowledged (disk; memory is not built yet)
     #[arg(long, default_value = "disk")]
     pub durability: crate::types::Durability,
-    /// How long records are kept (not built yet: for ever)
+    /// Records may go once they are older than this, such as 7d, by the time of their commit [default: they are kept]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub retention: Option<std::time::Duration>,
+    /// A shard's oldest records may go while the rest of it holds as much, such as 10GiB [default: they are kept]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub retention_bytes: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -21,7 +21,7 @@ pub(super) struct Progress {
     shard: ShardId,
     /// The first timestamp not yet read: everything below it was delivered, or is not wanted.
     from: Timestamp,
-    /// The offset of the next record, once one was read.
+    /// The offset of the next record, once it is known.
     next_offset: Option<Offset>,
 }
 
@@ -44,15 +44,19 @@ impl Progress {
     }
 
     /// Proves the next part of a delivery, its frames one after the other, and cuts it off `payload`; with the last
-    /// part comes the timestamp that the delivery closes. Nothing is taken from a part that fails, so another replica
-    /// can be asked for the same.
+    /// part comes the timestamp that the delivery closes. A reader of everything begins at `kept_from`, the first record
+    /// that the replica keeps. Nothing is taken from a part that fails, so another replica can be asked for the same.
     pub(super) fn accept(
         &mut self,
         address: &str,
         payload: &mut Bytes,
-        closed_ns: u64,
+        closed: Timestamp,
+        kept_from: Offset,
     ) -> Result<Delivered, Error> {
         let mut next = self.clone();
+        if self.from <= Timestamp::ZERO.next() {
+            next.next_offset.get_or_insert(kept_from);
+        }
         let mut delivered = Delivered::default();
         let mut expanded_bytes = 0;
         while !payload.is_empty() && expanded_bytes < PART_BYTES {
@@ -61,9 +65,9 @@ impl Progress {
             next.take_records(address, &frame, &mut delivered.records)?;
             expanded_bytes += frame.header.compression.expanded_len(&frame.body).map_err(corrupt)?;
         }
-        if payload.is_empty() && closed_ns > 0 {
-            delivered.closed = Timestamp(closed_ns);
-            next.from = next.from.max(delivered.closed.next());
+        if payload.is_empty() && closed > Timestamp::ZERO {
+            delivered.closed = closed;
+            next.from = next.from.max(closed.next());
         }
         *self = next;
         Ok(delivered)
@@ -145,7 +149,7 @@ mod tests {
     #[test]
     fn records_before_the_wanted_time_are_skipped_even_inside_a_frame() {
         let payload = bytes_of(&frames_of(SHARD, &[(10, 3), (20, 1)]));
-        let delivered = progress(12).accept("a:1", &mut payload.clone(), 25).unwrap();
+        let delivered = progress(12).accept("a:1", &mut payload.clone(), Timestamp(25), Offset(0)).unwrap();
         assert_eq!(places(&delivered), [(2, 12), (3, 20)]);
         assert_eq!(delivered.closed, Timestamp(25));
     }
@@ -154,9 +158,9 @@ mod tests {
     fn another_replica_goes_on_without_gap_or_repeat() {
         let frames = frames_of(SHARD, &[(10, 2), (20, 2), (30, 1)]);
         let mut progress = progress(0);
-        progress.accept("a:1", &mut bytes_of(&frames[..1]), 15).unwrap();
+        progress.accept("a:1", &mut bytes_of(&frames[..1]), Timestamp(15), Offset(0)).unwrap();
         assert_eq!(progress.from(), Timestamp(16));
-        let delivered = progress.accept("b:1", &mut bytes_of(&frames), 0).unwrap();
+        let delivered = progress.accept("b:1", &mut bytes_of(&frames), Timestamp(0), Offset(0)).unwrap();
         assert_eq!(places(&delivered), [(2, 20), (3, 21), (4, 30)]);
     }
 
@@ -164,18 +168,27 @@ mod tests {
     fn a_missing_record_is_named_and_nothing_of_that_delivery_is_taken() {
         let frames = frames_of(SHARD, &[(10, 2), (20, 2), (30, 1)]);
         let mut progress = progress(0);
-        progress.accept("a:1", &mut bytes_of(&frames[..1]), 0).unwrap();
-        let error = progress.accept("a:1", &mut bytes_of(&frames[2..]), 40).unwrap_err();
+        progress.accept("a:1", &mut bytes_of(&frames[..1]), Timestamp(0), Offset(0)).unwrap();
+        let error =
+            progress.accept("a:1", &mut bytes_of(&frames[2..]), Timestamp(40), Offset(0)).unwrap_err();
         assert!(matches!(error, Error::Gap { expected: Offset(2), found: Offset(4), .. }), "{error}");
-        assert_eq!(progress.accept("b:1", &mut bytes_of(&frames[1..]), 40).unwrap().records.len(), 3);
+        assert_eq!(
+            progress
+                .accept("b:1", &mut bytes_of(&frames[1..]), Timestamp(40), Offset(0))
+                .unwrap()
+                .records
+                .len(),
+            3
+        );
     }
 
     #[test]
     fn a_record_stamped_before_what_was_closed_is_named_as_broken_order() {
         let frames = frames_of(SHARD, &[(10, 1), (20, 1)]);
         let mut progress = progress(0);
-        progress.accept("a:1", &mut bytes_of(&frames[..1]), 20).unwrap();
-        let error = progress.accept("a:1", &mut bytes_of(&frames[1..]), 20).unwrap_err();
+        progress.accept("a:1", &mut bytes_of(&frames[..1]), Timestamp(20), Offset(0)).unwrap();
+        let error =
+            progress.accept("a:1", &mut bytes_of(&frames[1..]), Timestamp(20), Offset(0)).unwrap_err();
         assert!(matches!(error, Error::BrokenOrder { found: Timestamp(20), .. }), "{error}");
     }
 
@@ -195,11 +208,24 @@ mod tests {
         assert!(payload.len() < 10_000);
         let (mut progress, mut parts) = (progress(0), Vec::new());
         while !payload.is_empty() {
-            let delivered = progress.accept("a:1", &mut payload, 100).unwrap();
+            let delivered = progress.accept("a:1", &mut payload, Timestamp(100), Offset(0)).unwrap();
             parts.push((delivered.records.len(), delivered.closed.0));
         }
         assert_eq!(parts, [(12, 0), (12, 0), (4, 100)]);
         assert_eq!(progress.from(), Timestamp(101));
+    }
+
+    #[test]
+    fn a_reader_of_everything_begins_at_the_first_record_kept_and_nowhere_behind_it() {
+        let frames = frames_of(SHARD, &[(10, 2), (20, 2), (30, 1)]);
+        let mut reader = progress(1);
+        let error = reader.accept("a:1", &mut bytes_of(&frames[2..]), Timestamp(0), Offset(2)).unwrap_err();
+        assert!(matches!(error, Error::Gap { expected: Offset(2), found: Offset(4), .. }), "{error}");
+        let delivered = reader.accept("b:1", &mut bytes_of(&frames[1..]), Timestamp(0), Offset(2)).unwrap();
+        assert_eq!(places(&delivered), [(2, 20), (3, 21), (4, 30)]);
+        let mut late = progress(25);
+        let delivered = late.accept("a:1", &mut bytes_of(&frames[2..]), Timestamp(0), Offset(2)).unwrap();
+        assert_eq!(places(&delivered), [(4, 30)]);
     }
 
     proptest! {
@@ -208,7 +234,7 @@ mod tests {
             let mut bytes = bytes_of(&frames_of(SHARD, &[(10, 2), (20, 1)])).to_vec();
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
-            let error = progress(0).accept("a:1", &mut bytes.into(), 0).unwrap_err();
+            let error = progress(0).accept("a:1", &mut bytes.into(), Timestamp(0), Offset(0)).unwrap_err();
             prop_assert_eq!(error.kind(), Kind::Corruption);
         }
     }

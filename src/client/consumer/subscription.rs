@@ -19,7 +19,7 @@ use crate::client::core::{Core, list};
 use crate::client::error::{Error, Kind};
 use crate::client::topic::Topic;
 use crate::transport::ClientStream;
-use crate::types::{NodeId, ShardId, Timestamp, TopicName};
+use crate::types::{NodeId, Offset, ShardId, Timestamp, TopicName};
 use crate::wire::{ErrorCode, Request, RequestBody, ResponseBody, SubscribeBody};
 
 /// A replica that says nothing for so long, not even that time passes, is left for another one.
@@ -156,9 +156,7 @@ impl Subscription {
             };
             *last_heard = Instant::now();
             let handed_on = match self.delivery(connected, received, id) {
-                Ok((payload, closed_ns)) => {
-                    self.hand_on(&connected.address, payload, closed_ns, permit, progress).await
-                }
+                Ok(delivery) => self.hand_on(&connected.address, delivery, permit, progress).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = handed_on {
@@ -171,41 +169,48 @@ impl Subscription {
     async fn hand_on<'a>(
         &'a self,
         address: &str,
-        mut payload: Bytes,
-        closed_ns: u64,
+        mut delivery: Delivery,
         mut permit: SemaphorePermit<'a>,
         progress: &mut Progress,
     ) -> Result<(), Error> {
         loop {
-            let delivered = progress.accept(address, &mut payload, closed_ns)?;
+            let Delivery { payload, closed, kept_from } = &mut delivery;
+            let delivered = progress.accept(address, payload, *closed, *kept_from)?;
             permit.forget();
             let sent = self.news.send((self.shard, News::Delivered(delivered))).await;
             sent.map_err(|_| Error::Closed)?;
-            if payload.is_empty() {
+            if delivery.payload.is_empty() {
                 return Ok(());
             }
             permit = self.gate.acquire().await.map_err(|_| Error::Closed)?;
         }
     }
 
-    /// A delivery's frames, and the timestamp it closes.
     fn delivery(
         &self,
         connected: &Connected,
         received: Result<Option<(crate::wire::Response, Bytes)>, crate::transport::Error>,
         id: u64,
-    ) -> Result<(Bytes, u64), Error> {
+    ) -> Result<Delivery, Error> {
         let (response, payload) = connected.received(received)?;
         let of_this = response.id == id;
         match connected.body_of(response)? {
             ResponseBody::Deliver(body) if of_this && body.shard == self.shard.0 => {
-                Ok((payload, body.closed_ns))
+                let (closed, kept_from) = (Timestamp(body.closed_ns), Offset(body.kept_from_offset));
+                Ok(Delivery { payload, closed, kept_from })
             }
             _ => {
                 Err(connected.malformed("a subscription was answered by something else than its deliveries"))
             }
         }
     }
+}
+
+/// A delivery as it came: its frames, the timestamp it closes, and the first record that its replica keeps.
+struct Delivery {
+    payload: Bytes,
+    closed: Timestamp,
+    kept_from: Offset,
 }
 
 /// How reading from one replica ended, and how many replicas there are to turn to.

@@ -109,7 +109,8 @@ impl Session {
             }
             from = frames.last().map_or(from, |last| last.header.last_timestamp().0 + 1);
             told = closed;
-            let body = ResponseBody::Deliver(DeliverBody { shard: shard.0, closed_ns: closed });
+            let body =
+                ResponseBody::Deliver(DeliverBody { shard: shard.0, closed_ns: closed, kept_from_offset: 0 });
             let mut payload: Vec<Bytes> =
                 frames.into_iter().flat_map(|frame| [frame.header_bytes, frame.body]).collect();
             if is_damaging && let Some(last) = payload.last_mut() {

@@ -57,6 +57,7 @@ fn spec_of(topic: &Topic, shard: &Shard) -> ShardSpec {
         shard: shard.id,
         topic: topic.id,
         durability: topic.durability,
+        retention: topic.retention,
         replicas: placed.collect(),
         follow_committed: false,
     }

@@ -195,6 +195,7 @@ impl Running {
             sends,
             syncs,
             prepares,
+            removals,
             appended,
             reads,
             changes: _,
@@ -212,6 +213,7 @@ impl Running {
             }
         }
         self.outlets.disk.prepare(prepares);
+        self.outlets.disk.remove(removals);
         for (ticket, result) in appended {
             match &result {
                 Ok(receipt) => self.shared.metrics.acknowledged(receipt),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{Topic, View};
 use crate::routing::{PlacementError, hash_start, place};
-use crate::types::{Durability, NodeId, ShardId, TopicName};
+use crate::types::{Durability, NodeId, Retention, ShardId, TopicName};
 use crate::wire::{CreateShard, CreateTopic, DeleteTopic, PlaceReplica, SystemChange, SystemRecord};
 
 /// The most shards one topic may be created with: its creation record must fit well into one frame.
@@ -23,6 +23,7 @@ pub(crate) struct TopicPlan {
     /// Range partitioning at these keys; `None` partitions by hash.
     pub(crate) split_at: Option<Vec<Bytes>>,
     pub(crate) durability: Durability,
+    pub(crate) retention: Retention,
 }
 
 /// A wish that cannot be granted.
@@ -63,12 +64,15 @@ impl TopicPlan {
                 Ok(self.shard(place_in_topic, shard, replicas))
             })
             .collect::<Result<Vec<_>, PlanError>>()?;
+        let (retention_ns, retention_bytes) = self.retention.numbers();
         Ok(SystemRecord::new(SystemChange::CreateTopic(CreateTopic {
             topic: view.next_topic(),
             name: self.name.as_str().to_owned(),
             range_partitioned: self.split_at.is_some(),
             durability: u32::from(self.durability == Durability::Memory),
             shards,
+            retention_ns,
+            retention_bytes,
         })))
     }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::view::{FIRST_REPLICA, Ignored};
 use super::{Folded, PlanError, TopicPlan, View};
-use crate::types::{Durability, Index, NodeId, Offset, ShardId, Timestamp};
+use crate::types::{Durability, Index, NodeId, Offset, Retention, ShardId, Timestamp};
 use crate::wire::{RegisterNode, SystemChange, SystemRecord};
 
 fn nodes() -> Vec<NodeId> {
@@ -14,7 +14,14 @@ fn nodes() -> Vec<NodeId> {
 
 fn wish(name: &str, shards: u32) -> TopicPlan {
     let durability = Durability::Disk;
-    TopicPlan { name: name.parse().unwrap(), shards, replicas: 3, split_at: None, durability }
+    TopicPlan {
+        name: name.parse().unwrap(),
+        shards,
+        replicas: 3,
+        split_at: None,
+        durability,
+        retention: Retention::default(),
+    }
 }
 
 fn create(view: &mut View, name: &str, shards: u32, at: u64) -> Folded {

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::types::{Durability, Index, NodeId, Offset, ReplicaId, ShardId, Timestamp, TopicId, TopicName};
+use crate::types::{
+    Durability, Index, NodeId, Offset, ReplicaId, Retention, ShardId, Timestamp, TopicId, TopicName,
+};
 use crate::wire::{CreateShard, CreateTopic, DeleteTopic, RegisterNode, SystemChange, SystemRecord};
 
 /// The first replica id that is handed out. Those below are the system shard's, which are node ids.
@@ -45,6 +47,7 @@ pub(crate) struct Topic {
     pub(crate) name: TopicName,
     pub(crate) range_partitioned: bool,
     pub(crate) durability: Durability,
+    pub(crate) retention: Retention,
     pub(crate) shards: Vec<Shard>,
     /// The timestamp of the record that created it: unique among all records of the system topic.
     pub(crate) created: Timestamp,
@@ -143,6 +146,8 @@ impl View {
             1 => Durability::Memory,
             _ => return Err(Ignored::Malformed("a durability that this build does not know")),
         };
+        let retention = Retention::from_numbers(create.retention_ns, create.retention_bytes)
+            .map_err(|_| Ignored::Malformed("a retention out of range"))?;
         if create.shards.is_empty() {
             return Err(Ignored::Malformed("a topic without shards"));
         }
@@ -159,6 +164,7 @@ impl View {
             name: name.clone(),
             range_partitioned: create.range_partitioned,
             durability,
+            retention,
             shards,
             created: stamped,
         };

@@ -82,6 +82,11 @@ pub(super) fn unreadable(host: &NodeShared, refusal: &ReadRefusal) -> ErrorBody 
     let on = format!("node {}: {refusal}", host.node);
     match refusal {
         ReadRefusal::UnknownShard(shard) => unknown_shard(host, *shard),
+        ReadRefusal::Trimmed { .. } => error(
+            ErrorCode::Trimmed,
+            false,
+            format!("{refusal}; read from `begin`, or from a time or cursor after that"),
+        ),
         ReadRefusal::Failed { .. } => {
             error(ErrorCode::Unavailable, true, format!("{on}; read from another replica"))
         }

@@ -48,7 +48,9 @@ async fn deliver(
             continue;
         }
         told = told.max(answer.closed);
-        let body = ResponseBody::Deliver(DeliverBody { shard: shard.0, closed_ns: told.0 });
+        let kept_from_offset = answer.kept_from.0;
+        let body = DeliverBody { shard: shard.0, closed_ns: told.0, kept_from_offset };
+        let body = ResponseBody::Deliver(body);
         let reply = Reply { payload: payload(answer.frames), ..Reply::new(id, body) };
         if replies.send(reply).await.is_err() {
             return Ok(());

@@ -12,7 +12,7 @@ use crate::lane::ReplicaStatus;
 use crate::node::lane_thread::{Append, Progress};
 use crate::node::metadata::{PlanError, Topic, TopicPlan, View};
 use crate::node::shared::NodeShared;
-use crate::types::{BatchId, Durability, NodeId, Receipt, Record, ShardId, TopicName};
+use crate::types::{BatchId, Durability, NodeId, Receipt, Record, Retention, ShardId, TopicName};
 use crate::wire::{
     CreateTopicBody, ErrorBody, ErrorCode, ReplicaBody, ShardBody, SystemRecord, TopicBody, TopicsBody,
 };
@@ -137,8 +137,16 @@ fn parse(request: &CreateTopicBody) -> Result<TopicPlan, ErrorBody> {
         let message = "split keys belong to range partitioning; leave them out, or ask for ranges";
         return Err(answers::error(ErrorCode::Invalid, false, message));
     }
-    let (name, durability) = (parse_name(&request.name)?, Durability::Disk);
-    Ok(TopicPlan { name, shards: request.shards, replicas: request.replicas, split_at, durability })
+    let retention = Retention::from_numbers(request.retention_ns, request.retention_bytes)
+        .map_err(|problem| answers::error(ErrorCode::Invalid, false, problem.to_string()))?;
+    Ok(TopicPlan {
+        name: parse_name(&request.name)?,
+        shards: request.shards,
+        replicas: request.replicas,
+        split_at,
+        durability: Durability::Disk,
+        retention,
+    })
 }
 
 fn unplannable(error: &PlanError) -> ErrorBody {
@@ -194,6 +202,7 @@ fn body_of(topic: &Topic, leaders: &Leaders) -> TopicBody {
             term,
         }
     });
+    let (retention_ns, retention_bytes) = topic.retention.numbers();
     TopicBody {
         id: topic.id.0,
         name: topic.name.to_string(),
@@ -201,6 +210,8 @@ fn body_of(topic: &Topic, leaders: &Leaders) -> TopicBody {
         shards: shards.collect(),
         durability: answers::durability_number(topic.durability),
         created_ns: topic.created.0,
+        retention_ns,
+        retention_bytes,
     }
 }
 

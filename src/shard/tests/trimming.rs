@@ -2,9 +2,9 @@
 
 use super::bench::{Bench, START};
 use crate::codec::FrameKind;
-use crate::consensus::{MembershipChange, MembershipStep, MessageKind};
+use crate::consensus::{LogReader as _, Manifest, MembershipChange, MembershipStep, Message, MessageKind};
 use crate::shard::{Admission, Promise, Refusal};
-use crate::types::{Index, ReplicaId, Timestamp};
+use crate::types::{Index, ReplicaId, Term, Timestamp};
 
 /// Ten batches, all released everywhere; gives the entry of the sixth.
 fn written(bench: &mut Bench) -> Index {
@@ -42,6 +42,25 @@ fn left_behind() -> (Bench, Index) {
         bench.node(replica).log.trim(start);
     }
     (bench, start)
+}
+
+/// The leader's message to replica 3 that carries `manifest`.
+fn carrying(manifest: Manifest, term: Term) -> Message {
+    Message {
+        kind: MessageKind::Manifest,
+        from: ReplicaId(1),
+        to: ReplicaId(3),
+        term,
+        log_term: Term(0),
+        index: Index(0),
+        commit: Index(0),
+        commit_term: Term(0),
+        reject: false,
+        reject_hint: Index(0),
+        context: bytes::Bytes::new(),
+        entries: Vec::new(),
+        manifest: Some(manifest),
+    }
 }
 
 #[test]
@@ -160,6 +179,32 @@ fn a_lost_manifest_is_sent_again_and_a_second_one_changes_nothing() {
     assert_eq!(bench.node(3).log.frames(), bench.node(1).log.frames());
 }
 
+/// Found by the simulator: raft asks for the term of an entry that became durable after a manifest had replaced it.
+#[test]
+fn an_entry_that_is_durable_only_after_the_log_began_anew_changes_nothing() {
+    let mut bench = Bench::led();
+    bench.node(3).syncs = false;
+    bench.append(1, 1);
+    settle_all(&mut bench);
+    bench.node(3).is_cut_off = true;
+    let start = written(&mut bench);
+    trim(&mut bench, start);
+    settle_all(&mut bench);
+    for replica in 1..=2 {
+        bench.node(replica).log.trim(start);
+    }
+    let manifest = bench.node(1).log.manifest();
+    let (now, term) = (bench.now(3), bench.shard(1).term());
+    bench.shard(3).step(carrying(manifest, term), &now).unwrap();
+    bench.node(3).syncs = true;
+    bench.settle();
+    assert_eq!(bench.shard(3).failure(), None);
+    assert_eq!(bench.shard(3).committed(), start.before(), "the manifest is taken");
+    bench.node(3).is_cut_off = false;
+    settle_all(&mut bench);
+    assert_eq!(bench.node(3).log.frames(), bench.node(1).log.frames());
+}
+
 #[test]
 fn a_replica_that_began_anew_restarts_from_there() {
     let (mut bench, start) = left_behind();
@@ -198,6 +243,24 @@ fn a_crash_right_after_a_reset_finds_a_log_that_goes_on() {
     settle_all(&mut bench);
     assert_eq!(bench.node(3).log.frames(), bench.node(1).log.frames());
     assert_eq!(bench.shard(3).voters(), bench.shard(1).voters());
+}
+
+#[test]
+fn a_manifest_that_makes_no_sense_is_refused_and_changes_nothing() {
+    let (mut bench, _) = left_behind();
+    let (now, term) = (bench.now(3), bench.shard(1).term());
+    let good = bench.node(1).log.manifest();
+    let wrong = [
+        Manifest { shard_state: good.shard_state.slice(..good.shard_state.len() - 1), ..good.clone() },
+        Manifest { index: good.index.plus(1), ..good.clone() },
+        Manifest { term: Term(good.term.0 + 1), ..good },
+    ];
+    for manifest in wrong {
+        let later = Term(term.0 + 1);
+        assert!(bench.shard(3).step(carrying(manifest, later), &now).is_err());
+    }
+    assert_eq!(bench.shard(3).failure(), None);
+    assert_eq!(bench.shard(3).committed(), Index(2));
 }
 
 #[test]

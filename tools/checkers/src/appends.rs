@@ -19,6 +19,9 @@ pub(crate) fn acknowledged(history: &History, tally: &mut Tally) -> Result<(), S
             log.entries.iter().map(|entry| (entry.stamp.offset, entry)).collect();
         for append in history.appends.iter().filter(|append| append.shard == log.shard) {
             let Outcome::Acknowledged { stamp, .. } = append.outcome else { continue };
+            if stamp.offset < log.kept_from {
+                continue;
+            }
             tally.0 += 1;
             let found = held.get(&stamp.offset);
             let right = found.is_some_and(|entry| {

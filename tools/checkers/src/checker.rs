@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::History;
 use crate::log::Logs;
-use crate::{appends, closed, merged, nodes, order, streams, time};
+use crate::{appends, beginning, closed, merged, nodes, order, streams, time};
 
 /// One promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +31,10 @@ pub enum Checker {
     Closed,
     /// A reader's entries follow each other without a gap.
     Stream,
+    /// A reader of everything begins at the first record kept.
+    Begins,
+    /// Nothing is trimmed before its time.
+    Retention,
     /// A merged reader's stream is a slice of the one order of everything.
     Merged,
     /// Positions keep their inequalities and only move forward.
@@ -56,7 +60,7 @@ pub struct Violation {
 pub struct Tally(pub u64);
 
 impl Checker {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Agreement,
         Self::Acknowledged,
         Self::Phantom,
@@ -68,6 +72,8 @@ impl Checker {
         Self::CommitWait,
         Self::Closed,
         Self::Stream,
+        Self::Begins,
+        Self::Retention,
         Self::Merged,
         Self::Positions,
         Self::Durable,
@@ -75,9 +81,9 @@ impl Checker {
         Self::Bounds,
     ];
 
-    /// Checks that hold only while every clock keeps its word: what was shown by a liar's clock may be early.
+    /// Checks that hold only while every clock keeps its word: what was shown, or trimmed, by a liar's clock may be early.
     pub fn needs_honest_clocks(self) -> bool {
-        matches!(self, Self::TimeOrder | Self::CommitWait)
+        matches!(self, Self::TimeOrder | Self::CommitWait | Self::Retention)
     }
 
     fn run(self, history: &History, logs: &Logs, tally: &mut Tally) -> Result<(), String> {
@@ -93,6 +99,8 @@ impl Checker {
             Self::CommitWait => time::commit_wait(history, tally),
             Self::Closed => closed::closed(history, logs, tally),
             Self::Stream => streams::contiguous(history, tally),
+            Self::Begins => beginning::begins(history, tally),
+            Self::Retention => beginning::retention(history, logs, tally),
             Self::Merged => merged::slices(history, logs, tally),
             Self::Positions => nodes::positions(history, tally),
             Self::Durable => nodes::durable(history, tally),
@@ -126,6 +134,8 @@ impl fmt::Display for Checker {
             Self::CommitWait => "commit-wait",
             Self::Closed => "closed",
             Self::Stream => "stream",
+            Self::Begins => "begins",
+            Self::Retention => "retention",
             Self::Merged => "merged",
             Self::Positions => "positions",
             Self::Durable => "durable",

@@ -1,6 +1,6 @@
 //! The history: what clients asked and were told, and what the nodes showed of themselves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use timberline::types::{NodeId, Offset, ShardId, Term, Timestamp};
 
@@ -9,6 +9,7 @@ use timberline::types::{NodeId, Offset, ShardId, Term, Timestamp};
 pub struct History {
     pub appends: Vec<Append>,
     pub shown: Vec<Shown>,
+    pub begun: Vec<Begun>,
     pub closings: Vec<Closing>,
     pub merged: Vec<MergedStream>,
     pub positions: Vec<Positions>,
@@ -18,6 +19,8 @@ pub struct History {
     pub logs: Vec<ReplicaLog>,
     /// Shards of which no quorum works at the end: what they still hold cannot be told.
     pub stopped: BTreeSet<ShardId>,
+    /// How long records are kept at least, in true time; `None` if that cannot be told.
+    pub kept_ns: Option<u64>,
     /// Nodes whose disks lost, in secret, what nothing on them can prove.
     pub damaged: BTreeSet<NodeId>,
 }
@@ -90,6 +93,16 @@ pub struct Shown {
     pub entry: Entry,
 }
 
+/// A reader of everything was told where the log begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun {
+    pub reader: u64,
+    pub node: NodeId,
+    pub shard: ShardId,
+    /// The first record that the node's log kept.
+    pub kept_from: Offset,
+}
+
 /// A reader was told that all records stamped at or below `closed` lie before `next`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closing {
@@ -106,6 +119,8 @@ pub struct MergedStream {
     pub reader: u64,
     /// The stream starts at the first record not below this.
     pub from: Timestamp,
+    /// Where the logs of shards began that were trimmed when it began; the others began at 0.
+    pub kept_from: BTreeMap<ShardId, Offset>,
     pub records: Vec<MergedRecord>,
 }
 
@@ -123,6 +138,8 @@ pub struct Positions {
     pub node: NodeId,
     /// Rises with every restart of the node.
     pub life: u64,
+    /// When they were seen, in true time.
+    pub at_ns: u64,
     pub shard: ShardId,
     pub trimmed: Offset,
     pub released: Offset,
@@ -148,10 +165,11 @@ pub struct Load {
     pub max: u64,
 }
 
-/// A replica's readable log, from its first entry on.
+/// A replica's readable log, from the first record that it keeps on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaLog {
     pub node: NodeId,
     pub shard: ShardId,
+    pub kept_from: Offset,
     pub entries: Vec<Entry>,
 }

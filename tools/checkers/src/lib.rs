@@ -7,6 +7,7 @@
 //! nodes share one machine.
 
 mod appends;
+mod beginning;
 mod checker;
 mod closed;
 mod history;
@@ -19,6 +20,6 @@ mod time;
 
 pub use checker::{Checker, Tally, Violation, check_all};
 pub use history::{
-    Append, Closing, Entry, History, Leading, Load, MergedRecord, MergedStream, Outcome, Positions,
+    Append, Begun, Closing, Entry, History, Leading, Load, MergedRecord, MergedStream, Outcome, Positions,
     ReplicaLog, Shown, Stamp,
 };

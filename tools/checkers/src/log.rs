@@ -2,7 +2,7 @@
 //!
 //! Invariant: entries stand by offset; where two sightings disagree, the first stands and the conflict is kept.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use timberline::types::{Offset, ShardId};
 
@@ -14,15 +14,17 @@ pub(crate) struct Logs {
     shards: BTreeMap<ShardId, BTreeMap<Offset, Entry>>,
     conflict: Option<String>,
     sightings: u64,
-    /// Shards whose logs were read from their start: nothing can be missing but by a fault.
-    whole: BTreeSet<ShardId>,
+    /// Shards whose logs were read, and from where on: nothing can be missing behind it but by a fault.
+    whole: BTreeMap<ShardId, Offset>,
 }
 
 impl Logs {
     pub(crate) fn of(history: &History) -> Self {
-        let mut logs = Self { shards: BTreeMap::new(), conflict: None, sightings: 0, whole: BTreeSet::new() };
-        let read = history.logs.iter().map(|log| log.shard);
-        logs.whole = read.filter(|shard| !history.stopped.contains(shard)).collect();
+        let mut logs = Self { shards: BTreeMap::new(), conflict: None, sightings: 0, whole: BTreeMap::new() };
+        for log in history.logs.iter().filter(|log| !history.stopped.contains(&log.shard)) {
+            let kept_from = logs.whole.entry(log.shard).or_insert(log.kept_from);
+            *kept_from = log.kept_from.min(*kept_from);
+        }
         for log in &history.logs {
             for entry in &log.entries {
                 logs.see(log.shard, *entry, &format!("in the log of node {}", log.node));
@@ -58,7 +60,7 @@ impl Logs {
             return Err(conflict.clone());
         }
         for log in &history.logs {
-            let mut next = Offset(0);
+            let mut next = log.kept_from;
             for entry in &log.entries {
                 if entry.stamp.offset != next {
                     return Err(format!(
@@ -69,8 +71,10 @@ impl Logs {
                 next = entry.next_offset();
             }
         }
-        for (shard, entries) in self.shards.iter().filter(|(shard, _)| self.whole.contains(shard)) {
-            for (before, after) in entries.values().zip(entries.values().skip(1)) {
+        for (shard, entries) in &self.shards {
+            let Some(kept_from) = self.whole.get(shard) else { continue };
+            let kept = || entries.range(*kept_from..).map(|(_, entry)| entry);
+            for (before, after) in kept().zip(kept().skip(1)) {
                 if before.next_offset() != after.stamp.offset {
                     return Err(format!(
                         "shard {shard}: nothing was ever seen between {before:?} and {after:?}"

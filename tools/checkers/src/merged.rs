@@ -21,9 +21,11 @@ pub(crate) fn slices(history: &History, logs: &Logs, tally: &mut Tally) -> Resul
     all.sort_unstable();
     for stream in &history.merged {
         let start = all.partition_point(|record| record.timestamp < stream.from);
-        for (found, expected) in
-            stream.records.iter().zip(all[start..].iter().map(Some).chain(std::iter::repeat(None)))
-        {
+        let kept = |record: &&MergedRecord| {
+            stream.kept_from.get(&record.shard).is_none_or(|kept_from| record.offset >= *kept_from)
+        };
+        let expected = all[start..].iter().filter(kept).map(Some).chain(std::iter::repeat(None));
+        for (found, expected) in stream.records.iter().zip(expected) {
             tally.0 += 1;
             if Some(found) != expected {
                 return Err(format!(

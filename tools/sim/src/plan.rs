@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use timberline::simulation::Limit;
+use timberline::types::Retention;
 
 use crate::random::Random;
 
@@ -177,6 +178,7 @@ pub struct Plan {
     pub(crate) limits: Vec<Limit>,
     /// A node's output waits for more events, as it does on a busy thread.
     pub(crate) batches_events: bool,
+    pub(crate) retention: Retention,
 }
 
 impl Plan {
@@ -224,12 +226,29 @@ impl Plan {
             duplication_per_mille: random.pick(&[5, 30, 100]),
             limits: Limit::ALL.into_iter().filter(|_| random.chance(250)).collect(),
             batches_events: random.chance(400),
+            retention: retention(random),
+        }
+    }
+
+    /// How long records are kept at least, whatever happens; `None` if only sizes tell.
+    pub(crate) fn kept_ns(&self) -> Option<u64> {
+        match self.retention {
+            Retention { age: None, bytes: None } => Some(u64::MAX),
+            Retention { bytes: Some(_), .. } => None,
+            Retention { age: Some(_), .. } => Some(self.retention.numbers().0),
         }
     }
 
     pub(crate) fn has(&self, class: FaultClass) -> bool {
         self.faults.contains(&class)
     }
+}
+
+/// What topics keep: in half of the runs so little that trims are common.
+fn retention(random: &mut Random) -> Retention {
+    let age = random.pick(&[0, 0, 0, 2, 5, 15]);
+    let bytes = random.pick(&[0, 0, 0, 0, 64 << 10]);
+    Retention::from_numbers(age * SECOND, bytes).expect("it is in range")
 }
 
 impl fmt::Display for Plan {
@@ -270,6 +289,8 @@ impl fmt::Display for Plan {
             self.duplication_per_mille,
             ms(self.patience_ns)
         )?;
+        let (kept_ns, kept_bytes) = self.retention.numbers();
+        writeln!(f, "records are kept for {} or {kept_bytes} bytes (0: for ever)", ms(kept_ns))?;
         write!(f, "small limits: {}; events batched: {}", limits.join(", "), self.batches_events)
     }
 }

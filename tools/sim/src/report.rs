@@ -47,6 +47,10 @@ pub(crate) fn totals(totals: &Totals, took: Option<Duration>) -> String {
         "{} appends ({} acknowledged, {} failed, {} of unknown fate), {} frames read, {} records merged, {} checks",
         totals.appends, totals.acknowledged, totals.failed, totals.unknown, totals.reads, totals.merged, totals.checks
     ));
+    lines.push(format!(
+        "{} trims, {} manifests sent, {} reads told that what they wanted was trimmed",
+        totals.trims, totals.manifests, totals.told_trimmed
+    ));
     let faults: u64 = totals.faults.values().sum();
     let each: Vec<_> =
         totals.faults.iter().map(|(class, count)| format!("{} {count}", class.name())).collect();

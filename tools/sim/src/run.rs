@@ -179,6 +179,9 @@ fn unsettled(world: &mut World, crowd: &Crowd, calm_ns: u64) -> Option<String> {
         if !standings.iter().all(whole) {
             return Some(format!("shard {shard}: replicas do not have the same: {standings:?}"));
         }
+        if standings.iter().any(|standing| standing.trimmed != standings[0].trimmed) {
+            return Some(format!("shard {shard}: replicas do not agree on the start: {standings:?}"));
+        }
         if standings.iter().any(|standing| standing.closed.0 <= crate::world::EPOCH_NS + calm_ns) {
             return Some(format!("shard {shard}: closed timestamps stand still: {standings:?}"));
         }

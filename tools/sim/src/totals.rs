@@ -19,6 +19,10 @@ pub struct Totals {
     /// Records that merged readers were given.
     pub merged: u64,
     pub checks: u64,
+    /// Starts of logs that were seen, manifests sent, and readers told that what they wanted is gone.
+    pub trims: u64,
+    pub manifests: u64,
+    pub told_trimmed: u64,
     /// Terms that began.
     pub elections: u64,
     /// Shards of which so many replicas stopped that no quorum works.
@@ -45,6 +49,9 @@ impl Totals {
         self.reads += other.reads;
         self.merged += other.merged;
         self.checks += other.checks;
+        self.trims += other.trims;
+        self.manifests += other.manifests;
+        self.told_trimmed += other.told_trimmed;
         self.elections += other.elections;
         self.stopped_shards += other.stopped_shards;
         self.stopped_replicas += other.stopped_replicas;

@@ -3,7 +3,7 @@
 mod story;
 
 use timberline::types::{NodeId, Offset, ShardId, Term, Timestamp};
-use timberline_checkers::{Checker, History, Leading, Load, Outcome, check_all};
+use timberline_checkers::{Checker, History, Leading, Load, Outcome, Positions, check_all};
 
 /// What the first checker that objects is called, with the mutation applied to a true history.
 fn objection(mutate: impl FnOnce(&mut History)) -> Option<Checker> {
@@ -209,5 +209,47 @@ fn two_leaders_of_one_term_and_a_broken_bound_are_seen() {
     }));
     assert!(objects(Checker::Bounds, |history| {
         history.loads.push(Load { what: "unanswered appends", found: 65, max: 64 });
+    }));
+}
+
+/// The history of logs that all begin at the fourth entry of shard 1, told long after.
+fn trimmed(history: &mut History, at_ns: u64) {
+    let kept_from = history.logs[0].entries[3].stamp.offset;
+    for log in history.logs.iter_mut().filter(|log| log.shard == ShardId(1)) {
+        log.entries.drain(..3);
+        log.kept_from = kept_from;
+    }
+    let last = *history.positions.iter().rfind(|p| p.shard == ShardId(1)).unwrap();
+    history.positions.push(Positions { trimmed: kept_from, at_ns, ..last });
+}
+
+#[test]
+fn what_was_trimmed_in_time_is_missed_by_nobody() {
+    let in_time = |history: &mut History| trimmed(history, u64::MAX);
+    assert_eq!(objection(in_time), None);
+}
+
+#[test]
+fn a_record_trimmed_before_its_time_and_one_lost_behind_the_start_are_seen() {
+    assert!(objects(Checker::Retention, |history| {
+        let just_written = history.logs[0].entries[2].stamp.timestamp.0;
+        trimmed(history, just_written + 1_000);
+    }));
+    assert!(objects(Checker::Acknowledged, |history| {
+        trimmed(history, u64::MAX);
+        history.logs[0].entries.drain(..2);
+    }));
+}
+
+#[test]
+fn a_reader_of_everything_that_begins_behind_the_first_record_kept_is_seen() {
+    assert!(objects(Checker::Begins, |history| {
+        let at = history.shown.iter().position(|shown| shown.shard == ShardId(1)).unwrap();
+        history.shown.remove(at);
+    }));
+    assert!(objects(Checker::Merged, |history| {
+        let stream = &mut history.merged[0];
+        let first = stream.records.iter().find(|record| record.shard == ShardId(1)).unwrap();
+        stream.kept_from.insert(ShardId(1), first.offset.plus(1));
     }));
 }

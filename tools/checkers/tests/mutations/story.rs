@@ -1,8 +1,10 @@
 //! A small true history: two shards, three producers, two replicas, readers of every kind, told step by step.
 
+use std::collections::BTreeMap;
+
 use timberline::types::{NodeId, Offset, ShardId, Term, Timestamp};
 use timberline_checkers::{
-    Append, Closing, Entry, History, Leading, Load, MergedRecord, MergedStream, Outcome, Positions,
+    Append, Begun, Closing, Entry, History, Leading, Load, MergedRecord, MergedStream, Outcome, Positions,
     ReplicaLog, Shown, Stamp,
 };
 
@@ -34,10 +36,14 @@ pub(crate) fn told() -> History {
     }
     history.merged.push(merged(&logs));
     for (shard, entries) in [ShardId(1), ShardId(2)].into_iter().zip(logs) {
-        let log = |node| ReplicaLog { node, shard, entries: entries.clone() };
+        let log = |node| ReplicaLog { node, shard, kept_from: Offset(0), entries: entries.clone() };
         history.logs.extend(NODES.map(log));
         history.leaders.push(Leading { shard, term: Term(1), node: NodeId(1) });
     }
+    let begun =
+        |node: &NodeId| Begun { reader: node.0, node: *node, shard: ShardId(1), kept_from: Offset(0) };
+    history.begun.extend(NODES.iter().map(begun));
+    history.kept_ns = Some(1_000_000);
     history.loads.push(Load { what: "unanswered appends", found: 3, max: 64 });
     history
 }
@@ -50,6 +56,7 @@ fn show(history: &mut History, shard: ShardId, entry: Entry, at_ns: u64) {
         history.positions.push(Positions {
             node,
             life: 1,
+            at_ns,
             shard,
             trimmed: Offset(0),
             released: next,
@@ -75,5 +82,5 @@ fn merged(logs: &[Vec<Entry>; 2]) -> MergedStream {
     }
     records.sort_unstable();
     records.drain(..5);
-    MergedStream { reader: 9, from: records[0].timestamp, records }
+    MergedStream { reader: 9, from: records[0].timestamp, kept_from: BTreeMap::new(), records }
 }

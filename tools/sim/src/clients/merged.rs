@@ -1,12 +1,14 @@
 //! A reader of everything in one order: one subscription per shard, each on any node, under the production merge.
 
+use std::collections::BTreeMap;
+
 use timberline::codec::FrameHeader;
 use timberline::lane::{ReadAnswer, ReadRefusal, Ticket};
 use timberline::merge::Merge;
 use timberline::types::{NodeId, Offset, Timestamp};
 use timberline_checkers::{MergedRecord, MergedStream};
 
-use super::reader::Subscription;
+use super::reader::{Subscription, Taken};
 use crate::plan::MS;
 use crate::world::{EPOCH_NS, World, seen};
 
@@ -41,7 +43,12 @@ impl MergedReader {
             .collect();
         let merge = Merge::new(specs.iter().map(|spec| (spec.shard, from.minus_ns(1))), SHARD_BYTES_MAX);
         let place = world.history.merged.len();
-        world.history.merged.push(MergedStream { reader: client, from, records: Vec::new() });
+        world.history.merged.push(MergedStream {
+            reader: client,
+            from,
+            kept_from: BTreeMap::new(),
+            records: Vec::new(),
+        });
         Self { client, from, subscriptions, merge, place }
     }
 
@@ -72,14 +79,31 @@ impl MergedReader {
         let Some(at) = self.subscriptions.iter().position(|subscription| subscription.awaits(ticket)) else {
             return;
         };
-        if let Some(taken) = self.subscriptions[at].take(world, ticket, answer) {
-            self.take(world, at, &taken);
-            self.subscriptions[at].ask(world);
+        match self.subscriptions[at].take(world, ticket, answer) {
+            Taken::Answer(taken) => {
+                self.take(world, at, &taken);
+                self.subscriptions[at].ask(world);
+            }
+            Taken::Trimmed => self.start_over(world),
+            Taken::Nothing => {}
+        }
+    }
+
+    /// It fell behind, and was told: all of it begins again, at what is kept now.
+    fn start_over(&mut self, world: &mut World) {
+        *self = Self::new(self.client, false, world);
+        for subscription in &mut self.subscriptions {
+            subscription.ask(world);
         }
     }
 
     fn take(&mut self, world: &mut World, at: usize, answer: &ReadAnswer) {
         let shard = self.subscriptions[at].shard;
+        if self.from == Timestamp::ZERO {
+            // Where it was told to begin; later answers change nothing.
+            let kept_from = &mut world.history.merged[self.place].kept_from;
+            kept_from.entry(shard).or_insert(answer.kept_from);
+        }
         for frame in &answer.frames {
             let FrameHeader { first_timestamp, first_offset, record_count, .. } = frame.header;
             let append = seen(frame).append;

@@ -2,7 +2,7 @@
 
 use timberline::lane::{Event, ReadAnswer, ReadCommand, ReadFrom, ReadRefusal, Ticket};
 use timberline::types::{NodeId, Offset, ShardId, Timestamp};
-use timberline_checkers::Closing;
+use timberline_checkers::{Begun, Closing};
 
 use crate::plan::{MS, SECOND};
 use crate::world::{Asker, World};
@@ -12,6 +12,15 @@ const LONG_POLL_NS: u64 = 2 * SECOND;
 const RETRY_NS: u64 = 100 * MS;
 /// How often, at each retry's time, a reader starts over.
 const REREAD_PER_MILLE: u64 = 4;
+
+/// What an answer was to a reader.
+pub(super) enum Taken {
+    Answer(ReadAnswer),
+    /// What it wants is gone: it has to start over.
+    Trimmed,
+    /// Not the answer waited for, or the node cannot serve.
+    Nothing,
+}
 
 /// One shard's stream, as a reader or a merged reader follows it.
 pub(super) struct Subscription {
@@ -38,7 +47,7 @@ impl Subscription {
             node,
             reader: 0,
             from: ReadFrom::Time(from),
-            next: (from == Timestamp::ZERO).then_some(Offset(0)),
+            next: None,
             closed: Timestamp::ZERO,
             max_bytes,
             waits_for: None,
@@ -86,22 +95,31 @@ impl Subscription {
         }
     }
 
-    /// Takes an answer; `None` if it is not the one waited for, or tells that the node cannot serve.
+    /// Takes an answer.
     pub(super) fn take(
         &mut self,
         world: &mut World,
         ticket: Ticket,
         (node, answer): (NodeId, Result<ReadAnswer, ReadRefusal>),
-    ) -> Option<ReadAnswer> {
+    ) -> Taken {
         if !self.awaits(ticket) {
-            return None;
+            return Taken::Nothing;
         }
-        let Ok(answer) = answer else {
-            // Overdue from now on, so that the watch tries again.
-            self.asked_ns = world.now_ns.saturating_sub(LONG_POLL_NS - RETRY_NS);
-            return None;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(ReadRefusal::Trimmed { .. }) => return Taken::Trimmed,
+            Err(_) => {
+                // Overdue from now on, so that the watch tries again.
+                self.asked_ns = world.now_ns.saturating_sub(LONG_POLL_NS - RETRY_NS);
+                return Taken::Nothing;
+            }
         };
         self.waits_for = None;
+        if self.from == ReadFrom::Time(Timestamp::ZERO) {
+            self.next = Some(answer.kept_from);
+            let (reader, shard, kept_from) = (self.reader, self.shard, answer.kept_from);
+            world.history.begun.push(Begun { reader, node, shard, kept_from });
+        }
         self.from = ReadFrom::Index(answer.next);
         if let Some(last) = answer.frames.last() {
             self.next = Some(Offset(last.header.first_offset.0 + u64::from(last.header.record_count)));
@@ -112,7 +130,7 @@ impl Subscription {
                 Closing { node, shard: self.shard, at_ns: world.true_ns(), closed: answer.closed, next };
             world.history.closings.push(closing);
         }
-        Some(answer)
+        Taken::Answer(answer)
     }
 }
 
@@ -135,9 +153,7 @@ impl Reader {
     pub(super) fn timer(&mut self, world: &mut World) {
         if !world.calm && world.random.chance(REREAD_PER_MILLE) {
             // Somebody else comes, and reads from the start.
-            let Subscription { shard, node, .. } = self.subscription;
-            self.subscription = Subscription::new(self.client, shard, node, Timestamp::ZERO, world);
-            self.subscription.ask(world);
+            self.start_over(world);
         }
         self.subscription.watch(world, &[]);
         world.set_timer(self.client, RETRY_NS, 0);
@@ -149,8 +165,16 @@ impl Reader {
         ticket: Ticket,
         answer: (NodeId, Result<ReadAnswer, ReadRefusal>),
     ) {
-        if self.subscription.take(world, ticket, answer).is_some() {
-            self.subscription.ask(world);
+        match self.subscription.take(world, ticket, answer) {
+            Taken::Answer(_) => self.subscription.ask(world),
+            Taken::Trimmed => self.start_over(world),
+            Taken::Nothing => {}
         }
+    }
+
+    fn start_over(&mut self, world: &mut World) {
+        let Subscription { shard, node, .. } = self.subscription;
+        self.subscription = Subscription::new(self.client, shard, node, Timestamp::ZERO, world);
+        self.subscription.ask(world);
     }
 }

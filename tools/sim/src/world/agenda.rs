@@ -52,6 +52,13 @@ pub(crate) enum Happening {
         path: PathBuf,
         size_bytes: u64,
     },
+    /// A file is removed in the background.
+    Remove {
+        node: NodeId,
+        life: u64,
+        token: u64,
+        path: PathBuf,
+    },
     /// The clock looks for a newer sample.
     Refresh {
         node: NodeId,

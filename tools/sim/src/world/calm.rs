@@ -18,6 +18,7 @@ pub(crate) struct Standing {
     pub(crate) is_settled: bool,
     pub(crate) closed: Timestamp,
     pub(crate) released: u64,
+    pub(crate) trimmed: u64,
 }
 
 impl World {
@@ -63,6 +64,7 @@ impl World {
                 is_settled: status.released == status.appended,
                 closed: status.closed,
                 released: status.released.0,
+                trimmed: status.trimmed.0,
             }));
         }
         standings
@@ -142,19 +144,20 @@ impl World {
     /// Reads all that a replica shows, as a new reader would. One that refuses to serve what its disk damaged has no
     /// whole log to judge.
     pub(crate) fn note_log(&mut self, id: NodeId, shard: ShardId) {
-        let mut entries = Vec::new();
+        let (mut entries, mut kept_from) = (Vec::new(), Offset(0));
         let mut from = ReadFrom::Time(Timestamp::ZERO);
         loop {
             match self.read_now(id, shard, from) {
                 Some(Ok(answer)) if !answer.frames.is_empty() => {
                     from = ReadFrom::Index(answer.next);
+                    kept_from = answer.kept_from;
                     entries.extend(answer.frames.iter().map(seen));
                 }
                 Some(Err(_)) if self.is_hurt(id) => return,
                 _ => break,
             }
         }
-        self.history.logs.push(ReplicaLog { node: id, shard, entries });
+        self.history.logs.push(ReplicaLog { node: id, shard, kept_from, entries });
     }
 
     fn read_now(

@@ -15,7 +15,9 @@ use crate::plan::{FaultClass, MS, SECOND};
 
 impl World {
     pub(super) fn carry_out(&mut self, id: NodeId, output: Output) {
-        let Output { sends, syncs, prepares, appended, reads, changes, led, refused, failed, .. } = output;
+        let Output {
+            sends, syncs, prepares, removals, appended, reads, changes, led, refused, failed, ..
+        } = output;
         for (ticket, change) in changes {
             self.trace.tell(self.now_ns, || format!("node {id}: the change of membership: {change:?}"));
             self.membership_changed(ticket, change.is_ok());
@@ -31,6 +33,11 @@ impl World {
             let (token, path, size_bytes) = (prepare.token, prepare.path, prepare.size_bytes);
             let delay_ns = MS + self.random.below(4 * MS);
             self.after(delay_ns, Happening::Create { node: id, life, token, path, size_bytes });
+        }
+        for removal in removals {
+            let (token, path) = (removal.token, removal.path);
+            let delay_ns = MS + self.random.below(20 * MS);
+            self.after(delay_ns, Happening::Remove { node: id, life, token, path });
         }
         for (ticket, result) in appended {
             self.answer_append(id, ticket, result);
@@ -70,6 +77,7 @@ impl World {
         let (now_ns, calm) = (self.now_ns, self.calm);
         let fate = self.network.send((from, to), now_ns, &self.plan, calm, &mut self.random);
         let entries: usize = message.raft.iter().map(|raft| raft.entries.len()).sum();
+        self.totals.manifests += message.raft.iter().filter(|raft| raft.manifest.is_some()).count() as u64;
         self.trace.mark(now_ns, &[5, from.0, to.0, message.raft.len() as u64, entries as u64]);
         self.trace.tell(now_ns, || format!("node {from} to node {to}: {}", told(&message)));
         for class in fate.faults {
@@ -154,6 +162,7 @@ impl World {
     fn answer_read(&mut self, id: NodeId, ticket: Ticket, result: Result<ReadAnswer, ReadRefusal>) {
         let frames = result.as_ref().map_or(0, |answer| answer.frames.len() as u64);
         self.trace.mark(self.now_ns, &[8, id.0, ticket.0, frames]);
+        self.totals.told_trimmed += u64::from(matches!(result, Err(ReadRefusal::Trimmed { .. })));
         if let (Ok(answer), Some(asker)) = (&result, self.askers.get(&ticket).copied()) {
             let at_ns = self.true_ns();
             for entry in answer.frames.iter().map(seen) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use timberline::lane::{Event, Placement, ReplicaStatus, ShardSpec, Ticket};
-use timberline::types::{Durability, NodeId, ReplicaId, ShardId, TopicId};
+use timberline::types::{Durability, NodeId, Offset, ReplicaId, ShardId, TopicId};
 use timberline_checkers::{History, Load, Positions};
 
 use super::agenda::{Agenda, ClientEvent, Happening, Heal};
@@ -56,6 +56,8 @@ pub(crate) struct World {
     /// The first replica that stopped for no reason that the world knows.
     pub(super) unexplained: Option<String>,
     tickets: u64,
+    /// How far each shard was seen trimmed.
+    trimmed: BTreeMap<ShardId, Offset>,
     /// Unbroken subscriptions so far.
     pub(crate) readers: u64,
 }
@@ -74,7 +76,7 @@ impl World {
             now_ns: 0,
             trace: Trace::new(tells),
             totals: Totals::default(),
-            history: History::default(),
+            history: History { kept_ns: plan.kept_ns(), ..History::default() },
             specs,
             calm: false,
             calm_ns: 0,
@@ -88,6 +90,7 @@ impl World {
             operator: Operator::default(),
             unexplained: None,
             tickets: 0,
+            trimmed: BTreeMap::new(),
             readers: 0,
             plan,
         };
@@ -166,6 +169,12 @@ impl World {
                     self.event(node, life, Box::new(Event::Prepared { token, result }));
                 }
             }
+            Happening::Remove { node, life, token, path } => {
+                if self.nodes[&node].life == life && self.is_up(node) {
+                    let result = timberline::disk::Disk::remove(self.disk_of(node), &path);
+                    self.event(node, life, Box::new(Event::Removed { token, result }));
+                }
+            }
             Happening::Refresh { node } => {
                 let now_ns = self.now_ns;
                 self.node(node).clock.refresh(now_ns);
@@ -221,7 +230,8 @@ impl World {
         for id in self.node_ids() {
             for status in self.statuses(id) {
                 let life = self.nodes[&id].life;
-                self.history.positions.push(positions(id, life, &status));
+                self.trimmed_to(status.shard, status.trimmed);
+                self.history.positions.push(positions(id, life, self.true_ns(), &status));
             }
             let node = &self.nodes[&id];
             // Refusals that are on their way out are no load.
@@ -232,6 +242,15 @@ impl World {
             }
         }
         self.after(LOOK_NS, Happening::Look);
+    }
+
+    /// Counts trims that were not seen before.
+    fn trimmed_to(&mut self, shard: ShardId, start: Offset) {
+        let farthest = self.trimmed.entry(shard).or_default();
+        if start > *farthest {
+            *farthest = start;
+            self.totals.trims += 1;
+        }
     }
 
     /// The replicas of a node that work.
@@ -274,10 +293,11 @@ impl World {
     }
 }
 
-fn positions(node: NodeId, life: u64, status: &ReplicaStatus) -> Positions {
+fn positions(node: NodeId, life: u64, at_ns: u64, status: &ReplicaStatus) -> Positions {
     Positions {
         node,
         life,
+        at_ns,
         shard: status.shard,
         trimmed: status.trimmed,
         released: status.released,
@@ -299,6 +319,7 @@ fn specs(plan: &Plan, ids: &[NodeId]) -> Vec<ShardSpec> {
             shard: ShardId(shard),
             topic: TopicId(1),
             durability: Durability::Disk,
+            retention: plan.retention,
             replicas: (0..plan.replicas).map(place).collect(),
             follow_committed: false,
         }
