@@ -16,7 +16,8 @@ use timberline::log::{Log, LogIdentity, LogOptions};
 use timberline::types::{BatchId, Index, Membership, Record, ReplicaId, ShardId, Term, TopicId};
 
 /// One segment holds all of a benchmark's frames: a roll is not what is measured.
-const OPTIONS: LogOptions = LogOptions { first_segment_bytes: 64 << 20, segment_bytes_max: 64 << 20 };
+const OPTIONS: LogOptions =
+    LogOptions { first_segment_bytes: 64 << 20, segment_bytes_max: 64 << 20, open_segments_max: 64 };
 const FOLDER: &str = "shards/1";
 
 fn identity() -> LogIdentity {

@@ -21,10 +21,16 @@ use timberline::segment::{Segment, SegmentHead};
 use timberline::types::{Index, ProducerId, ReplicaId, ShardId, Term, Vote};
 use values::{FIRST_OF_SECOND, genesis, identity, plan, state_before_second};
 
-const FILES: [&str; 3] = ["00000000000000000001.segment", "00000000000000000002.segment", "vote"];
+const FILES: [&str; 4] = [
+    "00000000000000000001.segment",
+    "00000000000000000002.segment",
+    "vote",
+    // Of the first segment, the only one that is sealed.
+    "00000000000000000001.index",
+];
 const SEGMENT_BYTES: u64 = 8192;
 const OPTIONS: LogOptions =
-    LogOptions { first_segment_bytes: SEGMENT_BYTES, segment_bytes_max: SEGMENT_BYTES };
+    LogOptions { first_segment_bytes: SEGMENT_BYTES, segment_bytes_max: SEGMENT_BYTES, open_segments_max: 8 };
 const SHARD: &str = "shards/7";
 
 fn golden(name: &str) -> Vec<u8> {
@@ -91,10 +97,13 @@ fn the_second_head_holds_what_the_first_segment_left() {
     }
     let state = state_before_second(state);
     assert_eq!(state.dedup.newest(ProducerId(11)).map(|entry| entry.sequence), Some(2));
-    let expected = SegmentHead { identity: identity(), state, begins_log: false };
+    let (identity, file_bytes) = (identity(), SEGMENT_BYTES);
+    let expected =
+        SegmentHead { identity: identity.clone(), state, begins_log: false, previous: 1, file_bytes };
     assert_eq!((head, head_bytes), (expected, 4096));
     let (first, _) = SegmentHead::decode(&golden(FILES[0])).unwrap();
-    assert_eq!(first, SegmentHead { identity: identity(), state: genesis(), begins_log: true });
+    let expected = SegmentHead { identity, state: genesis(), begins_log: true, previous: 0, file_bytes };
+    assert_eq!(first, expected);
     assert_eq!((first.state.start, state_start(&bytes)), (Index(1), 3));
 }
 
@@ -171,18 +180,21 @@ fn write(folder: &Path, stored: Option<&[Frame]>) {
         made.push(frame);
     }
     let (of_first, of_second) = made.split_at(FIRST_OF_SECOND - 1);
-    write_segment(&*disk, FILES[0], genesis(), true, of_first);
-    write_segment(&*disk, FILES[1], second.expect("the plan reaches the second segment"), false, of_second);
+    let mut first = write_segment(&*disk, FILES[0], genesis(), 0, of_first);
+    write_segment(&*disk, FILES[1], second.expect("the plan reaches the second segment"), 1, of_second);
+    disk.replace(FILES[3].as_ref(), &first.seal()).unwrap();
     write_vote(&disk, folder);
 }
 
-fn write_segment(disk: &dyn Disk, name: &str, state: ShardState, begins_log: bool, frames: &[Frame]) {
+fn write_segment(disk: &dyn Disk, name: &str, state: ShardState, previous: u64, frames: &[Frame]) -> Segment {
     let file = disk.create(name.as_ref(), SEGMENT_BYTES).unwrap();
-    let head = SegmentHead { identity: identity(), state, begins_log };
+    let begins_log = previous == 0;
+    let head = SegmentHead { identity: identity(), state, begins_log, previous, file_bytes: 0 };
     let mut segment = Segment::create(file, &head).unwrap();
     assert_eq!(segment.fitting(frames), frames.len());
     segment.append(frames).unwrap();
     assert_eq!(segment.last_index(), head.state.index.plus(frames.len() as u64));
+    segment
 }
 
 fn write_vote(disk: &Arc<dyn Disk>, folder: &Path) {

@@ -74,6 +74,79 @@ fn a_small_file_is_replaced_whole() {
 }
 
 #[test]
+fn a_renamed_file_takes_the_place_of_another_whose_slices_stay() {
+    on_both(|disk| {
+        let (from, to) = (Path::new("repair/file"), Path::new("shards/file"));
+        let old = disk.create(to, 4096).unwrap();
+        old.write_at(0, b"old").unwrap();
+        let new = disk.create(from, 8192).unwrap();
+        new.write_at(0, b"new").unwrap();
+        new.sync().unwrap();
+        let slice = old.slice(0..3);
+        disk.rename(from, to).unwrap();
+        let found = disk.open(to).unwrap();
+        assert_eq!((found.size_bytes(), found.copy(0..3)), (8192, b"new".to_vec()));
+        new.write_at(0, b"yet").unwrap();
+        assert_eq!((found.copy(0..3), &slice[..]), (b"yet".to_vec(), &b"old"[..]));
+        assert!(disk.open(from).is_err() && disk.rename(from, to).is_err());
+        assert!(disk.rename(Path::new("shards"), Path::new("other")).is_err(), "a folder is not a file");
+        disk.rename(to, Path::new("made/for/it")).unwrap();
+        assert!(disk.list(Path::new("shards")).unwrap().is_empty());
+    });
+}
+
+#[test]
+fn a_rename_is_durable_and_power_that_fails_in_it_leaves_the_old_file() {
+    for operations in 0..2 {
+        let disk = MemoryDisk::new();
+        let (from, to) = (Path::new("new"), Path::new("file"));
+        disk.create(to, 512).unwrap();
+        let file = disk.create(from, 512).unwrap();
+        file.write_at(0, b"new").unwrap();
+        file.sync().unwrap();
+        disk.fail_power_after(Some(operations));
+        assert_eq!(disk.rename(from, to).is_ok(), operations == 1);
+        disk.lose_unsynced();
+        let expected: &[u8] = if operations == 1 { b"new" } else { &[0; 3] };
+        assert_eq!(disk.open(to).unwrap().copy(0..3), expected);
+    }
+}
+
+#[test]
+fn a_files_start_and_size_are_read_without_opening_it() {
+    on_both(|disk| {
+        let path = Path::new("file");
+        assert!(disk.read_start(path, 8).is_err());
+        disk.create(path, 4096).unwrap().write_at(0, b"head").unwrap();
+        assert_eq!(disk.read_start(path, 6).unwrap(), (b"head\0\0".to_vec(), 4096));
+        assert_eq!(disk.read_start(path, 5000).unwrap().0.len(), 4096);
+    });
+}
+
+#[test]
+fn an_unsynced_file_shows_at_once_and_leaves_maps_of_the_older_one_alone() {
+    on_both(|disk| {
+        let path = Path::new("index");
+        disk.write_unsynced(path, b"older and longer").unwrap();
+        let older = disk.open(path).unwrap();
+        disk.write_unsynced(path, b"newer").unwrap();
+        assert_eq!(disk.read(path).unwrap().unwrap(), b"newer");
+        assert_eq!(older.copy(0..16), b"older and longer");
+        assert_eq!(disk.list(Path::new("")).unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn power_that_fails_tears_an_unsynced_file() {
+    let disk = MemoryDisk::new();
+    let path = Path::new("index");
+    disk.write_unsynced(path, &[1; 64 * 512]).unwrap();
+    disk.power_cut(3);
+    let kept = disk.read(path).unwrap().unwrap().iter().filter(|byte| **byte == 1).count() / 512;
+    assert!((10..54).contains(&kept), "{kept} of 64 sectors kept");
+}
+
+#[test]
 fn syncs_answer_once_per_file() {
     on_both(|disk| {
         let name = |n: usize| format!("file-{n}");

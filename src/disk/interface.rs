@@ -19,10 +19,20 @@ pub trait Disk: Send + Sync + 'static {
     fn list(&self, folder: &Path) -> Result<Vec<PathBuf>, Error>;
     /// Removes a file, or a folder with all it holds, durably. Slices already taken stay readable.
     fn remove(&self, path: &Path) -> Result<(), Error>;
+    /// Gives a file the path `to` in place of whatever file stood there, atomically and durably: after a crash `to`
+    /// is the old file or the new one, whole. The file's content must be synced before. A file already open keeps
+    /// working and names its old path in messages; slices of what `to` was stay readable. A folder is an error, an
+    /// absent `from` too.
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), Error>;
     /// Replaces a small file's content atomically and durably.
     fn replace(&self, path: &Path, content: &[u8]) -> Result<(), Error>;
     /// A small file's content, or `None` if it does not exist.
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, Error>;
+    /// The first bytes of a file, at most `bytes_max`, and its size. Nothing stays open.
+    fn read_start(&self, path: &Path, bytes_max: u64) -> Result<(Vec<u8>, u64), Error>;
+    /// Puts a small file in place of any older one, at once visible and not durable: after a crash it may be absent,
+    /// older, empty or torn. For what can be made again. Maps of the older one stay as they are.
+    fn write_unsynced(&self, path: &Path, content: &[u8]) -> Result<(), Error>;
     /// Syncs the data of all `files`, side by side where that is faster. One answer per file, in order.
     fn sync(&self, files: &[Arc<dyn DiskFile>]) -> Vec<Result<(), Error>>;
     /// Locks the disk's root folder for this process until the guard is dropped.

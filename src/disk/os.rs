@@ -83,6 +83,13 @@ fn write_zeros(file: &mut File, size_bytes: u64) -> std::io::Result<()> {
     file.sync_all()
 }
 
+/// Where a file's next content is written before it takes its place.
+fn beside(path: &Path) -> PathBuf {
+    let mut beside = path.to_owned().into_os_string();
+    beside.push(".new");
+    beside.into()
+}
+
 fn replace_file(beside: &Path, path: &Path, content: &[u8]) -> std::io::Result<()> {
     let mut file = File::create(beside)?;
     file.write_all(content)?;
@@ -131,12 +138,22 @@ impl Disk for OsDisk {
         sync_folder(parent(&path))
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        let (from, to) = (self.full(from), self.full(to));
+        if from.is_dir() {
+            return Err(Error::io("rename", &from, std::io::Error::from(ErrorKind::IsADirectory)));
+        }
+        self.create_folder(parent(&to))?;
+        fs::rename(&from, &to).map_err(|e| Error::io("rename", &from, e))?;
+        // The new name first: a crash in between shows the file twice rather than not at all.
+        sync_folder(parent(&to))?;
+        if parent(&from) == parent(&to) { Ok(()) } else { sync_folder(parent(&from)) }
+    }
+
     fn replace(&self, path: &Path, content: &[u8]) -> Result<(), Error> {
         let path = self.full(path);
         self.create_folder(parent(&path))?;
-        let mut beside = path.clone().into_os_string();
-        beside.push(".new");
-        replace_file(Path::new(&beside), &path, content).map_err(|e| Error::io("replace", &path, e))?;
+        replace_file(&beside(&path), &path, content).map_err(|e| Error::io("replace", &path, e))?;
         sync_folder(parent(&path))
     }
 
@@ -146,6 +163,24 @@ impl Disk for OsDisk {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             content => content.map(Some).map_err(|e| Error::io("read", &path, e)),
         }
+    }
+
+    fn read_start(&self, path: &Path, bytes_max: u64) -> Result<(Vec<u8>, u64), Error> {
+        let path = self.full(path);
+        let read = File::open(&path).and_then(|file| {
+            let size_bytes = file.metadata()?.len();
+            let mut start = vec![0; size_bytes.min(bytes_max) as usize];
+            file.read_exact_at(&mut start, 0)?;
+            Ok((start, size_bytes))
+        });
+        read.map_err(|e| Error::io("read", &path, e))
+    }
+
+    fn write_unsynced(&self, path: &Path, content: &[u8]) -> Result<(), Error> {
+        let path = self.full(path);
+        let beside = beside(&path);
+        let written = fs::write(&beside, content).and_then(|()| fs::rename(&beside, &path));
+        written.map_err(|e| Error::io("write", &path, e))
     }
 
     fn sync(&self, files: &[Arc<dyn DiskFile>]) -> Vec<Result<(), Error>> {

@@ -16,7 +16,7 @@ use super::{AppendCommand, Error, Event, LaneOptions, ReadCommand, ShardSpec};
 use crate::clock::Reading;
 use crate::codec::ShardState;
 use crate::disk::Disk;
-use crate::log::{CutTail, Log, LogIdentity};
+use crate::log::{CutTail, Log, LogIdentity, OpenFiles, Opening, Recovery};
 use crate::shard::{AppendRequest, Refusal, Shard, ShardOptions};
 use crate::simulation::{Limit, limit};
 use crate::types::{Monotonic, NodeId, ShardId, Timestamp};
@@ -36,6 +36,8 @@ const RETENTION_TICK: Duration = Duration::from_secs(1);
 pub struct Lane {
     pub(super) options: LaneOptions,
     disk: Arc<dyn Disk>,
+    /// What the logs of all shards have open.
+    files: OpenFiles,
     pub(super) replicas: BTreeMap<ShardId, Replica>,
     failed: BTreeMap<ShardId, (ShardSpec, String)>,
     /// Shards made since this lane began: their replicas have no earlier life to have forgotten.
@@ -70,9 +72,11 @@ pub struct OpenReport {
 impl Lane {
     pub fn new(options: LaneOptions, disk: Arc<dyn Disk>) -> Self {
         let promiser = Promiser::new(options.node, options.seed);
+        let files = OpenFiles::new(Arc::clone(&disk), options.log.open_segments_max);
         Self {
             options,
             disk,
+            files,
             replicas: BTreeMap::new(),
             failed: BTreeMap::new(),
             created: BTreeSet::new(),
@@ -100,8 +104,7 @@ impl Lane {
             return Ok(());
         }
         let genesis = ShardState::genesis(&self.options.cluster, &shard, spec.genesis_membership());
-        let disk = Arc::clone(&self.disk);
-        Log::create(disk, &folder(shard), &identity, &genesis, self.options.log)
+        Log::create_among(&self.files, &folder(shard), &identity, &genesis, self.options.log)
             .map_err(|source| Error::Log { shard, source })?;
         self.created.insert(shard);
         Ok(())
@@ -114,19 +117,53 @@ impl Lane {
 
     /// Opens this node's replica and starts it. A replica that cannot be opened is listed as failed.
     pub fn open_shard(&mut self, spec: &ShardSpec, now: &Reading) -> Result<OpenReport, Error> {
+        self.open_shards(std::slice::from_ref(spec), now).remove(0)
+    }
+
+    /// Opens many replicas with one set of syncs: one answer per replica, in order.
+    pub fn open_shards(&mut self, specs: &[ShardSpec], now: &Reading) -> Vec<Result<OpenReport, Error>> {
+        let begun: Vec<_> = specs.iter().map(|spec| self.begin_open(spec)).collect();
+        let files: Vec<_> = begun.iter().flatten().flat_map(|opening| opening.files()).cloned().collect();
+        let mut synced = self.disk.sync(&files).into_iter();
+        let finish = |(spec, begun): (&ShardSpec, Result<Opening, Error>)| {
+            let shard = spec.shard;
+            let finished = begun.and_then(|opening| {
+                let results = synced.by_ref().take(opening.files().len()).collect();
+                opening.finish(results).map_err(|source| Error::Log { shard, source })
+            });
+            self.start(spec, finished, now)
+        };
+        specs.iter().zip(begun).map(finish).collect()
+    }
+
+    fn begin_open(&mut self, spec: &ShardSpec) -> Result<Opening, Error> {
         let shard = spec.shard;
         if self.replicas.contains_key(&shard) {
             return Err(Error::Open { shard });
         }
         self.failed.remove(&shard);
-        let opened = self.open(spec);
-        match opened {
+        let identity = self.identity(spec)?;
+        Log::begin_open(&self.files, &folder(shard), &identity, self.options.log)
+            .map_err(|source| Error::Log { shard, source })
+    }
+
+    fn start(
+        &mut self,
+        spec: &ShardSpec,
+        finished: Result<(Log, Recovery), Error>,
+        now: &Reading,
+    ) -> Result<OpenReport, Error> {
+        let shard = spec.shard;
+        let started = finished.and_then(|(log, recovery)| self.replica(spec, log, &recovery));
+        match started {
             Ok((replica, report)) => {
                 self.replicas.insert(shard, replica);
                 self.touched.insert(shard);
                 self.start_ticks(now);
                 Ok(report)
             }
+            // The replica that is open already goes on.
+            Err(error @ Error::Open { .. }) => Err(error),
             Err(error) => {
                 self.failed.insert(shard, (spec.clone(), error.to_string()));
                 Err(error)
@@ -134,12 +171,14 @@ impl Lane {
         }
     }
 
-    fn open(&self, spec: &ShardSpec) -> Result<(Replica, OpenReport), Error> {
-        let identity = self.identity(spec)?;
+    fn replica(
+        &self,
+        spec: &ShardSpec,
+        log: Log,
+        recovery: &Recovery,
+    ) -> Result<(Replica, OpenReport), Error> {
         let shard = spec.shard;
-        let disk = Arc::clone(&self.disk);
-        let (log, recovery) = Log::open(disk, &folder(shard), &identity, self.options.log)
-            .map_err(|source| Error::Log { shard, source })?;
+        let identity = self.identity(spec)?;
         let report = OpenReport {
             cut: recovery.cut.as_ref().map(describe_cut),
             replayed_bytes: recovery.bytes_replayed,

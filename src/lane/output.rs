@@ -109,6 +109,10 @@ pub struct ReplicaStatus {
     pub committed: Offset,
     pub released: Offset,
     pub trimmed: Offset,
+    /// The last entries written, synced and committed: those without records do not move offsets.
+    pub appended_index: Index,
+    pub synced_index: Index,
+    pub committed_index: Index,
     pub closed: Timestamp,
     /// Since when this replica has led, if it leads.
     pub leading_since: Option<Monotonic>,
@@ -132,6 +136,9 @@ impl ReplicaStatus {
             committed: Offset(0),
             released: Offset(0),
             trimmed: Offset(0),
+            appended_index: Index(0),
+            synced_index: Index(0),
+            committed_index: Index(0),
             closed: Timestamp::ZERO,
             leading_since: None,
             preferred_ready: None,

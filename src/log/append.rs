@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::open_files::{LogFiles, OpenFiles};
 use super::vote::VoteFile;
 use super::{Error, LogIdentity, names};
 use crate::codec::{Frame, ShardState};
 use crate::disk::{self, Disk, DiskFile};
-use crate::segment::{HEAD_BYTES_MIN, Segment, SegmentHead, Tail};
+use crate::segment::{self, HEAD_BYTES_MIN, Segment, SegmentHead, Tail, is_blank};
 use crate::types::{Index, Membership, Vote};
 
 /// Sizes of a log's segments: the first is small, each next one twice as large, up to a maximum.
@@ -16,17 +17,26 @@ use crate::types::{Index, Membership, Vote};
 pub struct LogOptions {
     pub first_segment_bytes: u64,
     pub segment_bytes_max: u64,
+    /// Sealed segments that all logs sharing one `OpenFiles` keep open at once.
+    pub open_segments_max: usize,
 }
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { first_segment_bytes: 64 << 10, segment_bytes_max: 64 << 20 }
+        Self { first_segment_bytes: 64 << 10, segment_bytes_max: 64 << 20, open_segments_max: 1024 }
     }
 }
 
 impl LogOptions {
     fn after(&self, size_bytes: u64) -> u64 {
-        (2 * size_bytes).min(self.segment_bytes_max).max(self.first_segment_bytes)
+        (2 * size_bytes)
+            .min(self.segment_bytes_max)
+            .max(self.first_segment_bytes())
+            .next_multiple_of(HEAD_BYTES_MIN)
+    }
+
+    fn first_segment_bytes(&self) -> u64 {
+        self.first_segment_bytes.next_multiple_of(HEAD_BYTES_MIN)
     }
 }
 
@@ -47,10 +57,23 @@ pub(super) struct Held {
     pub(super) segment: Segment,
 }
 
-/// A blank file, ready to become the next segment.
+/// A blank file, about to become the next segment.
 pub(super) struct Spare {
     pub(super) number: u64,
     pub(super) file: Arc<dyn DiskFile>,
+}
+
+/// A file kept for the next segment. One found when the log was opened is opened, and proved blank, when it is used.
+pub(super) struct Prepared {
+    pub(super) number: u64,
+    pub(super) size_bytes: u64,
+    pub(super) file: Option<Arc<dyn DiskFile>>,
+}
+
+impl From<Spare> for Prepared {
+    fn from(Spare { number, file }: Spare) -> Self {
+        Self { number, size_bytes: file.size_bytes(), file: Some(file) }
+    }
 }
 
 /// Whether a log takes writes.
@@ -66,6 +89,7 @@ pub(super) enum Condition {
 /// One shard's log, open. One thread owns it.
 pub struct Log {
     pub(super) disk: Arc<dyn Disk>,
+    pub(super) files: LogFiles,
     pub(super) folder: PathBuf,
     pub(super) identity: LogIdentity,
     pub(super) options: LogOptions,
@@ -76,7 +100,7 @@ pub struct Log {
     pub(super) state: ShardState,
     pub(super) votes: VoteFile,
     pub(super) applied: (Index, Membership),
-    pub(super) spare: Option<Spare>,
+    pub(super) spare: Option<Prepared>,
     /// The number of a segment being prepared.
     pub(super) planned: Option<u64>,
     pub(super) next_number: u64,
@@ -85,13 +109,14 @@ pub struct Log {
     /// One of their files is being removed.
     pub(super) removing: bool,
     pub(super) active_dirty: bool,
-    pub(super) vote_dirty: bool,
+    /// The vote's file, written since the last sync.
+    pub(super) vote_dirty: Option<Arc<dyn DiskFile>>,
     pub(super) condition: Condition,
 }
 
 impl Log {
     /// Begins a log after `genesis`, durably. Leftovers of a creation cut short are replaced; a folder that
-    /// holds a log is refused.
+    /// holds a log is refused. The log's open files are its own.
     pub fn create(
         disk: Arc<dyn Disk>,
         folder: &Path,
@@ -99,16 +124,31 @@ impl Log {
         genesis: &ShardState,
         options: LogOptions,
     ) -> Result<Self, Error> {
+        let files = OpenFiles::new(disk, options.open_segments_max);
+        Self::create_among(&files, folder, identity, genesis, options)
+    }
+
+    /// As `create`, sharing open files with other logs.
+    pub fn create_among(
+        files: &OpenFiles,
+        folder: &Path,
+        identity: &LogIdentity,
+        genesis: &ShardState,
+        options: LogOptions,
+    ) -> Result<Self, Error> {
+        let disk = Arc::clone(files.disk());
         super::open::clear_leftovers(&*disk, folder, identity)?;
-        let head = SegmentHead { identity: identity.clone(), state: genesis.clone(), begins_log: true };
+        let (state, begins_log) = (genesis.clone(), true);
+        let head = SegmentHead { identity: identity.clone(), state, begins_log, previous: 0, file_bytes: 0 };
         let head_bytes = head.encode().len() as u64;
         let file =
-            disk.create(&names::segment(folder, 1), options.first_segment_bytes.max(2 * head_bytes))?;
+            disk.create(&names::segment(folder, 1), options.first_segment_bytes().max(2 * head_bytes))?;
         let segment = Segment::create(file, &head)?;
         // The vote comes last: a folder with a vote is a whole log.
         let votes = VoteFile::create(&*disk, folder, identity)?;
         Ok(Self {
             disk,
+            files: files.for_log(),
             folder: folder.to_owned(),
             identity: identity.clone(),
             options,
@@ -122,7 +162,7 @@ impl Log {
             retired: VecDeque::new(),
             removing: false,
             active_dirty: false,
-            vote_dirty: false,
+            vote_dirty: None,
             condition: Condition::Sound,
         })
     }
@@ -156,7 +196,7 @@ impl Log {
             return Ok(());
         }
         let needed = self.next_head().encode().len() as u64 + wanted;
-        if self.spare.as_ref().is_some_and(|spare| spare.file.size_bytes() >= needed) {
+        if self.spare.as_ref().is_some_and(|spare| spare.size_bytes >= needed) {
             return Ok(());
         }
         if self.is_full() {
@@ -164,7 +204,7 @@ impl Log {
         }
         let made = self.blank_file(needed);
         let made = self.note_failure(made);
-        self.spare = Some(made?);
+        self.spare = Some(made?.into());
         Ok(())
     }
 
@@ -176,17 +216,20 @@ impl Log {
     /// Notes the vote; durable with the next sync of `take_dirty`.
     pub fn save_vote(&mut self, vote: Vote) -> Result<(), Error> {
         self.check_usable()?;
-        let saved = self.votes.save(vote);
-        self.note_failure(saved)?;
-        self.vote_dirty = true;
+        let file = match &self.vote_dirty {
+            Some(file) => Ok(Arc::clone(file)),
+            None => self.files.vote(&self.folder),
+        };
+        let saved = file.and_then(|file| self.votes.save(&*file, vote).map(|()| file));
+        self.vote_dirty = Some(self.note_failure(saved)?);
         Ok(())
     }
 
     /// The files to sync so that all written so far is durable.
     pub fn take_dirty(&mut self) -> Vec<Arc<dyn DiskFile>> {
         let active = self.active_dirty.then(|| Arc::clone(self.active().file()));
-        let vote = self.vote_dirty.then(|| Arc::clone(self.votes.file()));
-        (self.active_dirty, self.vote_dirty) = (false, false);
+        let vote = self.vote_dirty.take();
+        self.active_dirty = false;
         active.into_iter().chain(vote).collect()
     }
 
@@ -211,7 +254,7 @@ impl Log {
         if number < active {
             return Ok(self.disk.remove(&names::segment(&self.folder, number))?);
         }
-        self.spare = Some(Spare { number, file });
+        self.spare = Some(Spare { number, file }.into());
         if self.is_full() {
             self.condition = Condition::Sound;
         }
@@ -291,7 +334,9 @@ impl Log {
         let Spare { number, file } = self.blank_file(needed)?;
         self.active().file().sync()?;
         let segment = Segment::create(file, &head)?;
-        self.active_mut().seal();
+        let index = self.active_mut().seal();
+        // Not on the way of the append's sync, and no loss if it fails: it is built again when it is needed.
+        let _ = self.disk.write_unsynced(&names::index(&self.folder, head.previous), &index);
         self.segments.push(Held { number, segment });
         self.state = head.state;
         self.active_dirty = false;
@@ -302,15 +347,18 @@ impl Log {
     fn next_head(&self) -> SegmentHead {
         let mut state = self.state.clone();
         (state.applied, state.membership) = self.applied.clone();
-        SegmentHead { identity: self.identity.clone(), state, begins_log: false }
+        let previous = self.segments.last().expect("a log has a segment").number;
+        SegmentHead { identity: self.identity.clone(), state, begins_log: false, previous, file_bytes: 0 }
     }
 
     pub(super) fn blank_file(&mut self, needed: u64) -> Result<Spare, Error> {
         if let Some(spare) = self.spare.take() {
-            if spare.file.size_bytes() >= needed {
-                return Ok(spare);
+            let Prepared { number, size_bytes, file } = spare;
+            if size_bytes >= needed {
+                let file = file.map_or_else(|| self.open_blank(number), Ok)?;
+                return Ok(Spare { number, file });
             }
-            self.disk.remove(&names::segment(&self.folder, spare.number))?;
+            self.disk.remove(&names::segment(&self.folder, number))?;
         }
         let bytes =
             self.options.after(self.active().size_bytes()).max(needed.next_multiple_of(HEAD_BYTES_MIN));
@@ -319,17 +367,52 @@ impl Log {
         Ok(Spare { number, file })
     }
 
+    /// A file that an earlier life prepared. Only its start was seen to be blank.
+    fn open_blank(&self, number: u64) -> Result<Arc<dyn DiskFile>, Error> {
+        let file = self.disk.open(&names::segment(&self.folder, number))?;
+        if is_blank(&*file) {
+            return Ok(file);
+        }
+        Err(segment::Error::NotBlank { file: file.path().to_owned() }.into())
+    }
+
     /// Drops all frames after `state`. Later segments go first, the last one first, each durably: a crash
     /// in between leaves a shorter or longer prefix of the old log, never a mix.
     fn truncate(&mut self, state: ShardState) -> Result<(), Error> {
-        while self.active().start().index > state.index {
+        let last = self.segments.partition_point(|held| held.segment.start().index <= state.index) - 1;
+        let reopened = self.reopened(last)?;
+        self.active_dirty = false;
+        while self.segments.len() > last + 1 {
             let number = self.segments.last().expect("a log has a segment").number;
-            self.disk.remove(&names::segment(&self.folder, number))?;
+            self.remove_segment(number)?;
             self.segments.pop();
+        }
+        if let Some(segment) = reopened {
+            self.files.forget_segment(self.segments[last].number);
+            self.segments[last].segment = segment;
         }
         self.active_mut().truncate(state.index)?;
         self.active_dirty = true;
         self.state = state;
+        Ok(())
+    }
+
+    /// A sealed segment as an active one; `None` if it is active.
+    fn reopened(&self, position: usize) -> Result<Option<Segment>, Error> {
+        let Held { number, segment } = &self.segments[position];
+        if segment.is_active() {
+            return Ok(None);
+        }
+        let file = self.disk.open(&names::segment(&self.folder, *number))?;
+        Ok(Some(Segment::reopen(file, *segment.extent())?))
+    }
+
+    /// Removes a segment's file and then its index, durably.
+    pub(super) fn remove_segment(&self, number: u64) -> Result<(), Error> {
+        self.files.forget_segment(number);
+        self.disk.remove(&names::segment(&self.folder, number))?;
+        // There may be none, and one that stays is swept at the next opening.
+        let _ = self.disk.remove(&names::index(&self.folder, number));
         Ok(())
     }
 }

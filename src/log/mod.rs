@@ -12,6 +12,7 @@ mod append;
 mod error;
 mod names;
 mod open;
+mod open_files;
 mod read;
 mod trim;
 mod vote;
@@ -21,6 +22,7 @@ mod tests;
 
 pub use append::{Log, LogOptions, SegmentPlan};
 pub use error::Error;
-pub use open::Recovery;
+pub use open::{Opening, Recovery};
+pub use open_files::OpenFiles;
 
 pub use crate::segment::{CutTail, SegmentIdentity as LogIdentity, Share};

@@ -4,15 +4,32 @@
 use std::path::{Path, PathBuf};
 
 const SEGMENT_SUFFIX: &str = ".segment";
+const INDEX_SUFFIX: &str = ".index";
+/// Of an index whose writing was cut short (`Disk::write_unsynced`).
+const NEW_INDEX_SUFFIX: &str = ".index.new";
 
 /// The path of a segment.
 pub(super) fn segment(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:020}{SEGMENT_SUFFIX}"))
 }
 
+/// The path of a segment's index.
+pub(super) fn index(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:020}{INDEX_SUFFIX}"))
+}
+
 /// The number of a segment, if the name is one.
 pub(super) fn segment_number(name: &Path) -> Option<u64> {
-    let digits = name.to_str()?.strip_suffix(SEGMENT_SUFFIX)?;
+    number_before(name, SEGMENT_SUFFIX)
+}
+
+/// The number of the segment whose index it is, if the name is that of an index, whole or cut short.
+pub(super) fn index_number(name: &Path) -> Option<u64> {
+    number_before(name, INDEX_SUFFIX).or_else(|| number_before(name, NEW_INDEX_SUFFIX))
+}
+
+fn number_before(name: &Path, suffix: &str) -> Option<u64> {
+    let digits = name.to_str()?.strip_suffix(suffix)?;
     if digits.len() == 20 { digits.parse().ok() } else { None }
 }
 

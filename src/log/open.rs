@@ -1,20 +1,27 @@
 //! Opening a log after a stop or a crash.
 //!
-//! Everything is read and judged before anything is changed: identities first, then heads, the vote, the
-//! active segment. Changes come last: the cut tail's zeros, then files that never became segments.
+//! Everything is read and judged before anything is changed: identities first, then heads and how they join, the vote,
+//! the active segment. Changes come last: the cut tail's zeros, then files that never became segments. Of a sealed segment
+//! the head alone is read, and no file stays open: opening costs the active segment, not the history.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::append::{Condition, Held, Spare};
+use super::append::{Condition, Held, Prepared};
+use super::open_files::OpenFiles;
 use super::trim::forget_replaced;
 use super::vote::VoteFile;
 use super::{CutTail, Error, Log, LogIdentity, LogOptions, names};
 use crate::codec;
-use crate::disk::{Disk, DiskFile};
-use crate::segment::{self, Segment, SegmentHead, Tail, holds_whole_frame, is_blank, recover};
+use crate::disk::{self, Disk, DiskFile};
+use crate::segment::{
+    self, Extent, HEAD_BYTES_MIN, Segment, SegmentHead, Tail, check_joins, holds_whole_frame, recover,
+};
 use crate::simulation::{Bug, is_planted};
 use crate::types::Vote;
+
+/// A prepared file is told from a used one by this much of its start: a head and the first frames would stand there.
+const BLANK_BYTES: u64 = 64 << 10;
 
 /// What opening a log found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,11 +34,47 @@ pub struct Recovery {
     pub bytes_replayed: u64,
 }
 
+/// A log that was judged and written back. Sync its files, many logs' at once, then call `finish`.
+pub struct Opening {
+    log: Log,
+    dirty: Vec<Arc<dyn DiskFile>>,
+    unused: Vec<Unused>,
+    /// Names of files to remove: indexes of segments that are not there or not sealed.
+    swept: Vec<PathBuf>,
+    recovery: Recovery,
+}
+
+impl Opening {
+    /// The files to sync, each once, before `finish`.
+    pub fn files(&self) -> &[Arc<dyn DiskFile>] {
+        &self.dirty
+    }
+
+    /// Ends the opening: `synced` are the answers for `files`, in order.
+    pub fn finish(self, synced: Vec<Result<(), disk::Error>>) -> Result<(Log, Recovery), Error> {
+        assert_eq!(synced.len(), self.dirty.len(), "every file is synced");
+        synced.into_iter().collect::<Result<(), _>>()?;
+        let Self { mut log, unused, swept, recovery, .. } = self;
+        log.keep_prepared(unused)?;
+        for name in swept {
+            log.disk.remove(&log.folder.join(name))?;
+        }
+        Ok((log, recovery))
+    }
+}
+
+/// A file that is no segment: blank, or a head that was being written when the power went.
+struct Unused {
+    number: u64,
+    size_bytes: u64,
+    is_blank: bool,
+}
+
 /// A segment file, by what its head says.
-enum Opened {
+enum Found {
     Segment {
         head: Box<SegmentHead>,
-        head_bytes: u64,
+        extent: Extent,
     },
     /// Prepared, never used.
     Blank,
@@ -41,42 +84,87 @@ enum Opened {
 
 struct Numbered {
     number: u64,
-    file: Arc<dyn DiskFile>,
-    opened: Opened,
+    size_bytes: u64,
+    found: Found,
+}
+
+/// A segment's number, head and place.
+type Headed = (u64, SegmentHead, Extent);
+
+/// The files of a folder by what they are, each kind in order of their numbers.
+struct Sorted {
+    heads: Vec<Headed>,
+    unused: Vec<Unused>,
+}
+
+fn sort(files: Vec<Numbered>) -> Sorted {
+    let (mut heads, mut unused) = (Vec::new(), Vec::new());
+    for Numbered { number, size_bytes, found } in files {
+        match found {
+            Found::Segment { head, extent } => heads.push((number, *head, extent)),
+            Found::Blank => unused.push(Unused { number, size_bytes, is_blank: true }),
+            Found::Unfinished => unused.push(Unused { number, size_bytes, is_blank: false }),
+        }
+    }
+    Sorted { heads, unused }
+}
+
+/// Names of indexes whose segments are gone or not `sealed`, and of those that were being written.
+fn useless_indexes(folder: &Path, names: Vec<PathBuf>, sealed: &[Headed]) -> Vec<PathBuf> {
+    let is_useless = |name: &PathBuf| {
+        let is_sealed = |number| sealed.binary_search_by_key(&number, |(number, ..)| *number).is_ok();
+        let is_whole = |number| folder.join(name) == names::index(folder, number);
+        names::index_number(name).is_some_and(|number| !is_sealed(number) || !is_whole(number))
+    };
+    names.into_iter().filter(is_useless).collect()
 }
 
 impl Log {
     /// Opens the log in `folder`, repairs what a crash may leave, and syncs what it keeps. Another log's
-    /// folder, rot and a lost vote are refused, and nothing is changed then.
+    /// folder, rot and a lost vote are refused, and nothing is changed then. The log's open files are its own.
     pub fn open(
         disk: Arc<dyn Disk>,
         folder: &Path,
         identity: &LogIdentity,
         options: LogOptions,
     ) -> Result<(Self, Recovery), Error> {
-        let files = open_files(&*disk, folder, identity)?;
-        let votes = open_vote(&*disk, folder, identity, files.is_empty())?;
-        let next_number = files.last().map_or(1, |file| file.number) + 1;
-        let mut heads = Vec::new();
-        let mut unused = Vec::new();
-        for Numbered { number, file, opened } in files {
-            match opened {
-                Opened::Segment { head, head_bytes } => heads.push((number, file, *head, head_bytes)),
-                Opened::Blank => unused.push((true, Spare { number, file })),
-                Opened::Unfinished => unused.push((false, Spare { number, file })),
-            }
-        }
+        let files = OpenFiles::new(Arc::clone(&disk), options.open_segments_max);
+        let opening = Self::begin_open(&files, folder, identity, options)?;
+        let synced = disk.sync(opening.files());
+        opening.finish(synced)
+    }
+
+    /// The first half of an opening, for many logs that share open files and one set of syncs.
+    pub fn begin_open(
+        files: &OpenFiles,
+        folder: &Path,
+        identity: &LogIdentity,
+        options: LogOptions,
+    ) -> Result<Opening, Error> {
+        let disk = files.disk();
+        let names = disk.list(folder)?;
+        let found = find_segments(&**disk, folder, &names, identity)?;
+        let votes = VoteFile::open(&**disk, folder, identity)?;
+        let votes = votes.ok_or_else(|| no_vote(folder, found.is_empty()))?;
+        let next_number = found.last().map_or(1, |file| file.number) + 1;
+        let Sorted { mut heads, unused } = sort(found);
         let retired = forget_replaced(&mut heads);
-        let Some((active, file, head, head_bytes)) = heads.pop() else {
+        for pair in heads.windows(2) {
+            let ((number, _, before), (next, head, _)) = (&pair[0], &pair[1]);
+            check_joins(&names::segment(folder, *next), *number, before, head)?;
+        }
+        let Some((active, head, extent)) = heads.pop() else {
             return Err(Error::SegmentsLost { folder: folder.to_owned() });
         };
-        let begins_log = heads.first().map_or(head.begins_log, |(_, _, first, _)| first.begins_log);
+        let begins_log = heads.first().map_or(head.begins_log, |(_, first, _)| first.begins_log);
+        let swept = useless_indexes(folder, names, &heads);
         let applied = (head.state.applied, head.state.membership.clone());
         let mut segments = seal(heads, Tail::from(&head.state));
-        let recovered = recover(file, head, head_bytes)?;
+        let recovered = recover(disk.open(&names::segment(folder, active))?, head, extent)?;
         segments.push(Held { number: active, segment: recovered.segment });
         let mut log = Self {
-            disk,
+            disk: Arc::clone(disk),
+            files: files.for_log(),
             folder: folder.to_owned(),
             identity: identity.clone(),
             options,
@@ -90,32 +178,37 @@ impl Log {
             retired: retired.into(),
             removing: false,
             active_dirty: true,
-            vote_dirty: true,
+            vote_dirty: None,
             condition: Condition::Sound,
         };
         log.check_beginning(begins_log)?;
-        // What a killed process wrote may be in the page cache only, and marked clean by a sync that failed: written
-        // again and synced before anybody answers on it.
+        log.write_back()?;
+        let (vote, cut) = (log.vote(), recovered.cut);
+        let recovery =
+            Recovery { cut, vote, frames_replayed: recovered.frames, bytes_replayed: recovered.bytes };
+        Ok(Opening { dirty: log.take_dirty(), log, unused, swept, recovery })
+    }
+
+    /// What a killed process wrote may be in the page cache only, and marked clean by a sync that failed: written
+    /// again, and synced before anybody answers on it.
+    fn write_back(&mut self) -> Result<(), Error> {
+        let vote = self.files.vote(&self.folder)?;
         if !is_planted(Bug::TrustPageCache) {
-            log.segments.last().expect("a log has a segment").segment.write_back()?;
-            log.votes.write_back()?;
+            self.segments.last().expect("a log has a segment").segment.write_back()?;
+            VoteFile::write_back(&*vote)?;
         }
-        let dirty = log.take_dirty();
-        log.disk.sync(&dirty).into_iter().collect::<Result<(), _>>()?;
-        log.keep_spare(unused)?;
-        let (frames_replayed, bytes_replayed) = (recovered.frames, recovered.bytes);
-        let recovery = Recovery { cut: recovered.cut, vote: log.vote(), frames_replayed, bytes_replayed };
-        Ok((log, recovery))
+        self.vote_dirty = Some(vote);
+        Ok(())
     }
 
     /// Keeps a blank file that comes after the active segment, removes the others.
-    fn keep_spare(&mut self, unused: Vec<(bool, Spare)>) -> Result<(), Error> {
+    fn keep_prepared(&mut self, unused: Vec<Unused>) -> Result<(), Error> {
         let active = self.segments.last().expect("a log has a segment").number;
-        for (blank, spare) in unused {
-            if blank && spare.number > active && self.spare.is_none() {
-                self.spare = Some(spare);
+        for Unused { number, size_bytes, is_blank } in unused {
+            if is_blank && number > active && self.spare.is_none() {
+                self.spare = Some(Prepared { number, size_bytes, file: None });
             } else {
-                self.disk.remove(&names::segment(&self.folder, spare.number))?;
+                self.remove_segment(number)?;
             }
         }
         Ok(())
@@ -123,87 +216,108 @@ impl Log {
 }
 
 /// A log's sealed segments: each ends where the next begins, the last before `active_start`.
-fn seal(heads: Vec<(u64, Arc<dyn DiskFile>, SegmentHead, u64)>, active_start: Tail) -> Vec<Held> {
+fn seal(heads: Vec<Headed>, active_start: Tail) -> Vec<Held> {
     let starts: Vec<_> =
-        heads.iter().skip(1).map(|(_, _, head, _)| Tail::from(&head.state)).chain([active_start]).collect();
-    let sealed = heads.into_iter().zip(starts).map(|((number, file, head, head_bytes), next)| Held {
-        number,
-        segment: Segment::sealed(file, &head, head_bytes, &next),
-    });
+        heads.iter().skip(1).map(|(_, _, extent)| extent.start).chain([active_start]).collect();
+    let sealed = heads
+        .into_iter()
+        .zip(starts)
+        .map(|((number, _, extent), next)| Held { number, segment: Segment::sealed(extent.until(&next)) });
     sealed.collect()
 }
 
-fn open_files(disk: &dyn Disk, folder: &Path, identity: &LogIdentity) -> Result<Vec<Numbered>, Error> {
-    let names = disk.list(folder)?;
-    let numbers: Vec<u64> = names.iter().filter_map(|name| names::segment_number(name)).collect();
-    let mut files = Vec::with_capacity(numbers.len());
+fn find_segments(
+    disk: &dyn Disk,
+    folder: &Path,
+    names: &[PathBuf],
+    identity: &LogIdentity,
+) -> Result<Vec<Numbered>, Error> {
+    let mut files = Vec::new();
     let mut bad_heads = Vec::new();
-    for number in numbers {
-        let file = disk.open(&names::segment(folder, number))?;
-        let opened = match SegmentHead::read(&*file) {
+    for number in names.iter().filter_map(|name| names::segment_number(name)) {
+        let path = names::segment(folder, number);
+        let (mut start, size_bytes) = disk.read_start(&path, HEAD_BYTES_MIN)?;
+        let mut decoded = SegmentHead::decode(&start);
+        if let Err(codec::Error::Short { needed, .. }) = decoded
+            && needed as u64 <= size_bytes
+        {
+            (start, _) = disk.read_start(&path, needed as u64)?;
+            decoded = SegmentHead::decode(&start);
+        }
+        let found = match decoded {
             Ok((head, head_bytes)) => {
-                head.check_identity(&*file, identity)?;
-                Opened::Segment { head: Box::new(head), head_bytes }
+                head.check_identity(&path, identity)?;
+                head.check_size(&path, size_bytes)?;
+                let extent = Extent::empty(&head, head_bytes, SegmentHead::crc_of(&start), size_bytes);
+                Found::Segment { head: Box::new(head), extent }
             }
-            Err(_) if is_blank(&*file) => Opened::Blank,
+            Err(_) if starts_blank(disk, &path)? => Found::Blank,
+            Err(reason) if !SegmentHead::may_be_torn(&start) => {
+                return Err(segment::Error::Foreign { file: path, reason }.into());
+            }
             Err(reason) => {
                 bad_heads.push((number, reason));
-                Opened::Unfinished
+                Found::Unfinished
             }
         };
-        files.push(Numbered { number, file, opened });
+        files.push(Numbered { number, size_bytes, found });
     }
     for (number, reason) in bad_heads {
-        check_unfinished(&files, number, reason)?;
+        check_unfinished(disk, folder, &files, number, reason)?;
     }
     Ok(files)
 }
 
+fn starts_blank(disk: &dyn Disk, path: &Path) -> Result<bool, Error> {
+    let (start, _) = disk.read_start(path, BLANK_BYTES)?;
+    Ok(start.iter().all(|byte| *byte == 0))
+}
+
 /// A bad head is a crash's only on the newest segment, and only if no frame is behind it: a head is
 /// synced before the first frame is written. Anything else is rot.
-fn check_unfinished(files: &[Numbered], number: u64, reason: codec::Error) -> Result<(), Error> {
-    let newer = files.iter().any(|other| other.number > number && !matches!(other.opened, Opened::Blank));
-    let bad = files.iter().find(|file| file.number == number).expect("it is one of the files");
-    if newer || holds_whole_frame(&*bad.file).is_some() {
-        let file = bad.file.path().to_owned();
+fn check_unfinished(
+    disk: &dyn Disk,
+    folder: &Path,
+    files: &[Numbered],
+    number: u64,
+    reason: codec::Error,
+) -> Result<(), Error> {
+    let newer = files.iter().any(|other| other.number > number && !matches!(other.found, Found::Blank));
+    let file = names::segment(folder, number);
+    if newer || holds_whole_frame(&*disk.open(&file)?).is_some() {
         return Err(segment::Error::Head { file, reason }.into());
     }
     Ok(())
 }
 
-fn open_vote(
-    disk: &dyn Disk,
-    folder: &Path,
-    identity: &LogIdentity,
-    no_segments: bool,
-) -> Result<VoteFile, Error> {
-    if has_vote(disk, folder)? {
-        return VoteFile::open(disk, folder, identity);
-    }
+fn no_vote(folder: &Path, no_segments: bool) -> Error {
     let folder = folder.to_owned();
-    Err(if no_segments { Error::Absent { folder } } else { Error::Unfinished { folder } })
-}
-
-fn has_vote(disk: &dyn Disk, folder: &Path) -> Result<bool, Error> {
-    Ok(disk.list(folder)?.iter().any(|name| folder.join(name) == names::vote(folder)))
+    if no_segments { Error::Absent { folder } } else { Error::Unfinished { folder } }
 }
 
 /// Makes room for a new log where the creation of one was cut short: before its vote, so before it took
 /// a frame. Anything that ever was a log is refused.
 pub(super) fn clear_leftovers(disk: &dyn Disk, folder: &Path, identity: &LogIdentity) -> Result<(), Error> {
-    let files = open_files(disk, folder, identity)?;
-    match open_vote(disk, folder, identity, files.is_empty()) {
-        Ok(_) => return Err(Error::Exists { folder: folder.to_owned() }),
-        Err(Error::Unfinished { .. } | Error::Absent { .. }) => {}
-        Err(error) => return Err(error),
+    let names = disk.list(folder)?;
+    if names.is_empty() {
+        return Ok(());
     }
-    if files.iter().any(|file| holds_whole_frame(&*file.file).is_some()) {
-        return Err(Error::VoteDamaged { file: names::vote(folder) });
+    let files = find_segments(disk, folder, &names, identity)?;
+    let vote = match VoteFile::open(disk, folder, identity) {
+        Ok(Some(_)) => return Err(Error::Exists { folder: folder.to_owned() }),
+        Ok(None) => false,
+        Err(Error::Unfinished { .. }) => true,
+        Err(error) => return Err(error),
+    };
+    for file in &files {
+        if holds_whole_frame(&*disk.open(&names::segment(folder, file.number))?).is_some() {
+            return Err(Error::VoteDamaged { file: names::vote(folder) });
+        }
     }
     for file in files {
         disk.remove(&names::segment(folder, file.number))?;
     }
-    if has_vote(disk, folder)? {
+    if vote {
         disk.remove(&names::vote(folder))?;
     }
     Ok(())

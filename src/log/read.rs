@@ -1,8 +1,9 @@
 //! The reading side of a log: positions, frames, seeks, state.
 
+use super::append::Held;
 use super::{Error, Log, Share};
 use crate::codec::{Frame, FrameHeader, ShardState};
-use crate::segment::Segment;
+use crate::segment::{self, Goal, Reader, Tail};
 use crate::types::{Index, Offset, Term, Timestamp, Vote};
 
 impl Log {
@@ -24,7 +25,7 @@ impl Log {
 
     /// The state at the log's start.
     pub fn first_state(&self) -> Result<ShardState, Error> {
-        Ok(self.segments[0].segment.start_state()?)
+        self.start_state_of(0)
     }
 
     /// The term of the entry at `index`, from the one before the first.
@@ -40,7 +41,7 @@ impl Log {
 
     pub fn header(&self, index: Index) -> Result<FrameHeader, Error> {
         self.check_holds(index, self.first_index())?;
-        Ok(self.segments[self.segment_of(index)].segment.header(index)?)
+        self.read_segment(self.segment_of(index), |segment| segment.header(index))
     }
 
     /// The state after the entry at `index`, from the one before the first. Its `applied` and
@@ -50,9 +51,28 @@ impl Log {
             return Ok(self.state.clone());
         }
         self.check_holds(index, self.first_index().before())?;
-        let starting = self.segments.iter().rev().find(|held| held.segment.start().index <= index);
-        let nearest = starting.expect("the first segment starts at or before it");
-        Ok(nearest.segment.state_at(index)?)
+        let starting = self.segments.partition_point(|held| held.segment.start().index <= index);
+        let nearest = starting.checked_sub(1).expect("the first segment starts at or before it");
+        self.read_segment(nearest, |segment| segment.state_at(index))
+    }
+
+    /// The state that a segment's head holds.
+    pub(super) fn start_state_of(&self, position: usize) -> Result<ShardState, Error> {
+        self.read_segment(position, |segment| segment.start_state())
+    }
+
+    /// Reads one segment; a sealed one is opened, or found open.
+    fn read_segment<T>(
+        &self,
+        position: usize,
+        read: impl FnOnce(&Reader<'_>) -> Result<T, segment::Error>,
+    ) -> Result<T, Error> {
+        let Held { number, segment } = &self.segments[position];
+        if segment.is_active() {
+            return Ok(read(&segment.reader())?);
+        }
+        let sealed = self.files.segment(&self.folder, *number, segment.extent())?;
+        Ok(read(&sealed.reader())?)
     }
 
     /// Proved frames `from..to_exclusive`: at least one, then as many as fit in `max_bytes`. `Share::Map`
@@ -69,15 +89,17 @@ impl Log {
         self.check_holds(to_exclusive.before(), self.first_index())?;
         let mut budget_bytes = max_bytes;
         let mut frames = Vec::new();
-        for held in &self.segments[self.segment_of(from)..] {
+        for position in self.segment_of(from)..self.segments.len() {
             let next = from.plus(frames.len() as u64);
-            if held.segment.last_index() < next {
+            if self.segments[position].segment.last_index() < next {
                 // Begun, and given up for a larger one before a frame was in it.
                 continue;
             }
-            if next >= to_exclusive
-                || !held.segment.read(next, to_exclusive, &mut budget_bytes, share, &mut frames)?
-            {
+            let goes_on = next < to_exclusive
+                && self.read_segment(position, |segment| {
+                    segment.read(next, to_exclusive, &mut budget_bytes, share, &mut frames)
+                })?;
+            if !goes_on {
                 break;
             }
         }
@@ -86,31 +108,23 @@ impl Log {
 
     /// The first frame with a record at or after `t`; one past the last if there is none.
     pub fn seek(&self, t: Timestamp) -> Result<Index, Error> {
-        let found = self.first_where(
-            |segment| segment.start().last_timestamp < t,
-            |header| header.last_timestamp() >= t,
-        )?;
+        let found = self.find(Goal::Time(t), |start| start.last_timestamp < t)?;
         self.skip_empty(found)
     }
 
     /// The frame that holds the record at `offset`; one past the last if there is none yet.
     pub fn seek_offset(&self, offset: Offset) -> Result<Index, Error> {
-        self.first_where(
-            |segment| segment.start().next_offset <= offset,
-            |header| header.next_offset() > offset,
-        )
+        self.find(Goal::Offset(offset), |start| start.next_offset <= offset)
     }
 
-    /// The first frame that has `reached`. Segments `below` start short of it, so it stands in the last such
-    /// one or right behind.
-    fn first_where(
-        &self,
-        below: impl Fn(&Segment) -> bool,
-        reached: impl Fn(&FrameHeader) -> bool,
-    ) -> Result<Index, Error> {
-        let count = self.segments.partition_point(|held| below(&held.segment));
-        let segment = &self.segments[count.saturating_sub(1)].segment;
-        Ok(if count == 0 { segment.first_index() } else { segment.first_where(reached)? })
+    /// The first frame that has reached the goal. Segments `below` start short of it, so it stands in the last such
+    /// one or right behind. Starts are in memory: one segment is looked into.
+    fn find(&self, goal: Goal, below: impl Fn(&Tail) -> bool) -> Result<Index, Error> {
+        let count = self.segments.partition_point(|held| below(held.segment.start()));
+        match count.checked_sub(1) {
+            None => Ok(self.first_index()),
+            Some(position) => self.read_segment(position, |segment| segment.seek(goal)),
+        }
     }
 
     fn skip_empty(&self, mut index: Index) -> Result<Index, Error> {

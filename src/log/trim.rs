@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use super::append::{Held, Spare};
+use super::append::{Held, Prepared, Spare};
 use super::{Error, Log, names};
 use crate::codec::ShardState;
 use crate::segment::{HEAD_BYTES_MIN, Segment, SegmentHead};
@@ -39,10 +39,10 @@ impl Log {
     /// tells. Those whose membership frames are not in the head of the segment of `committed` stay: ask again later.
     pub fn trim(&mut self, start: Index, committed: Index) -> Result<(), Error> {
         self.check_usable()?;
-        let last = self.segments.iter().rev().find(|held| held.segment.start().index <= committed);
+        let last = self.segments.iter().rposition(|held| held.segment.start().index <= committed);
         // A truncation may make this segment the active one again, never an older one.
         let recovered_from = last.expect("what is committed is in the log");
-        let kept = start.min(recovered_from.segment.start_state()?.applied.plus(1));
+        let kept = start.min(self.start_state_of(recovered_from)?.applied.plus(1));
         let gone = self.segments[1..].iter().take_while(|held| held.segment.first_index() <= kept).count();
         self.retired.extend(self.segments.drain(..gone).map(|held| held.number));
         Ok(())
@@ -68,10 +68,10 @@ impl Log {
         self.check_usable()?;
         // A head's fields and its padding are less than one unit.
         let needed = 2 * (bytes + HEAD_BYTES_MIN).next_multiple_of(HEAD_BYTES_MIN);
-        if self.spare.as_ref().is_none_or(|spare| spare.file.size_bytes() < needed) {
+        if self.spare.as_ref().is_none_or(|spare| spare.size_bytes < needed) {
             let made = self.blank_file(needed);
             let made = self.note_failure(made);
-            self.spare = Some(made?);
+            self.spare = Some(Prepared::from(made?));
         }
         Ok(())
     }
@@ -85,12 +85,15 @@ impl Log {
 
     fn begin_after(&mut self, state: &ShardState) -> Result<(), Error> {
         let begins_log = !is_planted(Bug::ResetKeepsOldLog);
-        let head = SegmentHead { identity: self.identity.clone(), state: state.clone(), begins_log };
+        let (identity, state) = (self.identity.clone(), state.clone());
+        // A log that begins goes on from no segment; a planted one that only seems to must look like the next.
+        let previous = if begins_log { 0 } else { self.segments.last().expect("a log has a segment").number };
+        let head = SegmentHead { identity, state, begins_log, previous, file_bytes: 0 };
         let Spare { number, file } = self.blank_file(2 * head.encode().len() as u64)?;
         let segment = Segment::create(file, &head)?;
         self.retired.extend(self.segments.drain(..).map(|held| held.number));
         self.segments.push(Held { number, segment });
-        self.applied = (state.applied, state.membership.clone());
+        self.applied = (head.state.applied, head.state.membership.clone());
         self.state = head.state;
         self.active_dirty = false;
         Ok(())
@@ -113,7 +116,7 @@ impl Log {
 
 /// Takes out the segments before the last that begins the log; gives their numbers. A reset was cut short before they
 /// were removed.
-pub(super) fn forget_replaced<T>(heads: &mut Vec<(u64, T, SegmentHead, u64)>) -> Vec<u64> {
-    let begin = heads.iter().rposition(|(_, _, head, _)| head.begins_log).unwrap_or(0);
+pub(super) fn forget_replaced<T>(heads: &mut Vec<(u64, SegmentHead, T)>) -> Vec<u64> {
+    let begin = heads.iter().rposition(|(_, head, _)| head.begins_log).unwrap_or(0);
     heads.drain(..begin).map(|(number, ..)| number).collect()
 }

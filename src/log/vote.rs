@@ -19,7 +19,6 @@
 //! | 64 | 448 | zero |
 
 use std::path::Path;
-use std::sync::Arc;
 
 use bytes::{Buf, BufMut};
 
@@ -34,9 +33,8 @@ const USED_BYTES: usize = 64;
 const MAGIC: u32 = u32::from_le_bytes(*b"TMVT");
 const VERSION: u16 = 1;
 
-/// The open vote file.
+/// The vote, and whose it is. The file is opened to write; none is held.
 pub(super) struct VoteFile {
-    file: Arc<dyn DiskFile>,
     identity: LogIdentity,
     vote: Vote,
     sequence: u64,
@@ -55,16 +53,21 @@ impl VoteFile {
     /// Makes the vote file with the vote of a replica that never voted, durably.
     pub(super) fn create(disk: &dyn Disk, folder: &Path, identity: &LogIdentity) -> Result<Self, Error> {
         let file = disk.create(&names::vote(folder), FILE_BYTES)?;
-        let mut votes = Self { file, identity: identity.clone(), vote: Vote::default(), sequence: 0 };
-        votes.save(Vote::default())?;
-        votes.file.sync()?;
+        let mut votes = Self { identity: identity.clone(), vote: Vote::default(), sequence: 0 };
+        votes.save(&*file, Vote::default())?;
+        file.sync()?;
         Ok(votes)
     }
 
-    pub(super) fn open(disk: &dyn Disk, folder: &Path, identity: &LogIdentity) -> Result<Self, Error> {
-        let file = disk.open(&names::vote(folder))?;
-        let bytes = file.copy(0..file.size_bytes());
-        let damaged = || Error::VoteDamaged { file: file.path().to_owned() };
+    /// Reads the vote; `None` if there is no file.
+    pub(super) fn open(
+        disk: &dyn Disk,
+        folder: &Path,
+        identity: &LogIdentity,
+    ) -> Result<Option<Self>, Error> {
+        let path = names::vote(folder);
+        let Some(bytes) = disk.read(&path)? else { return Ok(None) };
+        let damaged = || Error::VoteDamaged { file: path.clone() };
         if bytes.iter().all(|byte| *byte == 0) {
             return Err(Error::Unfinished { folder: folder.to_owned() });
         }
@@ -80,32 +83,29 @@ impl VoteFile {
         if (newest.shard, newest.replica) != (identity.shard.0, identity.replica.0) {
             let name = |shard, replica| format!("replica {replica} of shard {shard}");
             return Err(Error::VoteIdentity {
-                file: file.path().to_owned(),
+                file: path,
                 expected: name(identity.shard.0, identity.replica.0),
                 found: name(newest.shard, newest.replica),
             });
         }
-        Ok(Self { file, identity: identity.clone(), vote: newest.vote, sequence: newest.sequence })
+        let (vote, sequence) = (newest.vote, newest.sequence);
+        Ok(Some(Self { identity: identity.clone(), vote, sequence }))
     }
 
-    /// Writes both slots once more, over themselves, so that the next sync covers them.
-    pub(super) fn write_back(&self) -> Result<(), Error> {
-        Ok(self.file.write_at(0, &self.file.copy(0..self.file.size_bytes()))?)
+    /// Writes both slots once more, over themselves, so that the next sync of the file covers them.
+    pub(super) fn write_back(file: &dyn DiskFile) -> Result<(), Error> {
+        Ok(file.write_at(0, &file.copy(0..file.size_bytes()))?)
     }
 
     pub(super) fn vote(&self) -> Vote {
         self.vote
     }
 
-    pub(super) fn file(&self) -> &Arc<dyn DiskFile> {
-        &self.file
-    }
-
-    /// Writes `vote` over the older slot. Not yet synced.
-    pub(super) fn save(&mut self, vote: Vote) -> Result<(), Error> {
+    /// Writes `vote` over the older slot of the vote's file. Not yet synced.
+    pub(super) fn save(&mut self, file: &dyn DiskFile, vote: Vote) -> Result<(), Error> {
         let sequence = self.sequence + 1;
         let slot = encode_slot(&self.identity, sequence, vote);
-        self.file.write_at((sequence % 2) * SLOT_BYTES, &slot)?;
+        file.write_at((sequence % 2) * SLOT_BYTES, &slot)?;
         (self.vote, self.sequence) = (vote, sequence);
         Ok(())
     }

@@ -177,6 +177,7 @@ pub(super) fn lane_options(options: &NodeOptions, boot: u64, identity: u64) -> L
         log: LogOptions {
             first_segment_bytes: options.first_segment_bytes,
             segment_bytes_max: options.segment_bytes_max,
+            ..LogOptions::default()
         },
         raft_tick: replication.raft_tick,
         election_ticks: replication.election_ticks_min..replication.election_ticks_max,

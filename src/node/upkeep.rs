@@ -109,7 +109,7 @@ impl Balancer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Offset, Term, Timestamp, TopicId};
+    use crate::types::{Index, Offset, Term, Timestamp, TopicId};
 
     fn led(shard: u64, since_s: u64, preferred_ready: Option<NodeId>) -> ReplicaStatus {
         ReplicaStatus {
@@ -125,6 +125,9 @@ mod tests {
             closed: Timestamp::ZERO,
             leading_since: Some(Monotonic(since_s * 1_000_000_000)),
             preferred_ready,
+            appended_index: Index(0),
+            synced_index: Index(0),
+            committed_index: Index(0),
             is_full: false,
             failure: None,
         }

@@ -13,9 +13,12 @@
 //! | 32 | 8 | shard |
 //! | 40 | 8 | replica |
 //! | 48 | 8 | first index |
-//! | 56 | 8 | reserved for tiering, zero |
+//! | 56 | 4 | number of the segment before this one, 0 if there was none |
+//! | 60 | 4 | size of the file, in units of 4096 bytes |
 //! | 64 | 32 | cluster id, zero-padded |
 //! | 96 | .. | shard state (codec's `ShardState`), zeros to the head's end |
+
+use std::path::Path;
 
 use bytes::{Buf, BufMut, BytesMut};
 
@@ -51,6 +54,10 @@ pub struct SegmentHead {
     pub state: ShardState,
     /// The log begins here: segments with lower numbers are no part of it any more.
     pub begins_log: bool,
+    /// The number of the segment that this one goes on from; 0 if it goes on from none.
+    pub previous: u64,
+    /// The size of its file, a multiple of 4096; known once it is created.
+    pub file_bytes: u64,
 }
 
 impl SegmentHead {
@@ -75,7 +82,9 @@ impl SegmentHead {
         bytes.put_u64_le(self.identity.shard.0);
         bytes.put_u64_le(self.identity.replica.0);
         bytes.put_u64_le(self.first_index().0);
-        bytes.put_u64_le(0);
+        bytes.put_u32_le(u32::try_from(self.previous).expect("fewer than four billion segments"));
+        assert!(self.file_bytes.is_multiple_of(HEAD_BYTES_MIN), "a segment's file is whole pages");
+        bytes.put_u32_le(u32::try_from(self.file_bytes / HEAD_BYTES_MIN).expect("a file is under 16 TiB"));
         bytes.put_slice(cluster);
         bytes.resize(STATE_AT, 0);
         bytes.put_slice(&state);
@@ -109,12 +118,9 @@ impl SegmentHead {
         }
         let (topic, shard, replica) =
             (TopicId(b.get_u64_le()), ShardId(b.get_u64_le()), ReplicaId(b.get_u64_le()));
-        let (first_index, reserved) = (b.get_u64_le(), b.get_u64_le());
-        if flags & !FLAG_BEGINS_LOG != 0 || reserved != 0 {
-            return Err(codec::Error::Field {
-                field: "flags or reserved bytes",
-                found: reserved | u64::from(flags),
-            });
+        let (first_index, previous, pages) = (b.get_u64_le(), b.get_u32_le(), b.get_u32_le());
+        if flags & !FLAG_BEGINS_LOG != 0 {
+            return Err(codec::Error::Field { field: "flags", found: flags.into() });
         }
         let cluster = b.get(..cluster_len).and_then(|name| std::str::from_utf8(name).ok()?.parse().ok());
         let cluster =
@@ -130,7 +136,23 @@ impl SegmentHead {
             return Err(codec::Error::Field { field: "first index", found: first_index });
         }
         let identity = SegmentIdentity { cluster, topic, shard, replica };
-        Ok((Self { identity, state, begins_log: flags & FLAG_BEGINS_LOG != 0 }, len as u64))
+        let (begins_log, previous) = (flags & FLAG_BEGINS_LOG != 0, previous.into());
+        let file_bytes = u64::from(pages) * HEAD_BYTES_MIN;
+        Ok((Self { identity, state, begins_log, previous, file_bytes }, len as u64))
+    }
+
+    /// The CRC that an encoded head carries.
+    pub fn crc_of(encoded: &[u8]) -> u32 {
+        u32::from_le_bytes(encoded[8..12].try_into().expect("four bytes"))
+    }
+
+    /// Whether the first sector of a file without a good head may be what a crash left of a head that was being written:
+    /// nothing, or a beginning of this format. Anything else is not this format's file.
+    pub fn may_be_torn(start: &[u8]) -> bool {
+        let mut ours = [0; 6];
+        ours[..4].copy_from_slice(&MAGIC.to_le_bytes());
+        ours[4..].copy_from_slice(&VERSION.to_le_bytes());
+        start.get(..6).is_none_or(|found| found == ours || found == [0; 6])
     }
 
     /// Reads and proves a file's head; also gives its length.
@@ -144,8 +166,17 @@ impl SegmentHead {
         }
     }
 
+    /// Refuses a file that does not have the size it was made with.
+    pub fn check_size(&self, file: &Path, found: u64) -> Result<(), Error> {
+        let expected = self.file_bytes;
+        if found == expected {
+            return Ok(());
+        }
+        Err(Error::Size { file: file.to_owned(), expected, found })
+    }
+
     /// Refuses a segment of another cluster, topic, shard or replica.
-    pub fn check_identity(&self, file: &dyn DiskFile, expected: &SegmentIdentity) -> Result<(), Error> {
+    pub fn check_identity(&self, file: &Path, expected: &SegmentIdentity) -> Result<(), Error> {
         let found = &self.identity;
         let fields = [
             ("cluster", expected.cluster.to_string(), found.cluster.to_string()),
@@ -156,7 +187,7 @@ impl SegmentHead {
         match fields.into_iter().find(|(_, expected, found)| expected != found) {
             None => Ok(()),
             Some((field, expected, found)) => {
-                Err(Error::Identity { file: file.path().to_owned(), field, expected, found })
+                Err(Error::Identity { file: file.to_owned(), field, expected, found })
             }
         }
     }

@@ -5,17 +5,25 @@
 //! before it in index, chain, term, offset and time; what cannot be proved is never handed out.
 
 mod error;
+mod extent;
 mod file;
-mod frame_index;
 mod head;
+mod index_file;
+mod mark;
+mod reader;
 mod recover;
+mod sealed;
 mod tail;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::{Error, FrameFault};
+pub use extent::{Extent, check_joins};
 pub use file::{Segment, Share};
 pub use head::{HEAD_BYTES_MIN, SegmentHead, SegmentIdentity};
+pub use mark::{Goal, STRIDE_BYTES};
+pub use reader::Reader;
 pub use recover::{CutTail, Recovered, holds_whole_frame, is_blank, recover};
+pub use sealed::{KeepIndex, SealedSegment};
 pub use tail::Tail;

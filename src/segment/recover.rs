@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::file::{header_crc, padded_len, slice_within, zero};
-use super::frame_index::FrameIndex;
-use super::{Error, FrameFault, Segment, SegmentHead, Share, Tail};
+use super::mark::Marks;
+use super::{Error, Extent, FrameFault, Segment, SegmentHead, Share, Tail};
 use crate::codec::{self, Frame, FrameHeader, HEADER_BYTES, ShardState};
 use crate::disk::DiskFile;
 use crate::simulation::{Bug, is_planted};
@@ -39,14 +39,15 @@ pub struct Recovered {
 }
 
 /// Scans a log's last segment frame by frame. Cut bytes are zeroed but not yet synced.
-pub fn recover(file: Arc<dyn DiskFile>, head: SegmentHead, head_bytes: u64) -> Result<Recovered, Error> {
-    let start = Tail::from(&head.state);
+pub fn recover(file: Arc<dyn DiskFile>, head: SegmentHead, mut extent: Extent) -> Result<Recovered, Error> {
+    let head_bytes = u64::from(extent.head_bytes);
     let (mut state, mut at) = (head.state, head_bytes);
-    let mut index = FrameIndex::new(start.index.plus(1));
+    let (mut marks, mut frames) = (Marks::default(), 0);
     let fault = loop {
         match next_frame(&*file, at, &Tail::from(&state)) {
             Ok((header, crc)) => {
-                index.push(at);
+                marks.note(&header, crc, at);
+                frames += 1;
                 state.fold(&header, crc);
                 at += padded_len(header.frame_len());
             }
@@ -54,9 +55,9 @@ pub fn recover(file: Arc<dyn DiskFile>, head: SegmentHead, head_bytes: u64) -> R
         }
     };
     let cut = cut_tail(&*file, at, state.index, fault)?;
-    let (frames, bytes) = (index.marks() as u64, at - head_bytes);
-    let segment = Segment::active(file, head_bytes, start, index, at);
-    Ok(Recovered { segment, state, cut, frames, bytes })
+    (extent.last, extent.end_chain) = (state.index, state.chain);
+    let segment = Segment::active(file, extent, marks, at);
+    Ok(Recovered { segment, state, cut, frames, bytes: at - head_bytes })
 }
 
 /// The header, and its CRC, of the whole frame at `at` that follows `tail`.

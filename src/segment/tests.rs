@@ -16,7 +16,7 @@ fn head(voters: u64) -> SegmentHead {
     };
     let membership = Membership { voters: (1..=voters).map(ReplicaId).collect(), ..Membership::default() };
     let state = ShardState::genesis(&identity.cluster, &identity.shard, membership);
-    SegmentHead { identity, state, begins_log: true }
+    SegmentHead { identity, state, begins_log: true, previous: 7, file_bytes: 16 << 10 }
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn every_byte_of_a_head_is_proved() {
 fn a_byte_of_a_head_that_no_field_takes_is_zero_even_under_a_good_checksum() {
     let good = head(3).encode();
     let state_end = 96 + head(3).state.encode().len();
-    for at in [56, 63, 64 + "test".len(), 95, state_end, good.len() - 1] {
+    for at in [64 + "test".len(), 95, state_end, good.len() - 1] {
         let mut bytes = good.clone();
         bytes[at] = 1;
         let crc = codec::checksum(&[&bytes[12..], &bytes[..8]]);

@@ -154,6 +154,16 @@ impl Disk for MemoryDisk {
         Ok(())
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        self.power.spend("rename", from)?;
+        let mut files = self.files();
+        let moved = files.remove(from);
+        let moved = moved.ok_or_else(|| Error::io("rename", from, IoError::from(ErrorKind::NotFound)))?;
+        Self::sync_entry(&moved);
+        files.insert(to.to_owned(), moved);
+        Ok(())
+    }
+
     fn replace(&self, path: &Path, content: &[u8]) -> Result<(), Error> {
         self.power.spend("replace", path)?;
         self.check_space("replace", path, content.len() as u64)?;
@@ -165,6 +175,25 @@ impl Disk for MemoryDisk {
 
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, Error> {
         Ok(self.files().get(path).map(|content| content.image().bytes.clone()))
+    }
+
+    fn read_start(&self, path: &Path, bytes_max: u64) -> Result<(Vec<u8>, u64), Error> {
+        let content = self.content("read", path)?;
+        let image = content.image();
+        let size_bytes = image.bytes.len() as u64;
+        Ok((image.bytes[..size_bytes.min(bytes_max) as usize].to_vec(), size_bytes))
+    }
+
+    fn write_unsynced(&self, path: &Path, content: &[u8]) -> Result<(), Error> {
+        self.power.spend("write", path)?;
+        self.check_space("write", path, content.len() as u64)?;
+        let mut image = Image::zeros(content.len() as u64);
+        image.write(0, content);
+        let written = Content::new(image);
+        // Its name survives, so that its bytes can be torn.
+        written.set_entry_durable();
+        self.files().insert(path.to_owned(), written);
+        Ok(())
     }
 
     fn sync(&self, files: &[Arc<dyn DiskFile>]) -> Vec<Result<(), Error>> {

@@ -6,7 +6,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::MemoryDisk;
-use super::image::SECTOR_BYTES;
 use crate::disk::Error;
 
 /// What keeps a disk running. With a budget it fails after so many operations, in the midst of whatever its owner does.
@@ -115,6 +114,6 @@ impl MemoryDisk {
     /// Every file and its size.
     pub fn sizes(&self) -> Vec<(PathBuf, u64)> {
         let files = self.files();
-        files.iter().map(|(path, content)| (path.clone(), content.image().sectors() * SECTOR_BYTES)).collect()
+        files.iter().map(|(path, content)| (path.clone(), content.image().bytes.len() as u64)).collect()
     }
 }

@@ -98,15 +98,17 @@ fn a_half_created_segment_is_removed_only_if_it_holds_no_frame() {
     sync(&disk, &mut log);
     let frames = all(&log);
     drop(log);
+    // The first sector of a head, and nothing behind it.
+    let sector = disk.open(FIRST_SEGMENT.as_ref()).unwrap().copy(0..512);
     let half = disk.create(&segment(2), 16 << 10).unwrap();
-    half.write_at(0, &[7; 100]).unwrap();
+    half.write_at(0, &sector[..120]).unwrap();
     let (log, recovery) = open(&disk);
     assert_eq!((recovery.cut, all(&log)), (None, frames.clone()));
     assert!(disk.open(&segment(2)).is_err());
     drop(log);
 
     let half = disk.create(&segment(2), 16 << 10).unwrap();
-    half.write_at(0, &[7; 100]).unwrap();
+    half.write_at(0, &sector[..120]).unwrap();
     half.write_at(HEAD, &frames[0].header_bytes).unwrap();
     half.write_at(HEAD + 128, &frames[0].body).unwrap();
     assert!(matches!(refused(&disk), Error::Segment(segment::Error::Head { .. })));
@@ -139,7 +141,7 @@ fn a_prepared_segment_survives_a_reopening() {
     assert_eq!(disk.list(folder()).unwrap().len(), 3);
     let mut leader = Leader::after(log.state_at(Index(3)).unwrap(), 1);
     log.append(&leader.frames(40, 72), Index(0)).unwrap();
-    assert_eq!(disk.list(folder()).unwrap().len(), 3);
+    assert_eq!(disk.list(folder()).unwrap().len(), 4, "two segments, an index, the vote");
 }
 
 #[test]

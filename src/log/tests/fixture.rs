@@ -13,7 +13,7 @@ use crate::types::{BatchId, ClusterId, Index, Membership, ProducerId, ReplicaId,
 pub(super) const FOLDER: &str = "shards/7";
 pub(super) const FIRST_SEGMENT: &str = "shards/7/00000000000000000001.segment";
 pub(super) const OPTIONS: LogOptions =
-    LogOptions { first_segment_bytes: 8 << 10, segment_bytes_max: 32 << 10 };
+    LogOptions { first_segment_bytes: 8 << 10, segment_bytes_max: 32 << 10, open_segments_max: 2 };
 
 pub(super) fn folder() -> &'static Path {
     Path::new(FOLDER)

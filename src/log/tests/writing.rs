@@ -82,7 +82,7 @@ fn a_prepared_segment_is_used_and_a_late_one_removed() {
     assert_eq!(log.wants_segment(), None, "asked for once");
     log.install_segment(disk.create(&plan.path, plan.bytes).unwrap()).unwrap();
     log.append(&leader.frames(50, 100), Index(0)).unwrap();
-    assert_eq!(disk.list(folder()).unwrap().len(), 3);
+    assert_eq!(disk.list(folder()).unwrap().len(), 4, "two segments, an index, the vote");
     let plan = log.wants_segment().unwrap();
     log.append(&leader.frames(100, 100), Index(0)).unwrap();
     let late = disk.create(&plan.path, plan.bytes).unwrap();

@@ -60,8 +60,8 @@ impl World {
             let covered = statuses.iter().all(|(node, status)| {
                 *node == victim
                     || status.as_ref().is_some_and(|other| {
-                        other.synced >= held.appended
-                            && other.committed >= held.appended
+                        other.synced_index >= held.appended_index
+                            && other.committed_index >= held.appended_index
                             && other.term >= held.term
                     })
             });

@@ -148,9 +148,13 @@ impl World {
         let mut from = ReadFrom::Time(Timestamp::ZERO);
         loop {
             match self.read_now(id, shard, from) {
-                Some(Ok(answer)) if !answer.frames.is_empty() => {
-                    from = ReadFrom::Index(answer.next);
+                Some(Ok(answer)) => {
+                    // All records may be trimmed: then the answer says only where the log begins.
                     kept_from = answer.kept_from;
+                    if answer.frames.is_empty() {
+                        break;
+                    }
+                    from = ReadFrom::Index(answer.next);
                     entries.extend(answer.frames.iter().map(seen));
                 }
                 Some(Err(_)) if self.is_hurt(id) => return,

@@ -24,6 +24,7 @@ fn options(plan: &Plan, node: NodeId, seed: u64) -> LaneOptions {
         log: LogOptions {
             first_segment_bytes: plan.first_segment_bytes,
             segment_bytes_max: plan.segment_bytes_max,
+            open_segments_max: 2,
         },
         raft_tick: Duration::from_nanos(plan.raft_tick_ns),
         election_ticks: 10..20,
@@ -153,13 +154,11 @@ impl World {
         node.flush_waits = false;
         let reading = node.clock.read(now_ns);
         let Some(output) = node.lane.as_mut().map(|lane| lane.take_output(&reading)) else { return };
-        if node.disk.is_power_off() {
-            // The call was cut short: nothing of what it wanted left the machine.
-            self.kill(id, true);
-            let delay_ns = self.random.below(SECOND);
-            self.restart_after(id, delay_ns);
+        // A call that was cut short: nothing of what it wanted left the machine.
+        if self.loses_power(id) {
             return;
         }
+        let node = self.node(id);
         if let Some(pause_ns) = node.pause_next_ns.take() {
             node.held = Some(output);
             self.pause(id, pause_ns);
@@ -167,6 +166,18 @@ impl World {
         }
         self.carry_out(id, output);
         self.schedule_wake(id);
+    }
+
+    /// Whether the last disk operation found the power off, paused or not: the machine is gone then, before anything
+    /// else happens to it.
+    pub(super) fn loses_power(&mut self, id: NodeId) -> bool {
+        let is_off = self.is_up(id) && self.disk_of(id).is_power_off();
+        if is_off {
+            self.kill(id, true);
+            let delay_ns = self.random.below(SECOND);
+            self.restart_after(id, delay_ns);
+        }
+        is_off
     }
 
     /// The node stands still; its clocks run on.

@@ -142,7 +142,9 @@ impl World {
         if end != SyncEnd::Done {
             self.trace.tell(self.now_ns, || format!("node {id}: a sync ends, {end:?}"));
         }
-        self.event(id, life, Box::new(Event::Synced { token, results }));
+        if !self.loses_power(id) {
+            self.event(id, life, Box::new(Event::Synced { token, results }));
+        }
     }
 
     fn answer_append(&mut self, id: NodeId, ticket: Ticket, result: Result<Receipt, Refusal>) {

@@ -166,13 +166,17 @@ impl World {
             Happening::Create { node, life, token, path, size_bytes } => {
                 if self.nodes[&node].life == life && self.is_up(node) {
                     let result = timberline::disk::Disk::create(self.disk_of(node), &path, size_bytes);
-                    self.event(node, life, Box::new(Event::Prepared { token, result }));
+                    if !self.loses_power(node) {
+                        self.event(node, life, Box::new(Event::Prepared { token, result }));
+                    }
                 }
             }
             Happening::Remove { node, life, token, path } => {
                 if self.nodes[&node].life == life && self.is_up(node) {
                     let result = timberline::disk::Disk::remove(self.disk_of(node), &path);
-                    self.event(node, life, Box::new(Event::Removed { token, result }));
+                    if !self.loses_power(node) {
+                        self.event(node, life, Box::new(Event::Removed { token, result }));
+                    }
                 }
             }
             Happening::Refresh { node } => {
