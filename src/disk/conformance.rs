@@ -140,9 +140,9 @@ fn an_unsynced_file_shows_at_once_and_leaves_maps_of_the_older_one_alone() {
 fn power_that_fails_tears_an_unsynced_file() {
     let disk = MemoryDisk::new();
     let path = Path::new("index");
-    disk.write_unsynced(path, &[1; 64 * 512]).unwrap();
+    disk.write_unsynced(path, &vec![1; 64 * 512]).unwrap();
     disk.power_cut(3);
-    let kept = disk.read(path).unwrap().unwrap().iter().filter(|byte| **byte == 1).count() / 512;
+    let kept = disk.read(path).unwrap().unwrap().chunks(512).filter(|sector| **sector == [1; 512]).count();
     assert!((10..54).contains(&kept), "{kept} of 64 sectors kept");
 }
 

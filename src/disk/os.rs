@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{Disk, DiskFile, Error, FolderLock};
 
@@ -26,8 +27,10 @@ pub struct OsDisk {
 }
 
 impl OsDisk {
-    /// A disk whose root is `root`; the folder is created if it is absent.
+    /// A disk whose root is `root`; the folder is created if it is absent. The process may then open as many files as
+    /// the system allows it.
     pub fn new(root: &Path) -> Result<Self, Error> {
+        allow_open_files();
         let root = fs::create_dir_all(root)
             .and_then(|()| fs::canonicalize(root))
             .map_err(|e| Error::io("create", root, e))?;
@@ -51,6 +54,13 @@ impl OsDisk {
             _ => sync_folder(parent),
         }
     }
+}
+
+/// Every shard keeps its active segment open, and the usual limit is 1024 files. One that cannot be raised shows where it
+/// is met: an error that names the file.
+fn allow_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 fn parent(path: &Path) -> &Path {

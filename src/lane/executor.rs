@@ -38,7 +38,8 @@ pub struct Lane {
     disk: Arc<dyn Disk>,
     /// What the logs of all shards have open.
     files: OpenFiles,
-    pub(super) replicas: BTreeMap<ShardId, Replica>,
+    /// Boxed: a tree keeps room for several values in each of its nodes.
+    pub(super) replicas: BTreeMap<ShardId, Box<Replica>>,
     failed: BTreeMap<ShardId, (ShardSpec, String)>,
     /// Shards made since this lane began: their replicas have no earlier life to have forgotten.
     created: BTreeSet<ShardId>,
@@ -123,7 +124,7 @@ impl Lane {
     /// Opens many replicas with one set of syncs: one answer per replica, in order.
     pub fn open_shards(&mut self, specs: &[ShardSpec], now: &Reading) -> Vec<Result<OpenReport, Error>> {
         let begun: Vec<_> = specs.iter().map(|spec| self.begin_open(spec)).collect();
-        let files: Vec<_> = begun.iter().flatten().flat_map(|opening| opening.files()).cloned().collect();
+        let files: Vec<_> = begun.iter().flatten().flat_map(Opening::files).cloned().collect();
         let mut synced = self.disk.sync(&files).into_iter();
         let finish = |(spec, begun): (&ShardSpec, Result<Opening, Error>)| {
             let shard = spec.shard;
@@ -157,7 +158,7 @@ impl Lane {
         let started = finished.and_then(|(log, recovery)| self.replica(spec, log, &recovery));
         match started {
             Ok((replica, report)) => {
-                self.replicas.insert(shard, replica);
+                self.replicas.insert(shard, Box::new(replica));
                 self.touched.insert(shard);
                 self.start_ticks(now);
                 Ok(report)

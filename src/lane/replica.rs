@@ -36,6 +36,10 @@ pub(super) enum Failure {
     Disk(#[from] crate::disk::Error),
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each answers a question of its own; no two exclude each other"
+)]
 pub(super) struct Replica {
     pub(super) spec: ShardSpec,
     pub(super) me: ReplicaId,

@@ -247,15 +247,21 @@ impl Log {
         Some(SegmentPlan { path: names::segment(&self.folder, number), bytes })
     }
 
-    /// Takes the file of the last plan. One that comes too late, because the log has moved on, is removed.
+    /// Takes the file of the last plan. One that comes too late, because the log has moved on, or beside a larger one that
+    /// was made for frames that wait, is removed.
     pub fn install_segment(&mut self, file: Arc<dyn DiskFile>) -> Result<(), Error> {
         let number = self.planned.take().expect("a segment is installed once, after it was wanted");
+        let installed = Prepared::from(Spare { number, file });
         let active = self.segments.last().expect("a log has a segment").number;
-        if number < active {
-            return Ok(self.disk.remove(&names::segment(&self.folder, number))?);
+        let useless = match &self.spare {
+            _ if number < active => Some(installed),
+            Some(spare) if spare.size_bytes >= installed.size_bytes => Some(installed),
+            _ => self.spare.replace(installed),
+        };
+        if let Some(Prepared { number, .. }) = useless {
+            self.disk.remove(&names::segment(&self.folder, number))?;
         }
-        self.spare = Some(Spare { number, file }.into());
-        if self.is_full() {
+        if self.is_full() && self.spare.is_some() {
             self.condition = Condition::Sound;
         }
         Ok(())

@@ -128,9 +128,9 @@ impl Log {
         identity: &LogIdentity,
         options: LogOptions,
     ) -> Result<(Self, Recovery), Error> {
-        let files = OpenFiles::new(Arc::clone(&disk), options.open_segments_max);
+        let files = OpenFiles::new(disk, options.open_segments_max);
         let opening = Self::begin_open(&files, folder, identity, options)?;
-        let synced = disk.sync(opening.files());
+        let synced = files.disk().sync(opening.files());
         opening.finish(synced)
     }
 
@@ -162,6 +162,7 @@ impl Log {
         let mut segments = seal(heads, Tail::from(&head.state));
         let recovered = recover(disk.open(&names::segment(folder, active))?, head, extent)?;
         segments.push(Held { number: active, segment: recovered.segment });
+        segments.shrink_to_fit();
         let mut log = Self {
             disk: Arc::clone(disk),
             files: files.for_log(),

@@ -3,7 +3,7 @@
 //! Those used least recently are let go. A map that is let go lives on only while a slice of it does. Knows nothing of
 //! what the files hold. Invariant: at most `max` segments, each with its index, and `max` votes are open at once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -28,13 +28,13 @@ struct Shared {
 struct Recent<T> {
     max: usize,
     uses: u64,
-    held: HashMap<(u64, u64), (T, u64)>,
+    held: BTreeMap<(u64, u64), (T, u64)>,
     by_use: BTreeMap<u64, (u64, u64)>,
 }
 
 impl<T: Clone> Recent<T> {
     fn new(max: usize) -> Self {
-        Self { max: max.max(1), uses: 0, held: HashMap::new(), by_use: BTreeMap::new() }
+        Self { max: max.max(1), uses: 0, held: BTreeMap::new(), by_use: BTreeMap::new() }
     }
 
     fn get(&mut self, key: (u64, u64)) -> Option<T> {

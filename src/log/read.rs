@@ -65,14 +65,14 @@ impl Log {
     fn read_segment<T>(
         &self,
         position: usize,
-        read: impl FnOnce(&Reader<'_>) -> Result<T, segment::Error>,
+        read: impl FnOnce(Reader<'_>) -> Result<T, segment::Error>,
     ) -> Result<T, Error> {
         let Held { number, segment } = &self.segments[position];
         if segment.is_active() {
-            return Ok(read(&segment.reader())?);
+            return Ok(read(segment.reader())?);
         }
         let sealed = self.files.segment(&self.folder, *number, segment.extent())?;
-        Ok(read(&sealed.reader())?)
+        Ok(read(sealed.reader())?)
     }
 
     /// Proved frames `from..to_exclusive`: at least one, then as many as fit in `max_bytes`. `Share::Map`

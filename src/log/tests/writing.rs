@@ -94,6 +94,22 @@ fn a_prepared_segment_is_used_and_a_late_one_removed() {
 }
 
 #[test]
+fn a_planned_file_never_takes_the_place_of_a_larger_one_that_was_reserved() {
+    let disk = Arc::new(MemoryDisk::new());
+    let (mut log, mut leader) = (create(&disk), Leader::new());
+    log.append(&leader.frames(9, 100), Index(0)).unwrap();
+    let plan = log.wants_segment().unwrap();
+    let frames = leader.frames(4, 20_000);
+    let bytes = frames.iter().map(|frame| frame.header.frame_len().next_multiple_of(8) as u64).sum::<u64>();
+    assert!(bytes > plan.bytes, "the plan's file is too small for them");
+    log.reserve(bytes).unwrap();
+    log.install_segment(disk.create(&plan.path, plan.bytes).unwrap()).unwrap();
+    disk.set_capacity_bytes(Some(0));
+    log.append(&frames, Index(0)).unwrap();
+    assert!(disk.open(&plan.path).is_err(), "it is removed");
+}
+
+#[test]
 fn a_full_disk_refuses_the_append_and_the_log_goes_on_later() {
     let disk = Arc::new(MemoryDisk::new());
     let (mut log, mut leader) = (create(&disk), Leader::new());

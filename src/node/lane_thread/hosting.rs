@@ -14,13 +14,15 @@ use super::Progress;
 use super::handle::Ready;
 use crate::clock::Reading;
 use crate::codec::{Frame, FrameKind, decode_records};
-use crate::lane::{Lane, Placement, ReplicaStatus, ShardSpec};
+use crate::lane::{Lane, OpenReport, Placement, ReplicaStatus, ShardSpec};
 use crate::node::folder::{Fate, Registry};
 use crate::node::metadata::{Folded, Shard, Topic, View};
 use crate::types::{Monotonic, NodeId, Offset, ShardId, Timestamp, TopicId};
 
-/// Shards made or removed before the lane turns to its events again.
-const WORK_PER_STEP: usize = 8;
+/// Shards opened before the lane turns to its events again: they share one set of syncs.
+const OPENED_PER_STEP: usize = 128;
+/// Shards made or removed, each with syncs of its own, are as much work as so many opened.
+const MADE_WEIGHT: usize = 16;
 const FRAMES_PER_STEP: usize = 256;
 /// A new shard's preferred leader stands for election this often until the others have made it too.
 const CAMPAIGN_EVERY: Duration = Duration::from_millis(50);
@@ -187,12 +189,15 @@ impl Hosting {
     }
 
     fn do_work(&mut self, lane: &mut Lane, now: &Reading) -> bool {
-        let mut hosts = Vec::new();
-        let mut removed = 0;
-        while hosts.len() + removed < WORK_PER_STEP {
+        let (mut hosts, mut spent) = (Vec::new(), 0);
+        while spent < OPENED_PER_STEP {
             match self.work.pop_front() {
                 None => break,
-                Some((Work::Host(spec), _)) => hosts.push(spec),
+                Some((Work::Host(spec), _)) => {
+                    let is_opened = self.registry.fate(spec.shard, lane.exists(spec.shard)) == Fate::Open;
+                    spent += if is_opened { 1 } else { MADE_WEIGHT };
+                    hosts.push(spec);
+                }
                 // What was asked for first is done first: the shard may stand in `hosts`.
                 Some(remove) if !hosts.is_empty() => {
                     self.work.push_front(remove);
@@ -200,13 +205,12 @@ impl Hosting {
                 }
                 Some((Work::Remove(shard), _)) => {
                     self.remove(lane, shard);
-                    removed += 1;
+                    spent += MADE_WEIGHT;
                 }
             }
         }
-        let worked = removed > 0 || !hosts.is_empty();
         self.host(lane, hosts, now);
-        worked
+        spent > 0
     }
 
     fn host(&mut self, lane: &mut Lane, specs: Vec<ShardSpec>, now: &Reading) {
@@ -227,11 +231,10 @@ impl Hosting {
             let reason = format!("it cannot be registered: {error}");
             new.drain(..).for_each(|spec| self.lose(spec.shard, spec.topic, reason.clone()));
         }
-        for spec in old {
-            open(lane, &spec, now);
-        }
-        for spec in new {
-            if open(lane, &spec, now) && spec.replicas.first().is_some_and(|first| first.node == self.node) {
+        open(lane, &old, now);
+        let opened = open(lane, &new, now);
+        for (spec, is_open) in new.iter().zip(opened) {
+            if is_open && spec.replicas.first().is_some_and(|first| first.node == self.node) {
                 self.campaigns.push((spec.shard, 0));
             }
         }
@@ -321,18 +324,21 @@ impl Hosting {
     }
 }
 
-fn open(lane: &mut Lane, spec: &ShardSpec, now: &Reading) -> bool {
-    let shard = spec.shard.0;
-    match lane.open_shard(spec, now) {
-        Ok(report) => {
-            if let Some(cut) = report.cut {
+/// Opens replicas together; whether each is open now.
+fn open(lane: &mut Lane, specs: &[ShardSpec], now: &Reading) -> Vec<bool> {
+    let note = |(spec, result): (&ShardSpec, Result<OpenReport, _>)| {
+        let shard = spec.shard.0;
+        match result {
+            Ok(OpenReport { cut: Some(cut), .. }) => {
                 tracing::warn!(shard, cut, "an unsynced tail was cut off the log");
+                true
             }
-            true
+            Ok(_) => true,
+            Err(error) => {
+                tracing::error!(shard, %error, "this node's replica cannot be opened");
+                false
+            }
         }
-        Err(error) => {
-            tracing::error!(shard, %error, "this node's replica cannot be opened");
-            false
-        }
-    }
+    };
+    specs.iter().zip(lane.open_shards(specs, now)).map(note).collect()
 }

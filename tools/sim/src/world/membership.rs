@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use timberline::lane::{Event, MembershipChange, MembershipStep, ShardSpec, Ticket};
-use timberline::types::{NodeId, ReplicaId, ShardId};
+use timberline::types::{NodeId, ReplicaId, ShardId, Timestamp};
 
 use super::{Asker, World};
 use crate::plan::{FaultClass, SECOND};
@@ -77,10 +77,11 @@ impl World {
     fn lags(&mut self, spec: &ShardSpec, replica: ReplicaId) -> bool {
         let (node, standings) = (spec.node_of(replica), self.standings(spec.shard));
         let most = standings.iter().map(|standing| standing.released).max();
-        let closed = standings.iter().map(|standing| standing.closed).max().unwrap_or_default();
+        // Against the time itself: where the whole shard stands still, all are closed alike.
+        let now = Timestamp(self.true_ns());
         let own = standings.iter().find(|standing| Some(standing.node) == node);
         own.is_none_or(|own| {
-            Some(own.released) < most || own.leader.is_none() || closed.ns_since(own.closed) > SECOND
+            Some(own.released) < most || own.leader.is_none() || now.ns_since(own.closed) > 2 * SECOND
         })
     }
 
