@@ -357,19 +357,20 @@ impl Log {
         SegmentHead { identity: self.identity.clone(), state, begins_log: false, previous, file_bytes: 0 }
     }
 
+    /// The file kept for the next segment, or a larger one if that is needed. Where there is no room for a larger one, what
+    /// was kept stays: frames already taken in count on it.
     pub(super) fn blank_file(&mut self, needed: u64) -> Result<Spare, Error> {
-        if let Some(spare) = self.spare.take() {
-            let Prepared { number, size_bytes, file } = spare;
-            if size_bytes >= needed {
-                let file = file.map_or_else(|| self.open_blank(number), Ok)?;
-                return Ok(Spare { number, file });
-            }
-            self.disk.remove(&names::segment(&self.folder, number))?;
+        if let Some(Prepared { number, file, .. }) = self.spare.take_if(|spare| spare.size_bytes >= needed) {
+            let file = file.map_or_else(|| self.open_blank(number), Ok)?;
+            return Ok(Spare { number, file });
         }
         let bytes =
             self.options.after(self.active().size_bytes()).max(needed.next_multiple_of(HEAD_BYTES_MIN));
         let number = self.take_number();
         let file = self.disk.create(&names::segment(&self.folder, number), bytes)?;
+        if let Some(Prepared { number, .. }) = self.spare.take() {
+            self.disk.remove(&names::segment(&self.folder, number))?;
+        }
         Ok(Spare { number, file })
     }
 

@@ -110,6 +110,19 @@ fn a_planned_file_never_takes_the_place_of_a_larger_one_that_was_reserved() {
 }
 
 #[test]
+fn a_reservation_that_finds_no_room_leaves_the_one_before_it() {
+    let disk = Arc::new(MemoryDisk::new());
+    let (mut log, mut leader) = (create(&disk), Leader::new());
+    log.append(&leader.frames(9, 100), Index(0)).unwrap();
+    let frames = leader.frames(4, 20_000);
+    let bytes = frames.iter().map(|frame| frame.header.frame_len().next_multiple_of(8) as u64).sum::<u64>();
+    log.reserve(bytes).unwrap();
+    disk.set_capacity_bytes(Some(0));
+    assert!(log.reserve(2 * bytes).unwrap_err().is_no_space());
+    log.append(&frames, Index(0)).unwrap();
+}
+
+#[test]
 fn a_full_disk_refuses_the_append_and_the_log_goes_on_later() {
     let disk = Arc::new(MemoryDisk::new());
     let (mut log, mut leader) = (create(&disk), Leader::new());
