@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use timberline::clock::{Reading, TimeInterval};
 use timberline::disk::{Disk, OsDisk};
-use timberline::lane::{Event, Lane, LaneOptions, Placement, ShardSpec};
+use timberline::lane::{Event, Lane, LaneOptions, Placement, ScrubOptions, ShardSpec};
 use timberline::log::LogOptions;
 use timberline::types::{Durability, Monotonic, NodeId, ReplicaId, Retention, ShardId, Timestamp, TopicId};
 
@@ -31,6 +31,7 @@ fn lane(disk: &Arc<dyn Disk>) -> Lane {
         heartbeat_ticks: 2,
         closed_tick: Duration::from_nanos(TICK_NS),
         eps_max_ns: 10_000_000,
+        scrub: ScrubOptions::default(),
         unanswered_max: 64,
         seed: 1,
     };

@@ -55,6 +55,7 @@ impl Cluster {
             first_segment_bytes: 64 << 10,
             segment_bytes_max: 1 << 20,
             sync_threads: 2,
+            scrub_bytes_per_second: 16 << 20,
             limits: Limits::default(),
             drain_timeout: Duration::from_secs(5),
         }

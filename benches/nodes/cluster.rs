@@ -60,6 +60,7 @@ impl Nodes {
             first_segment_bytes: 64 << 10,
             segment_bytes_max: 64 << 20,
             sync_threads: 4,
+            scrub_bytes_per_second: 16 << 20,
             limits: Limits::default(),
             drain_timeout: Duration::from_secs(1),
         }

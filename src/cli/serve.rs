@@ -50,6 +50,7 @@ pub(super) fn options(settings: &Settings) -> NodeOptions {
         first_segment_bytes: storage.first_segment_bytes,
         segment_bytes_max: storage.segment_bytes_max,
         sync_threads: storage.sync_threads,
+        scrub_bytes_per_second: storage.scrub_bytes_per_second,
         limits: Limits {
             connections: limits.connections,
             streams_per_connection: limits.streams_per_connection,

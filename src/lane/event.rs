@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::codec::Compression;
 use crate::consensus::MembershipChange;
 use crate::disk::{self, DiskFile};
+use crate::log::TaskResult;
 use crate::types::{BatchId, Index, Monotonic, NodeId, ShardId, Timestamp};
 use crate::wire::NodeMessage;
 
@@ -40,6 +41,11 @@ pub enum Event {
     Removed {
         token: u64,
         result: Result<(), disk::Error>,
+    },
+    /// An `Output::tasks` request is done.
+    TaskDone {
+        token: u64,
+        result: TaskResult,
     },
     /// Hand a shard's leadership to another node.
     Transfer {

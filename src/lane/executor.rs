@@ -11,15 +11,16 @@ use super::closing::{Acceptor, Promiser};
 use super::log_view::LogView;
 use super::outbox::Outbox;
 use super::output::{Output, ReadRefusal, ReplicaStatus};
+use super::repair::{Scrubber, Ward};
 use super::replica::{Failure, Replica, Tokens};
 use super::{AppendCommand, Error, Event, LaneOptions, ReadCommand, ShardSpec};
 use crate::clock::Reading;
 use crate::codec::ShardState;
 use crate::disk::Disk;
-use crate::log::{CutTail, Log, LogIdentity, OpenFiles, Opening, Recovery};
+use crate::log::{CutTail, Log, LogIdentity, OpenFiles, Opening, Recovery, RepairPlan};
 use crate::shard::{AppendRequest, Refusal, Shard, ShardOptions};
 use crate::simulation::{Limit, limit};
-use crate::types::{Monotonic, NodeId, ShardId, Timestamp};
+use crate::types::{Index, Monotonic, NodeId, ShardId, Timestamp};
 
 /// How far a leader may run ahead of its clock by stamping more than one record a nanosecond: far more than
 /// any backlog that the queues admit.
@@ -35,19 +36,19 @@ const RETENTION_TICK: Duration = Duration::from_secs(1);
 /// Many replicas, driven by one caller.
 pub struct Lane {
     pub(super) options: LaneOptions,
-    disk: Arc<dyn Disk>,
+    pub(super) disk: Arc<dyn Disk>,
     /// What the logs of all shards have open.
     files: OpenFiles,
     /// Boxed: a tree keeps room for several values in each of its nodes.
     pub(super) replicas: BTreeMap<ShardId, Box<Replica>>,
     failed: BTreeMap<ShardId, (ShardSpec, String)>,
     /// Shards made since this lane began: their replicas have no earlier life to have forgotten.
-    created: BTreeSet<ShardId>,
+    pub(super) created: BTreeSet<ShardId>,
     /// Replicas that something happened to since the last output.
     pub(super) touched: BTreeSet<ShardId>,
     /// Which replica waits for which request.
     requests: BTreeMap<u64, ShardId>,
-    last_token: u64,
+    pub(super) last_token: u64,
     /// Replicas by the time that must have passed before they can release or close more.
     wakes: BTreeSet<(Timestamp, ShardId)>,
     wake_of: BTreeMap<ShardId, Timestamp>,
@@ -56,6 +57,8 @@ pub struct Lane {
     next_retention_tick: Monotonic,
     pub(super) acceptor: Acceptor,
     pub(super) promiser: Promiser,
+    pub(super) ward: Ward,
+    pub(super) scrubber: Scrubber,
     pub(super) outbox: Outbox,
     pub(super) output: Output,
     /// Set while draining: how long successors may still be waited for.
@@ -74,6 +77,7 @@ impl Lane {
     pub fn new(options: LaneOptions, disk: Arc<dyn Disk>) -> Self {
         let promiser = Promiser::new(options.node, options.seed);
         let files = OpenFiles::new(Arc::clone(&disk), options.log.open_segments_max);
+        let scrubber = Scrubber::new(options.scrub);
         Self {
             options,
             disk,
@@ -91,6 +95,8 @@ impl Lane {
             next_retention_tick: Monotonic(0),
             acceptor: Acceptor::default(),
             promiser,
+            ward: Ward::default(),
+            scrubber,
             outbox: Outbox::default(),
             output: Output::default(),
             drain_ticks_left: None,
@@ -143,6 +149,7 @@ impl Lane {
             return Err(Error::Open { shard });
         }
         self.failed.remove(&shard);
+        self.ward.cancel(shard);
         let identity = self.identity(spec)?;
         Log::begin_open(&self.files, &folder(shard), &identity, self.options.log)
             .map_err(|source| Error::Log { shard, source })
@@ -155,7 +162,8 @@ impl Lane {
         now: &Reading,
     ) -> Result<OpenReport, Error> {
         let shard = spec.shard;
-        let started = finished.and_then(|(log, recovery)| self.replica(spec, log, &recovery));
+        let mut plan = finished.as_ref().err().and_then(|error| self.plan_for_refused(error));
+        let started = finished.and_then(|(log, recovery)| self.replica(spec, log, &recovery, &mut plan));
         match started {
             Ok((replica, report)) => {
                 self.replicas.insert(shard, Box::new(replica));
@@ -167,6 +175,9 @@ impl Lane {
             Err(error @ Error::Open { .. }) => Err(error),
             Err(error) => {
                 self.failed.insert(shard, (spec.clone(), error.to_string()));
+                if let Some(plan) = plan {
+                    self.begin_repair(spec, plan, Some(Index(0)));
+                }
                 Err(error)
             }
         }
@@ -177,6 +188,7 @@ impl Lane {
         spec: &ShardSpec,
         log: Log,
         recovery: &Recovery,
+        plan: &mut Option<RepairPlan>,
     ) -> Result<(Replica, OpenReport), Error> {
         let shard = spec.shard;
         let identity = self.identity(spec)?;
@@ -202,9 +214,16 @@ impl Lane {
             forgotten: !self.created.contains(&shard),
         };
         let view = Box::new(LogView::new(Rc::clone(&log)));
-        let core =
-            Shard::open(options, recovery.vote, view).map_err(|source| Error::Shard { shard, source })?;
+        let core = Shard::open(options, recovery.vote, view).map_err(|source| {
+            *plan = log.borrow().take_damage();
+            Error::Shard { shard, source }
+        })?;
         Ok((Replica::new(spec.clone(), identity.replica, log, core), report))
+    }
+
+    fn plan_for_refused(&self, error: &Error) -> Option<RepairPlan> {
+        let Error::Log { shard, source } = error else { return None };
+        RepairPlan::of_refused(&*self.disk, &folder(*shard), source)
     }
 
     fn identity(&self, spec: &ShardSpec) -> Result<LogIdentity, Error> {
@@ -226,6 +245,7 @@ impl Lane {
             replica.stop("the shard was deleted", &mut self.output);
         }
         self.failed.remove(&shard);
+        self.ward.cancel(shard);
         self.forget_wake(shard);
         self.disk.remove(&folder(shard)).map_err(|source| Error::Disk { shard, source })
     }
@@ -259,6 +279,7 @@ impl Lane {
                     Ok(())
                 });
             }
+            Event::TaskDone { token, result } => self.task_done(token, result, now),
             Event::Transfer { shard, to } => self.transfer(shard, to),
             Event::ChangeMembership { ticket, shard, change } => {
                 let proposed = match self.replicas.get_mut(&shard) {
@@ -309,10 +330,11 @@ impl Lane {
         let shard = command.shard;
         if let Some(replica) = self.replicas.get_mut(&shard) {
             replica.read(command, now, &mut self.output);
+            self.notice_damage(shard);
             return;
         }
         let refusal = match self.failed.get(&shard) {
-            Some((_, reason)) => ReadRefusal::Failed { shard, reason: reason.clone() },
+            Some((_, reason)) => ReadRefusal::Failed { shard, reason: self.stopped_because(shard, reason) },
             None => ReadRefusal::UnknownShard(shard),
         };
         self.output.reads.push((command.ticket, Err(refusal)));
@@ -337,11 +359,23 @@ impl Lane {
     }
 
     pub(super) fn fail(&mut self, shard: ShardId, failure: &Failure) {
+        let plan = self.replicas.get(&shard).and_then(|replica| replica.log.borrow().take_damage());
+        self.close(shard, failure.to_string(), plan);
+    }
+
+    /// Stops a replica; with a plan its log is repaired, and then opened again.
+    pub(super) fn close(&mut self, shard: ShardId, reason: String, plan: Option<RepairPlan>) {
         let Some(replica) = self.replicas.remove(&shard) else { return };
-        let reason = failure.to_string();
         self.forget_wake(shard);
-        self.failed.insert(shard, (replica.spec.clone(), reason.clone()));
+        // Whatever is still answered was asked by this life of the replica; the next one has promised nothing yet.
+        self.requests.retain(|_, asker| *asker != shard);
+        self.created.remove(&shard);
+        let (spec, followed) = (replica.spec.clone(), replica.followed());
         replica.stop(&reason, &mut self.output);
+        if let Some(plan) = plan {
+            self.begin_repair(&spec, plan, Some(followed));
+        }
+        self.failed.insert(shard, (spec, reason.clone()));
         self.output.failed.push((shard, reason));
     }
 
@@ -368,7 +402,10 @@ impl Lane {
         let asked = asked.chain(self.output.removals[removals..].iter().map(|removal| removal.token));
         self.requests.extend(asked.map(|token| (token, shard)));
         match settled {
-            Ok(()) => self.note_wake(shard, wake),
+            Ok(()) => {
+                self.note_wake(shard, wake);
+                self.notice_damage(shard);
+            }
             Err(failure) => self.fail(shard, &failure),
         }
     }
@@ -396,6 +433,7 @@ impl Lane {
     }
 
     fn run_ticks(&mut self, now: &Reading) {
+        self.repair_tick(now);
         if self.replicas.is_empty() {
             return;
         }
@@ -444,10 +482,12 @@ impl Lane {
 
     /// When the shell must come back at the latest.
     pub fn deadline(&self, now: &Reading) -> Option<Monotonic> {
+        let repairs = self.ward.due();
         if self.replicas.is_empty() {
-            return None;
+            return repairs;
         }
         let tick = self.next_raft_tick.min(self.next_closed_tick);
+        let tick = repairs.map_or(tick, |due| due.min(tick));
         let wake = self.wakes.first().filter(|_| now.is_trusted()).map(|(wake, _)| {
             now.monotonic.plus(Duration::from_nanos(wake.next().ns_since(now.interval.earliest)))
         });
@@ -458,18 +498,27 @@ impl Lane {
         if let Some(replica) = self.replicas.get(&shard) {
             return Some(replica.status(now));
         }
-        self.failed.get(&shard).map(|(spec, reason)| ReplicaStatus::failed(spec.shard, spec.topic, reason))
+        self.failed.get(&shard).map(|(spec, reason)| self.failed_status(spec, reason))
     }
 
     pub fn statuses(&self, now: &Reading) -> Vec<ReplicaStatus> {
         let working = self.replicas.values().map(|replica| replica.status(now));
-        working
-            .chain(
-                self.failed
-                    .values()
-                    .map(|(spec, reason)| ReplicaStatus::failed(spec.shard, spec.topic, reason)),
-            )
-            .collect()
+        let failed = self.failed.values().map(|(spec, reason)| self.failed_status(spec, reason));
+        working.chain(failed).collect()
+    }
+
+    fn failed_status(&self, spec: &ShardSpec, reason: &str) -> ReplicaStatus {
+        ReplicaStatus::failed(spec.shard, spec.topic, &self.stopped_because(spec.shard, reason))
+    }
+
+    /// Why a replica stopped, and what is done about it.
+    fn stopped_because(&self, shard: ShardId, reason: &str) -> String {
+        self.ward.describe(shard).map_or_else(|| reason.to_owned(), |repair| format!("{reason}; {repair}"))
+    }
+
+    /// What is done about damage of a shard's files here, in words; `None` if nothing is damaged, as far as is known.
+    pub fn repair(&self, shard: ShardId) -> Option<String> {
+        self.ward.describe(shard)
     }
 
     /// Whether a drain has handed every leadership over, or waited two election timeouts for successors.

@@ -18,14 +18,15 @@ mod options;
 mod outbox;
 mod output;
 mod receive;
+mod repair;
 mod replica;
 
 pub use crate::consensus::{MembershipChange, MembershipStep};
 pub use error::Error;
 pub use event::{AppendCommand, Event, ReadCommand, ReadFrom, Ticket};
 pub use executor::{Lane, OpenReport};
-pub use options::{LaneOptions, Placement, ShardSpec};
+pub use options::{LaneOptions, Placement, ScrubOptions, ShardSpec};
 pub use output::{
-    Leadership, Output, PrepareRequest, ReadAnswer, ReadRefusal, RemoveRequest, ReplicaStatus, Send,
-    SyncRequest,
+    CareNote, Leadership, Output, PrepareRequest, ReadAnswer, ReadRefusal, RemoveRequest, ReplicaStatus,
+    Send, SyncRequest, TaskRequest,
 };

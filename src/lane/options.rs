@@ -23,8 +23,24 @@ pub struct LaneOptions {
     pub eps_max_ns: u64,
     /// Appends a shard may have unanswered before it answers `Busy`.
     pub unanswered_max: usize,
+    pub scrub: ScrubOptions,
     /// Seeds everything random: election timeouts and stream numbers.
     pub seed: u64,
+}
+
+/// How sealed segments are read again to find damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScrubOptions {
+    /// 0: never.
+    pub bytes_per_second: u64,
+    /// Between two passes over everything.
+    pub rest: Duration,
+}
+
+impl Default for ScrubOptions {
+    fn default() -> Self {
+        Self { bytes_per_second: 16 << 20, rest: Duration::from_secs(60) }
+    }
 }
 
 /// One shard of which this node holds a replica.

@@ -10,7 +10,7 @@ use crate::clock::TimeInterval;
 use crate::consensus::Message;
 use crate::simulation::{Limit, limit};
 use crate::types::{NodeId, ShardId};
-use crate::wire::NodeMessage;
+use crate::wire::{FetchedFrames, NodeMessage};
 
 /// A Raft message with more data than this goes by the bulk stream.
 const BULK_BYTES: usize = 256 << 10;
@@ -54,6 +54,12 @@ impl Outbox {
             let Pending { message, payload, .. } = std::mem::take(pending);
             self.full.push(Send { to: node, message, payload, bulk: false });
         }
+    }
+
+    /// Frames for a peer that lost them. They travel alone.
+    pub(super) fn fetched(&mut self, node: NodeId, answer: FetchedFrames, payload: Vec<Bytes>) {
+        let message = NodeMessage { fetched: Some(answer), ..NodeMessage::default() };
+        self.full.push(Send { to: node, message, payload, bulk: true });
     }
 
     /// Everything to send now, stamped with the sender's interval.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::Ticket;
 use crate::codec::Frame;
 use crate::disk::DiskFile;
+use crate::log::FileTask;
 use crate::shard::{Refusal, StepRefusal};
 use crate::types::{Index, Monotonic, NodeId, Offset, Receipt, ShardId, Term, Timestamp, TopicId};
 use crate::wire::NodeMessage;
@@ -19,6 +20,7 @@ pub struct Output {
     pub syncs: Vec<SyncRequest>,
     pub prepares: Vec<PrepareRequest>,
     pub removals: Vec<RemoveRequest>,
+    pub tasks: Vec<TaskRequest>,
     pub appended: Vec<(Ticket, Result<Receipt, Refusal>)>,
     pub reads: Vec<(Ticket, Result<ReadAnswer, ReadRefusal>)>,
     /// Proposed changes of membership: the index whose commitment puts each into force, or why there is none.
@@ -33,6 +35,23 @@ pub struct Output {
     pub failed: Vec<(ShardId, String)>,
     /// Replicas whose disk has become full (`true`) or has room again.
     pub full: Vec<(ShardId, bool)>,
+    /// What became of damage, and how far scrubbing has come.
+    pub care: Vec<CareNote>,
+}
+
+/// Damage and its repair, for logs and metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CareNote {
+    /// A segment was found damaged; it is repaired from peers.
+    Damaged { shard: ShardId, reason: String },
+    /// The file is what it was; `fetched` frames came from peers, `last` is its last one.
+    Repaired { shard: ShardId, file: PathBuf, fetched: u64, last: Index },
+    /// A repair did not succeed and is tried again.
+    RepairRests { shard: ShardId, reason: String },
+    /// So many bytes of sealed segments were proved.
+    Scrubbed { bytes: u64 },
+    /// All sealed segments were gone through once.
+    ScrubPassed { segments: u64 },
 }
 
 /// Who leads a shard, as far as this node knows.
@@ -70,6 +89,12 @@ pub struct PrepareRequest {
 pub struct RemoveRequest {
     pub token: u64,
     pub path: PathBuf,
+}
+
+/// Run the task in the background, then answer with `Event::TaskDone`.
+pub struct TaskRequest {
+    pub token: u64,
+    pub task: FileTask,
 }
 
 /// Released frames, and how far the shard is closed once they are read.

@@ -23,6 +23,12 @@ impl Lane {
                 break;
             }
         }
+        if let Some(fetched) = &message.fetched {
+            self.take_fetched(from, fetched, payload, now);
+        }
+        for request in &message.fetches {
+            self.answer_fetch(from, request);
+        }
         for request in &message.floor_requests {
             self.answer_floor(from, request);
         }

@@ -44,7 +44,7 @@ pub(super) struct Replica {
     pub(super) spec: ShardSpec,
     pub(super) me: ReplicaId,
     pub(super) shard: Shard,
-    log: Rc<RefCell<Log>>,
+    pub(super) log: Rc<RefCell<Log>>,
     /// Hand-overs of the core that are written, but in no sync yet.
     written: Vec<u64>,
     /// Hand-overs that the sync under way will prove.
@@ -316,6 +316,16 @@ impl Replica {
             let _ = self.shard.trim(start, now);
         }
         Ok(())
+    }
+
+    /// Up to where committed frames were handed out.
+    pub(super) fn followed(&self) -> Index {
+        self.followed
+    }
+
+    /// Committed frames up to this one were handed out before the replica was opened again.
+    pub(super) fn follow_from(&mut self, followed: Index) {
+        self.followed = self.followed.max(followed);
     }
 
     fn follow(&mut self, output: &mut Output) -> Result<(), Failure> {

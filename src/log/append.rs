@@ -1,5 +1,6 @@
 //! The writing side of a log: append, truncate, roll, vote.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -112,6 +113,8 @@ pub struct Log {
     /// The vote's file, written since the last sync.
     pub(super) vote_dirty: Option<Arc<dyn DiskFile>>,
     pub(super) condition: Condition,
+    /// The number of a segment that a read found damaged.
+    pub(super) damaged: Cell<Option<u64>>,
 }
 
 impl Log {
@@ -164,6 +167,7 @@ impl Log {
             active_dirty: false,
             vote_dirty: None,
             condition: Condition::Sound,
+            damaged: Cell::new(None),
         })
     }
 
@@ -398,7 +402,8 @@ impl Log {
             self.files.forget_segment(self.segments[last].number);
             self.segments[last].segment = segment;
         }
-        self.active_mut().truncate(state.index)?;
+        let truncated = self.active_mut().truncate(state.index);
+        self.noting_damage(self.segments[last].number, truncated)?;
         self.active_dirty = true;
         self.state = state;
         Ok(())
@@ -411,7 +416,7 @@ impl Log {
             return Ok(None);
         }
         let file = self.disk.open(&names::segment(&self.folder, *number))?;
-        Ok(Some(Segment::reopen(file, *segment.extent())?))
+        Ok(Some(self.noting_damage(*number, Segment::reopen(file, *segment.extent()))?))
     }
 
     /// Removes a segment's file and then its index, durably.

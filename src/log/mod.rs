@@ -10,10 +10,12 @@
 
 mod append;
 mod error;
+mod file_task;
 mod names;
 mod open;
 mod open_files;
 mod read;
+mod repair;
 mod trim;
 mod vote;
 
@@ -22,7 +24,9 @@ mod tests;
 
 pub use append::{Log, LogOptions, SegmentPlan};
 pub use error::Error;
+pub use file_task::{FileTask, ScrubStep, Scrubbed, TaskResult};
 pub use open::{Opening, Recovery};
 pub use open_files::OpenFiles;
+pub use repair::RepairPlan;
 
-pub use crate::segment::{CutTail, SegmentIdentity as LogIdentity, Share};
+pub use crate::segment::{CutTail, Salvage, SegmentIdentity as LogIdentity, Share};

@@ -7,6 +7,8 @@ const SEGMENT_SUFFIX: &str = ".segment";
 const INDEX_SUFFIX: &str = ".index";
 /// Of an index whose writing was cut short (`Disk::write_unsynced`).
 const NEW_INDEX_SUFFIX: &str = ".index.new";
+/// Of a repaired segment that has not taken its place yet.
+const REPAIRED_SUFFIX: &str = ".repaired";
 
 /// The path of a segment.
 pub(super) fn segment(folder: &Path, number: u64) -> PathBuf {
@@ -16,6 +18,16 @@ pub(super) fn segment(folder: &Path, number: u64) -> PathBuf {
 /// The path of a segment's index.
 pub(super) fn index(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:020}{INDEX_SUFFIX}"))
+}
+
+/// Where a segment is written anew before it takes its place.
+pub(super) fn repaired(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:020}{REPAIRED_SUFFIX}"))
+}
+
+/// Whether the name is that of a repaired segment whose repair was cut short.
+pub(super) fn is_repaired(name: &Path) -> bool {
+    number_before(name, REPAIRED_SUFFIX).is_some()
 }
 
 /// The number of a segment, if the name is one.

@@ -4,6 +4,7 @@
 //! the active segment. Changes come last: the cut tail's zeros, then files that never became segments. Of a sealed segment
 //! the head alone is read, and no file stays open: opening costs the active segment, not the history.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ pub struct Opening {
     log: Log,
     dirty: Vec<Arc<dyn DiskFile>>,
     unused: Vec<Unused>,
-    /// Names of files to remove: indexes of segments that are not there or not sealed.
+    /// Names of files to remove: indexes of segments that are not there or not sealed, repairs cut short.
     swept: Vec<PathBuf>,
     recovery: Recovery,
 }
@@ -109,12 +110,14 @@ fn sort(files: Vec<Numbered>) -> Sorted {
     Sorted { heads, unused }
 }
 
-/// Names of indexes whose segments are gone or not `sealed`, and of those that were being written.
-fn useless_indexes(folder: &Path, names: Vec<PathBuf>, sealed: &[Headed]) -> Vec<PathBuf> {
+/// Names of indexes whose segments are gone or not `sealed`, and of indexes and repaired segments that were being written.
+fn useless_names(folder: &Path, names: Vec<PathBuf>, sealed: &[Headed]) -> Vec<PathBuf> {
     let is_useless = |name: &PathBuf| {
         let is_sealed = |number| sealed.binary_search_by_key(&number, |(number, ..)| *number).is_ok();
         let is_whole = |number| folder.join(name) == names::index(folder, number);
-        names::index_number(name).is_some_and(|number| !is_sealed(number) || !is_whole(number))
+        let is_useless_index =
+            names::index_number(name).is_some_and(|number| !is_sealed(number) || !is_whole(number));
+        is_useless_index || names::is_repaired(name)
     };
     names.into_iter().filter(is_useless).collect()
 }
@@ -157,7 +160,7 @@ impl Log {
             return Err(Error::SegmentsLost { folder: folder.to_owned() });
         };
         let begins_log = heads.first().map_or(head.begins_log, |(_, first, _)| first.begins_log);
-        let swept = useless_indexes(folder, names, &heads);
+        let swept = useless_names(folder, names, &heads);
         let applied = (head.state.applied, head.state.membership.clone());
         let mut segments = seal(heads, Tail::from(&head.state));
         let recovered = recover(disk.open(&names::segment(folder, active))?, head, extent)?;
@@ -181,6 +184,7 @@ impl Log {
             active_dirty: true,
             vote_dirty: None,
             condition: Condition::Sound,
+            damaged: Cell::new(None),
         };
         log.check_beginning(begins_log)?;
         log.write_back()?;

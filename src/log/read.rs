@@ -69,10 +69,18 @@ impl Log {
     ) -> Result<T, Error> {
         let Held { number, segment } = &self.segments[position];
         if segment.is_active() {
-            return Ok(read(segment.reader())?);
+            return self.noting_damage(*number, read(segment.reader()));
         }
         let sealed = self.files.segment(&self.folder, *number, segment.extent())?;
-        Ok(read(sealed.reader())?)
+        self.noting_damage(*number, read(sealed.reader()))
+    }
+
+    /// Remembers which segment is to be repaired.
+    pub(super) fn noting_damage<T>(&self, number: u64, read: Result<T, segment::Error>) -> Result<T, Error> {
+        if let Err(segment::Error::Damaged { .. }) = read {
+            self.damaged.set(Some(number));
+        }
+        Ok(read?)
     }
 
     /// Proved frames `from..to_exclusive`: at least one, then as many as fit in `max_bytes`. `Share::Map`

@@ -1,4 +1,5 @@
-//! The threads that wait for the disk so that the lane does not: a pool that syncs, one that makes and removes files.
+//! The threads that wait for the disk so that the lane does not: a pool that syncs, one that makes, removes, proves and
+//! repairs files.
 //!
 //! Each sync takes every request that waits and syncs their files as one set, each file once: the slower
 //! the disk, the larger the sets. Invariant: every request is answered exactly once, unless the node stops.
@@ -11,7 +12,7 @@ use std::thread::JoinHandle;
 use super::lane_thread::LaneHandle;
 use super::work_queue::WorkQueue;
 use crate::disk::{self, Disk, DiskFile};
-use crate::lane::{Event, PrepareRequest, RemoveRequest, SyncRequest};
+use crate::lane::{Event, PrepareRequest, RemoveRequest, SyncRequest, TaskRequest};
 
 /// Queues to the disk's threads.
 pub(crate) struct DiskThreads {
@@ -19,10 +20,11 @@ pub(crate) struct DiskThreads {
     files: Arc<WorkQueue<FileRequest>>,
 }
 
-/// A file to make or to remove.
+/// Work on files.
 pub(crate) enum FileRequest {
     Prepare(PrepareRequest),
     Remove(RemoveRequest),
+    Task(TaskRequest),
 }
 
 impl DiskThreads {
@@ -69,6 +71,12 @@ impl DiskThreads {
     pub(crate) fn remove(&self, requests: Vec<RemoveRequest>) {
         if !requests.is_empty() {
             self.files.push_all(requests.into_iter().map(FileRequest::Remove));
+        }
+    }
+
+    pub(crate) fn run(&self, requests: Vec<TaskRequest>) {
+        if !requests.is_empty() {
+            self.files.push_all(requests.into_iter().map(FileRequest::Task));
         }
     }
 
@@ -138,6 +146,9 @@ fn care(requests: VecDeque<FileRequest>, disk: &dyn Disk, lane: &LaneHandle) {
             }
             FileRequest::Remove(RemoveRequest { token, path }) => {
                 Event::Removed { token, result: disk.remove(&path) }
+            }
+            FileRequest::Task(TaskRequest { token, task }) => {
+                Event::TaskDone { token, result: task.run(disk) }
             }
         });
     }

@@ -30,6 +30,8 @@ pub struct NodeOptions {
     pub first_segment_bytes: u64,
     pub segment_bytes_max: u64,
     pub sync_threads: usize,
+    /// How fast sealed segments are read again to find damage; 0: never.
+    pub scrub_bytes_per_second: u64,
     pub limits: Limits,
     /// How long `shutdown` may take to hand leaderships over.
     pub drain_timeout: Duration,

@@ -18,7 +18,7 @@ use super::shared::NodeShared;
 use super::{Error, folder};
 use crate::clock::{Clock, ClockKeeper, Declared, Injected, TimeSource};
 use crate::disk::{Disk, OsDisk};
-use crate::lane::{LaneOptions, Placement, ShardSpec};
+use crate::lane::{LaneOptions, Placement, ScrubOptions, ShardSpec};
 use crate::log::LogOptions;
 use crate::transport::{Identity, Mesh, TransportOptions};
 use crate::types::{Durability, NodeId, ReplicaId, Retention, ShardId, TopicId};
@@ -185,6 +185,7 @@ pub(super) fn lane_options(options: &NodeOptions, boot: u64, identity: u64) -> L
         closed_tick: replication.closed_tick,
         eps_max_ns: options.clock.eps_max_ns,
         unanswered_max: options.limits.unanswered_per_shard,
+        scrub: ScrubOptions { bytes_per_second: options.scrub_bytes_per_second, ..ScrubOptions::default() },
         seed: identity ^ boot.rotate_left(48),
     }
 }

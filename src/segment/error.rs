@@ -32,9 +32,9 @@ pub enum Error {
     Foreign { file: PathBuf, reason: codec::Error },
     #[error("segment {file} does not go on from the segment before it: its {field} is {found}, {expected} was due; a segment is missing or in another's place, nothing was changed: restore it, or repair this replica from a peer", file = file.display())]
     Gap { file: PathBuf, field: &'static str, expected: u64, found: u64 },
-    #[error("frame {index} in {file} at byte {at_byte} is damaged: {reason}; refetch it from a peer", file = file.display())]
+    #[error("frame {index} in {file} at byte {at_byte} is damaged: {reason}; it is refetched from a peer", file = file.display())]
     Damaged { file: PathBuf, at_byte: u64, index: Index, reason: FrameFault },
-    #[error("frame {index} in {file} at byte {at_byte} has rotted: {reason}; frame {witness} at byte {witness_at_byte} says that {committed} was committed; refetch it from a peer", file = file.display())]
+    #[error("frame {index} in {file} at byte {at_byte} has rotted: {reason}; frame {witness} at byte {witness_at_byte} says that {committed} was committed; it is refetched from a peer", file = file.display())]
     Rot {
         file: PathBuf,
         at_byte: u64,

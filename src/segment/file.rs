@@ -198,7 +198,7 @@ impl FindMark for Marks {
 }
 
 /// Writes frames one behind the other from `at` on, small ones in one piece.
-fn write_frames(file: &dyn DiskFile, mut at: u64, frames: &[Frame]) -> Result<(), Error> {
+pub(super) fn write_frames(file: &dyn DiskFile, mut at: u64, frames: &[Frame]) -> Result<(), Error> {
     let mut gathered: Vec<u8> = Vec::new();
     let mut gathered_at = at;
     for frame in frames {

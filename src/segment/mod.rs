@@ -12,6 +12,8 @@ mod index_file;
 mod mark;
 mod reader;
 mod recover;
+mod salvage;
+mod scrub;
 mod sealed;
 mod tail;
 
@@ -25,5 +27,7 @@ pub use head::{HEAD_BYTES_MIN, SegmentHead, SegmentIdentity};
 pub use mark::{Goal, STRIDE_BYTES};
 pub use reader::Reader;
 pub use recover::{CutTail, Recovered, holds_whole_frame, is_blank, recover};
+pub use salvage::{End, FrameName, Salvage};
+pub use scrub::ScrubPoint;
 pub use sealed::{KeepIndex, SealedSegment};
 pub use tail::Tail;

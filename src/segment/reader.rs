@@ -183,6 +183,9 @@ impl<'a> Reader<'a> {
         let bytes = slice_within(self.frames.file, at..at + header.frame_len() as u64, share);
         let frame = bytes.and_then(|mut bytes| {
             let body = bytes.split_off(HEADER_BYTES);
+            if is_planted(Bug::ServeDamaged) {
+                return Ok(Frame { header: *header, header_bytes: bytes, body });
+            }
             Frame::decode(bytes, body)
         });
         frame.map_err(|reason| self.frames.damaged(at, header.index, reason))

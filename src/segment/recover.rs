@@ -61,7 +61,11 @@ pub fn recover(file: Arc<dyn DiskFile>, head: SegmentHead, mut extent: Extent) -
 }
 
 /// The header, and its CRC, of the whole frame at `at` that follows `tail`.
-fn next_frame(file: &dyn DiskFile, at: u64, tail: &Tail) -> Result<(FrameHeader, u32), FrameFault> {
+pub(super) fn next_frame(
+    file: &dyn DiskFile,
+    at: u64,
+    tail: &Tail,
+) -> Result<(FrameHeader, u32), FrameFault> {
     let header_bytes = slice_within(file, at..at + HEADER_BYTES as u64, Share::Map)?;
     let header = FrameHeader::decode(&header_bytes)?;
     tail.check_next(&header)?;
@@ -93,17 +97,13 @@ fn cut_tail(
 /// The first later frame that says the frame `index`, which is bad, was committed.
 fn committed_witness(file: &dyn DiskFile, at: u64, index: Index) -> Option<(u64, FrameHeader)> {
     let rest = file.slice(at..file.size_bytes());
-    let mut headers = Headers { bytes: rest, next: 0 };
-    headers
-        .find(|(_, header)| header.index > index && header.committed >= index)
-        .map(|(found_at, header)| (at + found_at, header))
+    let witness = Headers::of(rest).find(|seen| seen.header.index > index && seen.header.committed >= index);
+    witness.map(|seen| (at + seen.at_byte, seen.header))
 }
 
 /// Whether any whole frame stands in a file without a good head, and where.
 pub fn holds_whole_frame(file: &dyn DiskFile) -> Option<u64> {
-    let bytes = file.slice(0..file.size_bytes());
-    let mut headers = Headers { bytes: bytes.clone(), next: 0 };
-    headers.find(|(at, header)| whole(&bytes, *at, header)).map(|(at, _)| at)
+    Headers::of(file.slice(0..file.size_bytes())).find(|seen| seen.is_whole).map(|seen| seen.at_byte)
 }
 
 /// Whether a file is all zeros: prepared, never used.
@@ -131,25 +131,42 @@ fn whole(bytes: &Bytes, at: u64, header: &FrameHeader) -> bool {
     bytes.get(body).is_some_and(|body| codec::checksum(&[body]) == header.body_crc)
 }
 
+/// A proved header, and where it stands.
+pub(super) struct Seen {
+    pub(super) at_byte: u64,
+    pub(super) header: FrameHeader,
+    pub(super) header_crc: u32,
+    /// Its body is there, too.
+    pub(super) is_whole: bool,
+}
+
 /// Every proved header at a multiple of 8, wherever it stands. The bodies of whole frames are stepped over:
 /// a record's value may hold a frame.
-struct Headers {
+pub(super) struct Headers {
     bytes: Bytes,
     next: usize,
 }
 
+impl Headers {
+    pub(super) fn of(bytes: Bytes) -> Self {
+        Self { bytes, next: 0 }
+    }
+}
+
 impl Iterator for Headers {
-    type Item = (u64, FrameHeader);
+    type Item = Seen;
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.next + HEADER_BYTES <= self.bytes.len() {
             let at = self.next;
             self.next += 8;
             if let Ok(header) = FrameHeader::decode(&self.bytes[at..]) {
-                if whole(&self.bytes, at as u64, &header) {
+                let is_whole = whole(&self.bytes, at as u64, &header);
+                if is_whole {
                     self.next = at + padded_len(header.frame_len()) as usize;
                 }
-                return Some((at as u64, header));
+                let header_crc = header_crc(&self.bytes[at..]);
+                return Some(Seen { at_byte: at as u64, header, header_crc, is_whole });
             }
         }
         None

@@ -63,6 +63,8 @@ pub struct StorageSettings {
     pub first_segment_bytes: u64,
     pub segment_bytes_max: u64,
     pub sync_threads: usize,
+    /// How fast sealed segments are read again to find damage; 0: never.
+    pub scrub_bytes_per_second: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -260,7 +262,8 @@ fn storage(values: &impl Lookup) -> Result<StorageSettings, Clash> {
         return clash("storage.first_segment", what, "a first segment of at most storage.segment_max");
     }
     let sync_threads = values.count("storage.sync_threads");
-    Ok(StorageSettings { first_segment_bytes, segment_bytes_max, sync_threads })
+    let scrub_bytes_per_second = values.size("storage.scrub_bytes_per_second");
+    Ok(StorageSettings { first_segment_bytes, segment_bytes_max, sync_threads, scrub_bytes_per_second })
 }
 
 fn limits(values: &impl Lookup) -> LimitSettings {

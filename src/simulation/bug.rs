@@ -38,10 +38,14 @@ pub enum Bug {
     SkipTrimmedInSilence,
     /// A log that begins anew does not say so, and finds its old segments at the next start.
     ResetKeepsOldLog,
+    /// A repair copies the damaged segment as it is and calls it repaired.
+    RepairKeepsDamage,
+    /// A frame's body is served without its proof.
+    ServeDamaged,
 }
 
 impl Bug {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::AckBeforeSync,
         Self::SkipDirectorySync,
         Self::AckBeforeWait,
@@ -58,6 +62,8 @@ impl Bug {
         Self::TrimByFirstTimestamp,
         Self::SkipTrimmedInSilence,
         Self::ResetKeepsOldLog,
+        Self::RepairKeepsDamage,
+        Self::ServeDamaged,
     ];
 
     /// What it is called on a command line.
@@ -79,6 +85,8 @@ impl Bug {
             Self::TrimByFirstTimestamp => "trim-by-first-timestamp",
             Self::SkipTrimmedInSilence => "skip-trimmed-in-silence",
             Self::ResetKeepsOldLog => "reset-keeps-old-log",
+            Self::RepairKeepsDamage => "repair-keeps-damage",
+            Self::ServeDamaged => "serve-damaged",
         }
     }
 }

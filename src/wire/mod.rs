@@ -16,8 +16,8 @@ pub use client::{
     ShardBody, ShardStatusBody, ShardStatusesBody, SubscribeBody, TopicBody, TopicNameBody, TopicsBody,
 };
 pub use node::{
-    ClosedAck, ClosedPublication, ClosedTick, EntryMeta, FloorAnswer, FloorRequest, NodeHello, NodeMessage,
-    RaftManifest, RaftMessage, ShardPromise,
+    ClosedAck, ClosedPublication, ClosedTick, EntryMeta, FetchFrames, FetchedFrames, FloorAnswer,
+    FloorRequest, NodeHello, NodeMessage, RaftManifest, RaftMessage, ShardPromise,
 };
 pub use packet::{PREFIX_BYTES, PacketDecoder, PacketError, PacketLimits, encode_packet};
 pub use system::{

@@ -20,7 +20,7 @@ pub struct NodeHello {
 }
 
 /// Everything one node has to say to another at one moment. The payload beside it holds the data of all
-/// entries of all `raft` messages, in order.
+/// entries of all `raft` messages, in order; of `fetched`, its frames.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct NodeMessage {
     /// The sender's clock interval when sending.
@@ -40,6 +40,11 @@ pub struct NodeMessage {
     pub floor_answers: Vec<FloorAnswer>,
     #[prost(message, optional, tag = "8")]
     pub publication: Option<ClosedPublication>,
+    #[prost(message, repeated, tag = "9")]
+    pub fetches: Vec<FetchFrames>,
+    /// Sent alone: the payload beside it is its frames.
+    #[prost(message, optional, tag = "10")]
+    pub fetched: Option<FetchedFrames>,
 }
 
 /// A Raft message of one shard; see `consensus::Message` for the fields' meanings.
@@ -195,4 +200,34 @@ pub struct FloorAnswer {
     /// It restarted since it may have promised more.
     #[prost(bool, tag = "5")]
     pub forgotten: bool,
+}
+
+/// A replica whose files are damaged asks a peer for frames, the last one first: as many of those that end with `to`,
+/// none below `from`, as `max_bytes` take, and the last one whatever its size.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct FetchFrames {
+    #[prost(uint64, tag = "1")]
+    pub shard: u64,
+    /// Comes back in the answer.
+    #[prost(uint64, tag = "2")]
+    pub token: u64,
+    #[prost(uint64, tag = "3")]
+    pub from: u64,
+    #[prost(uint64, tag = "4")]
+    pub to: u64,
+    #[prost(uint64, tag = "5")]
+    pub max_bytes: u64,
+}
+
+/// Frames that the answering replica holds, committed or not: header and body of each, one behind the other, in the
+/// payload. Whoever asked proves them. None, if it does not hold them.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct FetchedFrames {
+    #[prost(uint64, tag = "1")]
+    pub shard: u64,
+    #[prost(uint64, tag = "2")]
+    pub token: u64,
+    /// How far the answering replica knows its log to be committed.
+    #[prost(uint64, tag = "3")]
+    pub committed: u64,
 }

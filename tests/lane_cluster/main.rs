@@ -1,5 +1,6 @@
 //! Laws of whole lanes that need a quiet world: no faults, one thread, virtual time. The hostile one is `tools/sim`.
 
+mod repairs;
 mod world;
 
 use std::time::Duration;
@@ -9,10 +10,10 @@ use timberline::shard::{Outcome, Refusal};
 use timberline::types::{Index, NodeId, Offset, ShardId, Timestamp};
 use world::{NODES, World};
 
-const SHARD: ShardId = ShardId(1);
-const OTHER: ShardId = ShardId(2);
+pub(crate) const SHARD: ShardId = ShardId(1);
+pub(crate) const OTHER: ShardId = ShardId(2);
 
-fn started(seed: u64) -> World {
+pub(crate) fn started(seed: u64) -> World {
     let mut world = World::new(seed);
     for node in NODES {
         world.start(node, &[SHARD, OTHER]);
@@ -21,7 +22,7 @@ fn started(seed: u64) -> World {
 }
 
 /// Until every replica has released what the leader has.
-fn settle(world: &mut World) {
+pub(crate) fn settle(world: &mut World) {
     world.run_until(Duration::from_secs(20), |world| {
         let released = NODES.map(|node| world.status(node, SHARD).map(|status| status.released));
         world.leader(SHARD).is_some()

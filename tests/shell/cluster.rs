@@ -62,6 +62,7 @@ fn options(node: u64) -> NodeOptions {
         first_segment_bytes: 16 << 10,
         segment_bytes_max: 64 << 10,
         sync_threads: 1,
+        scrub_bytes_per_second: 16 << 20,
         limits: Limits::default(),
         drain_timeout: Duration::from_secs(1),
     }

@@ -3,6 +3,7 @@
 mod crash;
 mod fixture;
 mod reading;
+mod repair;
 mod trimming;
 mod truncation;
 mod writing;

@@ -4,6 +4,7 @@
 //! nobody who gives it work ever waits, except the disk's threads with their results; every queue is
 //! bounded in number and in bytes.
 
+mod care;
 mod handle;
 mod hosting;
 mod progress;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::care;
 use super::handle::{Call, LaneShared, event_bytes};
 use super::hosting::Hosting;
 use super::{LaneHandle, LaneLimits, Progress};
@@ -196,6 +197,7 @@ impl Running {
             syncs,
             prepares,
             removals,
+            tasks,
             appended,
             reads,
             changes: _,
@@ -204,6 +206,7 @@ impl Running {
             refused,
             failed,
             full,
+            care,
         } = output;
         self.outlets.disk.sync(syncs);
         for send in sends {
@@ -214,6 +217,7 @@ impl Running {
         }
         self.outlets.disk.prepare(prepares);
         self.outlets.disk.remove(removals);
+        self.outlets.disk.run(tasks);
         for (ticket, result) in appended {
             match &result {
                 Ok(receipt) => self.shared.metrics.acknowledged(receipt),
@@ -235,6 +239,9 @@ impl Running {
         }
         for (shard, reason) in failed {
             tracing::error!(shard = shard.0, reason, "this node's replica stopped");
+        }
+        for note in care {
+            care::tell(&self.shared.metrics, note);
         }
         for (shard, full) in full {
             if full {

@@ -10,7 +10,7 @@ use super::hosting::Hosting;
 use crate::clock::{Fault, Reading, TimeInterval};
 use crate::codec::{Compression, Frame, FrameHeader, FrameKind, encode_records};
 use crate::disk::{Disk, MemoryDisk};
-use crate::lane::{Lane, LaneOptions};
+use crate::lane::{Lane, LaneOptions, ScrubOptions};
 use crate::log::LogOptions;
 use crate::node::folder::{NodeFolder, Owner, Registry};
 use crate::types::{BatchId, Index, Monotonic, NodeId, Offset, Record, Term, Timestamp};
@@ -59,6 +59,7 @@ fn following() -> (Hosting, Lane, watch::Receiver<Progress>) {
         closed_tick: Duration::from_millis(20),
         eps_max_ns: 10,
         unanswered_max: 8,
+        scrub: ScrubOptions::default(),
         seed: 1,
     };
     let (progress, watcher) = watch::channel(Progress::default());

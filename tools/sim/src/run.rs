@@ -111,6 +111,8 @@ fn tell(world: &mut World, options: &Options) -> Result<(), Failure> {
     if let Some(what) = world.unexplained_stop() {
         return Err(Failure::NotLive { what });
     }
+    // What rots in secret shows by now, and is mended.
+    wait(world, &mut crowd, |world, _| world.unreadable())?;
     world.note_stopped();
     let last = note_logs(world);
     if world.stopped_shards() == 0 {
@@ -162,6 +164,9 @@ fn unsettled(world: &mut World, crowd: &Crowd, calm_ns: u64) -> Option<String> {
     for spec in world.specs.clone() {
         if world.is_stopped(&spec) {
             continue;
+        }
+        if let Some(repair) = world.unfinished_repair(&spec) {
+            return Some(format!("shard {}: {repair}", spec.shard));
         }
         let shard = spec.shard;
         let standings = world.standings(shard);

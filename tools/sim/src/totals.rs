@@ -29,6 +29,8 @@ pub struct Totals {
     pub stopped_shards: u64,
     /// Replicas that stopped for good, by the fault that did it.
     pub stopped_replicas: u64,
+    /// Damaged segments that were written anew from peers.
+    pub repairs: u64,
     pub faults: BTreeMap<FaultClass, u64>,
 }
 
@@ -55,6 +57,7 @@ impl Totals {
         self.elections += other.elections;
         self.stopped_shards += other.stopped_shards;
         self.stopped_replicas += other.stopped_replicas;
+        self.repairs += other.repairs;
         for (class, count) in &other.faults {
             *self.faults.entry(*class).or_default() += count;
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use timberline::disk::PendingSync;
 use timberline::lane::{Event, ReadAnswer, ReadRefusal, Ticket};
+use timberline::log::FileTask;
 use timberline::shard::Refusal;
 use timberline::types::{NodeId, Receipt};
 
@@ -58,6 +59,13 @@ pub(crate) enum Happening {
         life: u64,
         token: u64,
         path: PathBuf,
+    },
+    /// A log's task is run in the background.
+    Task {
+        node: NodeId,
+        life: u64,
+        token: u64,
+        task: FileTask,
     },
     /// The clock looks for a newer sample.
     Refresh {

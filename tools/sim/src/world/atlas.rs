@@ -148,8 +148,11 @@ impl World {
         for id in self.node_ids() {
             for (shard, reason) in self.failures(id) {
                 // A power cut may keep a frame that says an unsynced one before it was committed by others: the log
-                // cannot tell that from rot, and waits for a peer (`docs/SEGMENT_FORMAT.md`).
-                let torn = self.nodes[&id].lost_power && reason.contains("has rotted");
+                // cannot tell that from rot, and waits for a peer (`docs/SEGMENT_FORMAT.md`). Without a quorum of peers
+                // it waits in vain.
+                let specs = self.specs.clone();
+                let alone = specs.iter().any(|spec| spec.shard == shard && self.is_stopped(spec));
+                let torn = self.nodes[&id].lost_power && reason.contains("has rotted") && alone;
                 if !self.is_hurt(id) && !self.nodes[&id].restart_waits && !torn {
                     return Some(format!("node {id} cannot open its replica of shard {shard}: {reason}"));
                 }

@@ -49,6 +49,15 @@ impl World {
         }
     }
 
+    /// What a node does about damage of a shard's files.
+    pub(super) fn repair(&self, id: NodeId, shard: ShardId) -> Option<String> {
+        self.nodes[&id].lane.as_ref()?.repair(shard)
+    }
+
+    pub(super) fn repairs(&self, id: NodeId, shard: ShardId) -> bool {
+        self.repair(id, shard).is_some()
+    }
+
     pub(super) fn has_been_calm_for(&self, ns: u64) -> bool {
         self.calm && self.now_ns >= self.calm_ns + ns
     }
@@ -70,12 +79,14 @@ impl World {
         standings
     }
 
-    /// Replicas of a shard that stopped and cannot be opened.
+    /// Replicas of a shard that stopped and cannot be opened. One that is repaired may still come back.
     pub(crate) fn failed_replicas(&mut self, spec: &ShardSpec) -> usize {
         let nodes: Vec<NodeId> = spec.replicas.iter().map(|placed| placed.node).collect();
+        let gave_up = self.has_been_calm_for(30 * SECOND);
         // A node that is about to be started again may open its replica.
         let failed = |node: NodeId| {
             !self.nodes[&node].restart_waits
+                && (gave_up || !self.repairs(node, spec.shard))
                 && self.failures(node).iter().any(|(shard, _)| *shard == spec.shard)
         };
         nodes.into_iter().map(failed).filter(|failed| *failed).count()
@@ -141,6 +152,41 @@ impl World {
         self.nodes.values().any(|node| node.appends.values().any(|asked| *asked == shard))
     }
 
+    /// A repair of a shard's files that peers could end by now, in words.
+    pub(crate) fn unfinished_repair(&self, spec: &ShardSpec) -> Option<String> {
+        let nodes = spec.replicas.iter().map(|placed| placed.node);
+        let mut repairs = nodes.filter_map(|id| Some(format!("node {id}: {}", self.repair(id, spec.shard)?)));
+        repairs.find(|repair| !is_beyond_repair(repair))
+    }
+
+    /// What the victim still refuses to serve, though others could give it back.
+    pub(crate) fn unreadable(&mut self) -> Option<String> {
+        let victim = self.atlas.victim;
+        for spec in self.specs.clone() {
+            let runs = self.standings(spec.shard).iter().any(|standing| standing.node == victim);
+            if !runs || self.is_stopped(&spec) {
+                continue;
+            }
+            if let Some(reason) = self.refusal(victim, spec.shard).filter(|reason| !is_beyond_repair(reason))
+            {
+                return Some(format!("node {victim}: {reason}"));
+            }
+        }
+        None
+    }
+
+    /// Why a replica does not show all that it has.
+    fn refusal(&mut self, id: NodeId, shard: ShardId) -> Option<String> {
+        let mut from = ReadFrom::Time(Timestamp::ZERO);
+        loop {
+            match self.read_now(id, shard, from)? {
+                Ok(answer) if answer.frames.is_empty() => return None,
+                Ok(answer) => from = ReadFrom::Index(answer.next),
+                Err(refusal) => return Some(refusal.to_string()),
+            }
+        }
+    }
+
     /// Reads all that a replica shows, as a new reader would. One that refuses to serve what its disk damaged has no
     /// whole log to judge.
     pub(crate) fn note_log(&mut self, id: NodeId, shard: ShardId) {
@@ -183,4 +229,9 @@ impl World {
         self.carry_out(id, output);
         answer
     }
+}
+
+/// Damage that no peer can mend: what a segment's head says is the replica's own.
+fn is_beyond_repair(reason: &str) -> bool {
+    reason.contains("damaged head")
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use timberline::disk::Disk;
-use timberline::lane::{Event, Lane, LaneOptions};
+use timberline::lane::{Event, Lane, LaneOptions, ScrubOptions};
 use timberline::log::LogOptions;
 use timberline::types::NodeId;
 
@@ -32,6 +32,7 @@ fn options(plan: &Plan, node: NodeId, seed: u64) -> LaneOptions {
         closed_tick: Duration::from_nanos(plan.closed_tick_ns),
         eps_max_ns: plan.eps_max_ns,
         unanswered_max: plan.unanswered_max as usize,
+        scrub: ScrubOptions { bytes_per_second: 1 << 20, rest: Duration::from_secs(5) },
         seed,
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use timberline::codec::{Frame, checksum, decode_records};
 use timberline::disk::{Misdeed, PendingSync};
-use timberline::lane::{Event, Output, ReadAnswer, ReadRefusal, Send, SyncRequest, Ticket};
+use timberline::lane::{CareNote, Event, Output, ReadAnswer, ReadRefusal, Send, SyncRequest, Ticket};
 use timberline::shard::Refusal;
 use timberline::types::{NodeId, Receipt};
 use timberline::wire::NodeMessage;
@@ -16,7 +16,19 @@ use crate::plan::{FaultClass, MS, SECOND};
 impl World {
     pub(super) fn carry_out(&mut self, id: NodeId, output: Output) {
         let Output {
-            sends, syncs, prepares, removals, appended, reads, changes, led, refused, failed, ..
+            sends,
+            syncs,
+            prepares,
+            removals,
+            tasks,
+            appended,
+            reads,
+            changes,
+            led,
+            refused,
+            failed,
+            care,
+            ..
         } = output;
         for (ticket, change) in changes {
             self.trace.tell(self.now_ns, || format!("node {id}: the change of membership: {change:?}"));
@@ -38,6 +50,15 @@ impl World {
             let (token, path) = (removal.token, removal.path);
             let delay_ns = MS + self.random.below(20 * MS);
             self.after(delay_ns, Happening::Remove { node: id, life, token, path });
+        }
+        for task in tasks {
+            // Behind all that was asked for before: one thread does what takes time on files.
+            let delay_ns = 21 * MS + self.random.below(20 * MS);
+            let (token, task) = (task.token, task.task);
+            self.after(delay_ns, Happening::Task { node: id, life, token, task });
+        }
+        for note in care {
+            self.note_care(id, &note);
         }
         for (ticket, result) in appended {
             self.answer_append(id, ticket, result);
@@ -63,13 +84,22 @@ impl World {
             self.trace
                 .tell(self.now_ns, || format!("node {id} stops its replica of shard {shard}: {reason}"));
             self.explain(id, &format!("node {id} stopped its replica of shard {shard}: {reason}"));
-            if self.calm && self.is_hurt(id) {
+            if self.calm && self.is_hurt(id) || self.repairs(id, shard) {
                 continue;
             }
             // An operator looks, and starts the process again.
             let delay_ns = SECOND / 2 + self.random.below(2 * SECOND);
             self.restart_after(id, delay_ns);
         }
+    }
+
+    fn note_care(&mut self, id: NodeId, note: &CareNote) {
+        match note {
+            CareNote::Scrubbed { .. } | CareNote::ScrubPassed { .. } => return,
+            CareNote::Damaged { .. } | CareNote::RepairRests { .. } => {}
+            CareNote::Repaired { .. } => self.totals.repairs += 1,
+        }
+        self.trace.tell(self.now_ns, || format!("node {id}: {note:?}"));
     }
 
     fn send(&mut self, from: NodeId, send: Send) {
@@ -240,6 +270,10 @@ fn told(message: &NodeMessage) -> String {
             .iter()
             .map(|floor| format!("promised shard {} ts:{}", floor.shard, floor.max_promised_ns)),
     );
+    parts.extend(message.fetches.iter().map(|fetch| {
+        format!("fetches {}..={} (shard {}, question {})", fetch.from, fetch.to, fetch.shard, fetch.token)
+    }));
+    parts.extend(message.fetched.iter().map(|fetched| format!("gives frames to question {}", fetched.token)));
     parts.join(", ")
 }
 

@@ -179,6 +179,14 @@ impl World {
                     }
                 }
             }
+            Happening::Task { node, life, token, task } => {
+                if self.nodes[&node].life == life && self.is_up(node) {
+                    let result = task.run(self.disk_of(node));
+                    if !self.loses_power(node) {
+                        self.event(node, life, Box::new(Event::TaskDone { token, result }));
+                    }
+                }
+            }
             Happening::Refresh { node } => {
                 let now_ns = self.now_ns;
                 self.node(node).clock.refresh(now_ns);

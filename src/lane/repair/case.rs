@@ -1,0 +1,206 @@
+//! One repair, step by step: survey, fetch, build.
+//!
+//! Knows nothing of logs or lanes: it says what to do next and is told what came of it. Invariant: every question has a
+//! deadline, every round of peers an end, every failure a rest.
+
+use std::time::Duration;
+
+use crate::codec::Frame;
+use crate::lane::ShardSpec;
+use crate::log::{FileTask, RepairPlan, Salvage};
+use crate::types::{Index, Monotonic, NodeId};
+use crate::wire::FetchFrames;
+
+/// Frames and bytes of one question.
+const FETCH_FRAMES_MAX: u64 = 256;
+pub(super) const FETCH_BYTES_MAX: u64 = 1 << 20;
+/// How long an answer may take before the next peer is asked.
+const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+/// How often each peer is asked without any progress.
+const ROUNDS_MAX: usize = 2;
+/// The first rest after a failure; each next one is twice as long, up to the longest.
+const REST_MIN: Duration = Duration::from_secs(1);
+const REST_DOUBLINGS_MAX: u32 = 5;
+
+/// What a repair wants done.
+pub(super) enum Step {
+    Run(FileTask),
+    Ask(NodeId, FetchFrames),
+    /// It rests, and why.
+    Rest(String),
+    Nothing,
+}
+
+enum Stage {
+    Resting { until: Monotonic },
+    Surveying,
+    Fetching { salvage: Box<Salvage>, asked: Option<Asked> },
+    Building { fetched: u64 },
+}
+
+#[derive(Clone, Copy)]
+struct Asked {
+    node: NodeId,
+    token: u64,
+    lost: (Index, Index),
+    at: Monotonic,
+}
+
+/// One repair.
+pub(super) struct Case {
+    pub(super) plan: RepairPlan,
+    pub(super) spec: ShardSpec,
+    /// The replica is stopped until its log is repaired; then committed frames are handed out from here on.
+    pub(super) stopped: Option<Index>,
+    peers: Vec<NodeId>,
+    stage: Stage,
+    /// Peers asked so far, for whose turn it is.
+    turns: usize,
+    /// Questions without any progress.
+    vain: usize,
+    rests: u32,
+    /// What a peer must know to be committed, where nothing else proves it.
+    by_commitment: Option<Index>,
+    reason: String,
+}
+
+impl Case {
+    pub(super) fn new(plan: RepairPlan, spec: ShardSpec, me: NodeId, stopped: Option<Index>) -> Self {
+        let nodes = spec.replicas.iter().map(|placed| placed.node);
+        let peers = nodes.filter(|node| *node != me).collect();
+        let stage = Stage::Resting { until: Monotonic(0) };
+        Self {
+            plan,
+            spec,
+            stopped,
+            peers,
+            stage,
+            turns: 0,
+            vain: 0,
+            rests: 0,
+            by_commitment: None,
+            reason: String::new(),
+        }
+    }
+
+    pub(super) fn is_resting(&self) -> bool {
+        matches!(self.stage, Stage::Resting { .. })
+    }
+
+    /// How many frames peers gave for the segment that is built now.
+    pub(super) fn fetched(&self) -> u64 {
+        if let Stage::Building { fetched } = self.stage { fetched } else { 0 }
+    }
+
+    /// Looks at the time. A rest ends only if `may_begin`.
+    pub(super) fn tick(&mut self, now: Monotonic, token: u64, may_begin: bool) -> Step {
+        match &self.stage {
+            Stage::Resting { until } if may_begin && now >= *until => {
+                self.stage = Stage::Surveying;
+                (self.vain, self.by_commitment) = (0, None);
+                Step::Run(FileTask::Survey(self.plan.clone()))
+            }
+            Stage::Fetching { asked: Some(asked), .. } if now.since(asked.at) >= ANSWER_WITHIN => {
+                self.vain += 1;
+                self.go_on(now, token)
+            }
+            _ => Step::Nothing,
+        }
+    }
+
+    /// What the file tells.
+    pub(super) fn surveyed(&mut self, salvage: Option<Box<Salvage>>, now: Monotonic, token: u64) -> Step {
+        let Some(salvage) = salvage else {
+            return self.rest("the file does not tell which frames it lost".to_owned(), now);
+        };
+        self.stage = Stage::Fetching { salvage, asked: None };
+        self.go_on(now, token)
+    }
+
+    /// A peer's frames, in order, and how far it knows its log to be committed.
+    pub(super) fn take(
+        &mut self,
+        (from, token): (NodeId, u64),
+        frames: Vec<Frame>,
+        committed: Index,
+        (now, next_token): (Monotonic, u64),
+    ) -> Step {
+        let Stage::Fetching { salvage, asked: Some(asked) } = &mut self.stage else { return Step::Nothing };
+        if (asked.node, asked.token) != (from, token) {
+            return Step::Nothing;
+        }
+        if let (Some(wanted), Some(last)) = (self.by_commitment, frames.last())
+            && last.header.index == wanted
+            && committed >= wanted
+        {
+            salvage.begin_from_committed(last);
+            self.by_commitment = None;
+        }
+        let waits = self.by_commitment.is_some();
+        let taken =
+            frames.into_iter().rev().take_while(|frame| !waits && salvage.take(frame.clone())).count();
+        self.vain = if taken > 0 { 0 } else { self.vain + 1 };
+        self.turns -= usize::from(taken > 0);
+        self.go_on(now, next_token)
+    }
+
+    /// Builds if all is there, else asks the peer whose turn it is.
+    fn go_on(&mut self, now: Monotonic, token: u64) -> Step {
+        let Stage::Fetching { salvage, asked } = &mut self.stage else { return Step::Nothing };
+        if salvage.is_whole() {
+            let fetched = salvage.fetched();
+            let stage = std::mem::replace(&mut self.stage, Stage::Building { fetched });
+            let Stage::Fetching { salvage, .. } = stage else { return Step::Nothing };
+            return Step::Run(FileTask::Build(self.plan.clone(), salvage));
+        }
+        let in_vain = self.vain >= ROUNDS_MAX * self.peers.len() || salvage.is_contradicted();
+        if in_vain && self.by_commitment.is_none() {
+            self.by_commitment = salvage.fall_back();
+            self.vain = 0;
+        }
+        if (in_vain && self.by_commitment.is_none()) || self.vain >= ROUNDS_MAX * self.peers.len() {
+            let (from, to) = salvage.lost();
+            return self.rest(format!("no peer has frames {from}..={to} of it"), now);
+        }
+        let node = self.peers[self.turns % self.peers.len()];
+        self.turns += 1;
+        let lost = salvage.lost();
+        let (from, to) = (lost.0.0.max((lost.1.0 + 1).saturating_sub(FETCH_FRAMES_MAX)), lost.1.0);
+        *asked = Some(Asked { node, token, lost, at: now });
+        let shard = self.spec.shard.0;
+        Step::Ask(node, FetchFrames { shard, token, from, to, max_bytes: FETCH_BYTES_MAX })
+    }
+
+    /// Something failed: it is all tried again later.
+    pub(super) fn rest(&mut self, reason: String, now: Monotonic) -> Step {
+        let rest = REST_MIN * 2_u32.pow(self.rests.min(REST_DOUBLINGS_MAX));
+        self.rests += 1;
+        self.stage = Stage::Resting { until: now.plus(rest) };
+        self.reason = reason;
+        Step::Rest(self.describe())
+    }
+
+    /// For operators.
+    pub(super) fn describe(&self) -> String {
+        let file = self.plan.path();
+        let file = file.display();
+        match &self.stage {
+            Stage::Resting { .. } if self.reason.is_empty() => {
+                format!("repairing: {file} waits for its turn")
+            }
+            Stage::Resting { .. } => {
+                let reason = &self.reason;
+                format!(
+                    "repairing: {file} is damaged and cannot be repaired yet: {reason}; it is tried again and again. \
+                     Bring back a node that has them, or add this replica again under a new replica id"
+                )
+            }
+            Stage::Surveying => format!("repairing: looking for what {file} lost"),
+            Stage::Fetching { asked: Some(Asked { node, lost: (from, to), .. }), .. } => {
+                format!("repairing: frames {from}..={to} of {file}, asked node {node}")
+            }
+            Stage::Fetching { .. } => format!("repairing: {file} lost frames"),
+            Stage::Building { .. } => format!("repairing: writing {file} anew"),
+        }
+    }
+}

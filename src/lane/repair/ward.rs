@@ -1,0 +1,195 @@
+//! All repairs of a lane: begun, driven by ticks, task results and peers' answers, ended.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::answer::frames_of;
+use super::case::{Case, Step};
+use crate::clock::Reading;
+use crate::lane::output::{CareNote, TaskRequest};
+use crate::lane::{Lane, ShardSpec};
+use crate::log::{FileTask, RepairPlan, TaskResult};
+use crate::types::{Index, Monotonic, NodeId, ShardId};
+use crate::wire::FetchedFrames;
+
+/// Repairs that hold frames in memory at once; the others wait for their turn.
+const AT_ONCE_MAX: usize = 4;
+const TICK: Duration = Duration::from_millis(20);
+
+/// The repairs under way, and who waits for which task.
+#[derive(Default)]
+pub(in crate::lane) struct Ward {
+    cases: BTreeMap<ShardId, Case>,
+    tasks: BTreeMap<u64, ShardId>,
+    next_tick: Monotonic,
+}
+
+impl Ward {
+    /// When repairs have to be looked at, if there are any.
+    pub(in crate::lane) fn due(&self) -> Option<Monotonic> {
+        (!self.cases.is_empty()).then_some(self.next_tick)
+    }
+
+    /// What a repair does now.
+    pub(in crate::lane) fn describe(&self, shard: ShardId) -> Option<String> {
+        self.cases.get(&shard).map(Case::describe)
+    }
+
+    /// Gives a repair up.
+    pub(in crate::lane) fn cancel(&mut self, shard: ShardId) {
+        self.cases.remove(&shard);
+        self.tasks.retain(|_, waiting| *waiting != shard);
+    }
+}
+
+impl Lane {
+    /// Begins to repair a segment. `stopped` is set if the replica is closed, and says up to where it had handed out
+    /// committed frames.
+    pub(in crate::lane) fn begin_repair(
+        &mut self,
+        spec: &ShardSpec,
+        plan: RepairPlan,
+        stopped: Option<Index>,
+    ) {
+        let shard = spec.shard;
+        let known = self.ward.cases.get(&shard);
+        if stopped.is_none() && known.is_some() {
+            return;
+        }
+        self.ward.cancel(shard);
+        self.ward.cases.insert(shard, Case::new(plan, spec.clone(), self.options.node, stopped));
+    }
+
+    /// Repairs what reads of an open replica found damaged since this was last asked. A damaged active segment stops its
+    /// replica: it cannot be replaced while it is written.
+    pub(in crate::lane) fn notice_damage(&mut self, shard: ShardId) {
+        let Some(replica) = self.replicas.get(&shard) else { return };
+        let Some(plan) = replica.log.borrow().take_damage() else { return };
+        let (spec, file) = (replica.spec.clone(), plan.path());
+        let file = file.display();
+        if plan.is_active() {
+            let reason = format!("{file}, which it writes to, is damaged");
+            self.close(shard, reason, Some(plan));
+            return;
+        }
+        if self.ward.cases.get(&shard).is_none_or(|case| case.plan != plan) {
+            self.output.care.push(CareNote::Damaged { shard, reason: format!("{file} is damaged") });
+        }
+        self.begin_repair(&spec, plan, None);
+    }
+
+    /// Looks after all repairs, and scrubs on.
+    pub(in crate::lane) fn repair_tick(&mut self, now: &Reading) {
+        if now.monotonic < self.ward.next_tick {
+            return;
+        }
+        self.ward.next_tick = now.monotonic.plus(TICK);
+        let shards: Vec<ShardId> = self.ward.cases.keys().copied().collect();
+        for shard in shards {
+            let busy = self.ward.cases.values().filter(|case| !case.is_resting()).count();
+            self.drive(shard, |case, token| case.tick(now.monotonic, token, busy < AT_ONCE_MAX));
+        }
+        self.scrub(now);
+    }
+
+    fn drive(&mut self, shard: ShardId, act: impl FnOnce(&mut Case, u64) -> Step) {
+        let token = self.last_token + 1;
+        let Some(case) = self.ward.cases.get_mut(&shard) else { return };
+        match act(case, token) {
+            Step::Run(task) => {
+                self.ward.tasks.insert(token, shard);
+                self.request_task(task);
+            }
+            Step::Ask(node, request) => {
+                self.last_token = token;
+                self.outbox.to(node).fetches.push(request);
+            }
+            Step::Rest(reason) => self.output.care.push(CareNote::RepairRests { shard, reason }),
+            Step::Nothing => {}
+        }
+    }
+
+    /// Hands a task out under the next token.
+    pub(super) fn request_task(&mut self, task: FileTask) -> u64 {
+        self.last_token += 1;
+        self.output.tasks.push(TaskRequest { token: self.last_token, task });
+        self.last_token
+    }
+
+    /// A task is done.
+    pub(in crate::lane) fn task_done(&mut self, token: u64, result: TaskResult, now: &Reading) {
+        if let TaskResult::Scrubbed(scrubbed) = result {
+            self.scrubbed(token, scrubbed, now);
+            return;
+        }
+        // The repair may have been given up.
+        let Some(shard) = self.ward.tasks.remove(&token) else { return };
+        let at = now.monotonic;
+        match result {
+            TaskResult::Surveyed(Ok(salvage)) => {
+                self.drive(shard, |case, token| case.surveyed(salvage, at, token));
+            }
+            TaskResult::Surveyed(Err(error)) | TaskResult::Built(Err(error)) => {
+                self.drive(shard, |case, _| case.rest(error.to_string(), at));
+            }
+            TaskResult::Built(Ok(last)) => self.put_in_place(shard, last, now),
+            TaskResult::Scrubbed(_) => {}
+        }
+    }
+
+    /// A peer's frames have come.
+    pub(in crate::lane) fn take_fetched(
+        &mut self,
+        from: NodeId,
+        answer: &FetchedFrames,
+        payload: Bytes,
+        now: &Reading,
+    ) {
+        let frames = frames_of(payload);
+        let committed = Index(answer.committed);
+        self.drive(ShardId(answer.shard), |case, token| {
+            case.take((from, answer.token), frames, committed, (now.monotonic, token))
+        });
+    }
+
+    /// The segment is written anew. It takes its place on this thread, between two writes to the log.
+    fn put_in_place(&mut self, shard: ShardId, last: Index, now: &Reading) {
+        let Some(case) = self.ward.cases.get(&shard) else { return };
+        let (plan, fetched) = (case.plan.clone(), case.fetched());
+        let (spec, stopped) = (case.spec.clone(), case.stopped);
+        let placed = match (stopped, self.replicas.get(&shard)) {
+            (None, Some(replica)) => replica.log.borrow_mut().adopt(&plan),
+            (Some(_), None) => plan.put_in_place(&*self.disk).map(|()| true),
+            // The replica stopped or was opened meanwhile for another reason.
+            _ => {
+                plan.discard(&*self.disk);
+                Ok(false)
+            }
+        };
+        let placed = match placed {
+            Ok(placed) => placed,
+            Err(error) => return self.drive(shard, |case, _| case.rest(error.to_string(), now.monotonic)),
+        };
+        self.ward.cancel(shard);
+        if placed {
+            let file = plan.path();
+            self.output.care.push(CareNote::Repaired { shard, file, fetched, last });
+        }
+        if let Some(followed) = stopped.filter(|_| placed) {
+            self.open_again(&spec, followed, now);
+        }
+    }
+
+    fn open_again(&mut self, spec: &ShardSpec, followed: Index, now: &Reading) {
+        // Why it does not open, or that more of it is repaired, shows in its status.
+        let opened = self.open_shard(spec, now).is_ok();
+        if let Some(replica) = self.replicas.get_mut(&spec.shard).filter(|_| opened) {
+            replica.follow_from(followed);
+        }
+        if let Some(case) = self.ward.cases.get_mut(&spec.shard) {
+            case.stopped = case.stopped.map(|_| followed);
+        }
+    }
+}
