@@ -148,10 +148,8 @@ impl Lane {
         now: &Reading,
     ) {
         let frames = frames_of(payload);
-        let committed = Index(answer.committed);
-        self.drive(ShardId(answer.shard), |case, token| {
-            case.take((from, answer.token), frames, committed, (now.monotonic, token))
-        });
+        let shard = ShardId(answer.shard);
+        self.drive(shard, |case, token| case.take(from, answer, frames, (now.monotonic, token)));
     }
 
     /// The segment is written anew. It takes its place on this thread, between two writes to the log.
