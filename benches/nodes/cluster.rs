@@ -9,7 +9,7 @@ use timberline::client::{Client, ClientOptions, CreateTopic, Partitioning, Topic
 use timberline::clock::ClockOptions;
 use timberline::node::{Limits, Node, NodeHandle, NodeOptions, ReplicationOptions};
 use timberline::transport::init_certs;
-use timberline::types::{NodeId, Retention};
+use timberline::types::{Durability, NodeId, Retention};
 
 /// A running cluster; it ends with this value.
 pub(crate) struct Nodes {
@@ -82,6 +82,7 @@ impl Nodes {
             shards: shards.into(),
             replicas: 3,
             partitioning: Partitioning::Range { split_at },
+            durability: Durability::Disk,
             retention: Retention::default(),
         };
         let mut topic = client.create_topic(create).await.expect("the topic is created");

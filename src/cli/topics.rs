@@ -11,7 +11,7 @@ use super::output::{Format, Row, print_row, print_rows};
 use super::partition::PartitionStart;
 use crate::client::{self, CreateTopic, Topic};
 use crate::settings::{format_duration, format_size};
-use crate::types::{Durability, Retention, TopicName};
+use crate::types::{Retention, TopicName};
 
 pub(super) async fn topic(command: TopicCommand, common: &Common) -> Result<(), Failure> {
     let format = Format::or_default(common.output);
@@ -49,12 +49,6 @@ fn request(arguments: TopicCreateArguments) -> Result<CreateTopic, Failure> {
         retention,
         retention_bytes,
     } = arguments;
-    if durability == Durability::Memory {
-        return Err(Failure::not_built(
-            "`--durability memory`",
-            "leave the flag out: records are on disk before the ack",
-        ));
-    }
     let retention = Retention::checked(retention, retention_bytes)
         .map_err(|problem| Failure::usage(problem.to_string()))?;
     if shards == 0 || replicas == 0 {
@@ -65,7 +59,7 @@ fn request(arguments: TopicCreateArguments) -> Result<CreateTopic, Failure> {
         Partitioning::Hash => return Err(Failure::usage("--split-at needs --partitioning range")),
         Partitioning::Range => client::Partitioning::Range { split_at: split_keys(shards, split_at)? },
     };
-    Ok(CreateTopic { name, shards, replicas, partitioning, retention })
+    Ok(CreateTopic { name, shards, replicas, partitioning, durability, retention })
 }
 
 fn split_keys(shards: u32, split_at: Vec<String>) -> Result<Vec<Bytes>, Failure> {
@@ -204,6 +198,7 @@ impl Row for Deleted {
 mod tests {
     use super::*;
     use crate::cli::failure::Kind;
+    use crate::types::Durability;
 
     fn create(flags: &[&str]) -> Result<CreateTopic, Failure> {
         use clap::Parser;
@@ -217,10 +212,9 @@ mod tests {
     }
 
     #[test]
-    fn features_that_are_not_built_are_refused_with_exit_code_2() {
-        let refused = create(&["--durability", "memory"]).unwrap_err();
-        assert_eq!(refused.kind, Kind::Usage);
-        assert!(refused.message.contains("not built yet"), "{refused}");
+    fn durability_is_disk_unless_memory_is_asked_for() {
+        assert_eq!(create(&[]).unwrap().durability, Durability::Disk);
+        assert_eq!(create(&["--durability", "memory"]).unwrap().durability, Durability::Memory);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::producer::{Producer, ProducerOptions};
 use super::rows::{ClockInfo, ClusterInfo, NodeShards, ReplicaStatus};
 use super::topic::Topic;
 use crate::transport::{self, ClientEndpoint, Identity};
-use crate::types::{NodeId, Retention, TopicName};
+use crate::types::{Durability, NodeId, Retention, TopicName};
 use crate::wire::{CreateTopicBody, ErrorCode, RequestBody, ResponseBody, TopicNameBody};
 
 /// How to reach a cluster.
@@ -36,6 +36,7 @@ pub struct CreateTopic {
     pub shards: u32,
     pub replicas: u32,
     pub partitioning: Partitioning,
+    pub durability: Durability,
     pub retention: Retention,
 }
 
@@ -100,6 +101,7 @@ impl Client {
             range_partitioned,
             retention_ns,
             retention_bytes,
+            durability: u32::from(topic.durability == Durability::Memory),
         };
         self.core.forget(&topic.name);
         let asked = self

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::testing::{Cluster, topic_name};
 use super::{Client, ClientOptions, CreateTopic, Kind, Partitioning};
-use crate::types::{NodeId, Retention};
+use crate::types::{Durability, NodeId, Retention};
 
 fn create() -> CreateTopic {
     CreateTopic {
@@ -12,6 +12,7 @@ fn create() -> CreateTopic {
         shards: 3,
         replicas: 2,
         partitioning: Partitioning::Hash,
+        durability: Durability::Disk,
         retention: Retention::default(),
     }
 }

@@ -124,6 +124,15 @@ fn a_files_start_and_size_are_read_without_opening_it() {
 }
 
 #[test]
+fn a_boot_is_one_until_the_power_fails() {
+    on_both(|disk| assert_eq!(disk.boot().unwrap(), disk.boot().unwrap()));
+    let disk = MemoryDisk::new();
+    let before = disk.boot().unwrap();
+    disk.power_cut(1);
+    assert_ne!(disk.boot().unwrap(), before);
+}
+
+#[test]
 fn an_unsynced_file_shows_at_once_and_leaves_maps_of_the_older_one_alone() {
     on_both(|disk| {
         let path = Path::new("index");

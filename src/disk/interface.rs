@@ -8,6 +8,10 @@ use bytes::Bytes;
 
 use super::Error;
 
+/// Names one run of a machine, from power to power. Never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BootId(pub u128);
+
 /// A disk: a tree of folders with fixed-size mapped files. Paths are relative to the disk's root.
 pub trait Disk: Send + Sync + 'static {
     /// Creates a file of `size_bytes` zeros, allocated, with a durable directory entry; parents are made.
@@ -33,6 +37,8 @@ pub trait Disk: Send + Sync + 'static {
     /// Puts a small file in place of any older one, at once visible and not durable: after a crash it may be absent,
     /// older, empty or torn. For what can be made again. Maps of the older one stay as they are.
     fn write_unsynced(&self, path: &Path, content: &[u8]) -> Result<(), Error>;
+    /// Which run of the machine this is: unsynced writes of another may be lost.
+    fn boot(&self) -> Result<BootId, Error>;
     /// Syncs the data of all `files`, side by side where that is faster. One answer per file, in order.
     fn sync(&self, files: &[Arc<dyn DiskFile>]) -> Vec<Result<(), Error>>;
     /// Locks the disk's root folder for this process until the guard is dropped.

@@ -15,6 +15,6 @@ mod os;
 mod conformance;
 
 pub use error::Error;
-pub use interface::{Disk, DiskFile, FolderLock};
+pub use interface::{BootId, Disk, DiskFile, FolderLock};
 pub use memory::{MemoryDisk, Misdeed, PendingSync, SECTOR_BYTES};
 pub use os::OsDisk;

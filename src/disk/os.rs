@@ -14,11 +14,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{Disk, DiskFile, Error, FolderLock};
+use super::{BootId, Disk, DiskFile, Error, FolderLock};
 
 /// Syncs run side by side on at most this many threads.
 const SYNC_THREADS_MAX: usize = 8;
 const ZEROS: &[u8] = &[0; 1 << 20];
+/// Linux draws a new one at each boot: a UUID.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// A folder of the operating system's file system.
 #[derive(Debug)]
@@ -191,6 +193,14 @@ impl Disk for OsDisk {
         let beside = beside(&path);
         let written = fs::write(&beside, content).and_then(|()| fs::rename(&beside, &path));
         written.map_err(|e| Error::io("write", &path, e))
+    }
+
+    fn boot(&self) -> Result<BootId, Error> {
+        let path = Path::new(BOOT_ID);
+        let text = fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+        let digits: String = text.trim().chars().filter(|c| *c != '-').collect();
+        let id = u128::from_str_radix(&digits, 16).ok().filter(|id| *id != 0);
+        id.map(BootId).ok_or_else(|| Error::io("parse", path, std::io::Error::from(ErrorKind::InvalidData)))
     }
 
     fn sync(&self, files: &[Arc<dyn DiskFile>]) -> Vec<Result<(), Error>> {

@@ -81,8 +81,8 @@ pub(super) fn due_trim(spec: &ShardSpec, shard: &Shard, log: &Log, now: &Reading
 }
 
 /// Forgets the segments that a trim made useless.
-pub(super) fn forget_trimmed(shard: &Shard, log: &mut Log) -> Result<(), Failure> {
-    let start = shard.durable_start();
+pub(super) fn forget_trimmed(shard: &Shard, log: &mut Log, on_disk: Index) -> Result<(), Failure> {
+    let start = shard.start_told_by(on_disk);
     if start > log.first_index() {
         log.trim(start, shard.committed())?;
     }

@@ -11,6 +11,7 @@ use super::closing::{Acceptor, Promiser};
 use super::log_view::LogView;
 use super::outbox::Outbox;
 use super::output::{Output, ReadRefusal, ReplicaStatus};
+use super::recollection::Recollections;
 use super::repair::{Scrubber, Ward};
 use super::replica::{Failure, Replica, Tokens};
 use super::{AppendCommand, Error, Event, LaneOptions, ReadCommand, ShardSpec};
@@ -19,8 +20,8 @@ use crate::codec::ShardState;
 use crate::disk::Disk;
 use crate::log::{CutTail, Log, LogIdentity, OpenFiles, Opening, Recovery, RepairPlan};
 use crate::shard::{AppendRequest, Refusal, Shard, ShardOptions};
-use crate::simulation::{Limit, limit};
-use crate::types::{Index, Monotonic, NodeId, ShardId, Timestamp};
+use crate::simulation::{Bug, Limit, is_planted, limit};
+use crate::types::{Durability, Index, Monotonic, NodeId, ShardId, Timestamp};
 
 /// How far a leader may run ahead of its clock by stamping more than one record a nanosecond: far more than
 /// any backlog that the queues admit.
@@ -41,7 +42,7 @@ pub struct Lane {
     files: OpenFiles,
     /// Boxed: a tree keeps room for several values in each of its nodes.
     pub(super) replicas: BTreeMap<ShardId, Box<Replica>>,
-    failed: BTreeMap<ShardId, (ShardSpec, String)>,
+    pub(super) failed: BTreeMap<ShardId, (ShardSpec, String)>,
     /// Shards made since this lane began: their replicas have no earlier life to have forgotten.
     pub(super) created: BTreeSet<ShardId>,
     /// Replicas that something happened to since the last output.
@@ -58,6 +59,7 @@ pub struct Lane {
     pub(super) acceptor: Acceptor,
     pub(super) promiser: Promiser,
     pub(super) ward: Ward,
+    pub(super) recollections: Recollections,
     pub(super) scrubber: Scrubber,
     pub(super) outbox: Outbox,
     pub(super) output: Output,
@@ -96,6 +98,7 @@ impl Lane {
             acceptor: Acceptor::default(),
             promiser,
             ward: Ward::default(),
+            recollections: Recollections::default(),
             scrubber,
             outbox: Outbox::default(),
             output: Output::default(),
@@ -145,14 +148,20 @@ impl Lane {
 
     fn begin_open(&mut self, spec: &ShardSpec) -> Result<Opening, Error> {
         let shard = spec.shard;
-        if self.replicas.contains_key(&shard) {
+        if self.replicas.contains_key(&shard) || self.recollections.holds(shard) {
             return Err(Error::Open { shard });
         }
         self.failed.remove(&shard);
         self.ward.cancel(shard);
         let identity = self.identity(spec)?;
-        Log::begin_open(&self.files, &folder(shard), &identity, self.options.log)
-            .map_err(|source| Error::Log { shard, source })
+        let opening = Log::begin_open(&self.files, &folder(shard), &identity, self.options.log);
+        let prepared = opening.and_then(|mut opening| {
+            if spec.durability == Durability::Memory {
+                opening.note_volatile()?;
+            }
+            Ok(opening)
+        });
+        prepared.map_err(|source| Error::Log { shard, source })
     }
 
     fn start(
@@ -161,42 +170,65 @@ impl Lane {
         finished: Result<(Log, Recovery), Error>,
         now: &Reading,
     ) -> Result<OpenReport, Error> {
-        let shard = spec.shard;
-        let mut plan = finished.as_ref().err().and_then(|error| self.plan_for_refused(error));
-        let started = finished.and_then(|(log, recovery)| self.replica(spec, log, &recovery, &mut plan));
-        match started {
-            Ok((replica, report)) => {
-                self.replicas.insert(shard, Box::new(replica));
-                self.touched.insert(shard);
-                self.start_ticks(now);
-                Ok(report)
-            }
+        let (log, recovery) = match finished {
+            Ok(opened) => opened,
             // The replica that is open already goes on.
-            Err(error @ Error::Open { .. }) => Err(error),
+            Err(error @ Error::Open { .. }) => return Err(error),
             Err(error) => {
-                self.failed.insert(shard, (spec.clone(), error.to_string()));
-                if let Some(plan) = plan {
-                    self.begin_repair(spec, plan, Some(Index(0)));
-                }
-                Err(error)
+                let plan = self.plan_for_refused(&error);
+                return Err(self.note_refused(spec, error, plan));
             }
+        };
+        let report = OpenReport {
+            cut: recovery.cut.as_ref().map(describe_cut),
+            replayed_bytes: recovery.bytes_replayed,
+        };
+        if recovery.may_have_forgotten && !is_planted(Bug::TrustMemory) {
+            self.recollect(spec, log, recovery);
+        } else {
+            self.start_log(spec, Rc::new(RefCell::new(log)), &recovery, now)?;
         }
+        Ok(report)
+    }
+
+    /// Starts the raft of a replica whose log has all that it answered for.
+    pub(super) fn start_log(
+        &mut self,
+        spec: &ShardSpec,
+        log: Rc<RefCell<Log>>,
+        recovery: &Recovery,
+        now: &Reading,
+    ) -> Result<(), Error> {
+        let mut plan = None;
+        match self.replica(spec, log, recovery, &mut plan) {
+            Ok(replica) => {
+                self.replicas.insert(spec.shard, Box::new(replica));
+                self.touched.insert(spec.shard);
+                self.start_ticks(now);
+                Ok(())
+            }
+            Err(error) => Err(self.note_refused(spec, error, plan)),
+        }
+    }
+
+    /// A replica that cannot start: it is listed, and repaired if there is a plan.
+    fn note_refused(&mut self, spec: &ShardSpec, error: Error, plan: Option<RepairPlan>) -> Error {
+        self.failed.insert(spec.shard, (spec.clone(), error.to_string()));
+        if let Some(plan) = plan {
+            self.begin_repair(spec, plan, Some(Index(0)));
+        }
+        error
     }
 
     fn replica(
         &self,
         spec: &ShardSpec,
-        log: Log,
+        log: Rc<RefCell<Log>>,
         recovery: &Recovery,
         plan: &mut Option<RepairPlan>,
-    ) -> Result<(Replica, OpenReport), Error> {
+    ) -> Result<Replica, Error> {
         let shard = spec.shard;
         let identity = self.identity(spec)?;
-        let report = OpenReport {
-            cut: recovery.cut.as_ref().map(describe_cut),
-            replayed_bytes: recovery.bytes_replayed,
-        };
-        let log = Rc::new(RefCell::new(log));
         let options = ShardOptions {
             cluster: self.options.cluster.clone(),
             shard,
@@ -218,7 +250,7 @@ impl Lane {
             *plan = log.borrow().take_damage();
             Error::Shard { shard, source }
         })?;
-        Ok((Replica::new(spec.clone(), identity.replica, log, core), report))
+        Ok(Replica::new(spec.clone(), identity.replica, log, core))
     }
 
     fn plan_for_refused(&self, error: &Error) -> Option<RepairPlan> {
@@ -246,6 +278,7 @@ impl Lane {
         }
         self.failed.remove(&shard);
         self.ward.cancel(shard);
+        self.recollections.forget(shard);
         self.forget_wake(shard);
         self.disk.remove(&folder(shard)).map_err(|source| Error::Disk { shard, source })
     }
@@ -434,6 +467,7 @@ impl Lane {
 
     fn run_ticks(&mut self, now: &Reading) {
         self.repair_tick(now);
+        self.recollection_tick(now);
         if self.replicas.is_empty() {
             return;
         }
@@ -482,7 +516,7 @@ impl Lane {
 
     /// When the shell must come back at the latest.
     pub fn deadline(&self, now: &Reading) -> Option<Monotonic> {
-        let repairs = self.ward.due();
+        let repairs = [self.ward.due(), self.recollections.due()].into_iter().flatten().min();
         if self.replicas.is_empty() {
             return repairs;
         }
@@ -519,6 +553,20 @@ impl Lane {
     /// What is done about damage of a shard's files here, in words; `None` if nothing is damaged, as far as is known.
     pub fn repair(&self, shard: ShardId) -> Option<String> {
         self.ward.describe(shard)
+    }
+
+    /// The process ends in good order: what is held in memory only goes to the disk, and each log says so. A log that cannot
+    /// say so is asked about at its next start. Handle nothing afterwards.
+    pub fn close_volatile(&mut self) {
+        let volatile = self.replicas.values().filter(|replica| replica.spec.durability == Durability::Memory);
+        for replica in volatile {
+            let mut log = replica.log.borrow_mut();
+            let synced = |log: &mut Log| self.disk.sync(&log.take_dirty()).iter().all(Result::is_ok);
+            if synced(&mut log) && log.note_volatile(false).is_ok() {
+                // Not said durably, it was not said.
+                let _ = synced(&mut log);
+            }
+        }
     }
 
     /// Whether a drain has handed every leadership over, or waited two election timeouts for successors.

@@ -18,6 +18,7 @@ mod options;
 mod outbox;
 mod output;
 mod receive;
+mod recollection;
 mod repair;
 mod replica;
 

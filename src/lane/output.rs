@@ -48,6 +48,8 @@ pub enum CareNote {
     Repaired { shard: ShardId, file: PathBuf, fetched: u64, last: Index },
     /// A repair did not succeed and is tried again.
     RepairRests { shard: ShardId, reason: String },
+    /// A replica that may have forgotten what it answered for has it again; `fetched` frames came from a peer.
+    Recalled { shard: ShardId, fetched: u64 },
     /// So many bytes of sealed segments were proved.
     Scrubbed { bytes: u64 },
     /// All sealed segments were gone through once.

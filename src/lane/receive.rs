@@ -24,7 +24,17 @@ impl Lane {
             }
         }
         if let Some(fetched) = &message.fetched {
-            self.take_fetched(from, fetched, payload, now);
+            if self.recollections.holds(ShardId(fetched.shard)) {
+                self.take_recalled_frames(from, fetched, payload, now);
+            } else {
+                self.take_fetched(from, fetched, payload, now);
+            }
+        }
+        for request in &message.recalls {
+            self.answer_recall(from, request);
+        }
+        for answer in &message.recalled {
+            self.take_recall(from, answer, now);
         }
         for request in &message.fetches {
             self.answer_fetch(from, request);

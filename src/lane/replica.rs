@@ -1,7 +1,8 @@
 //! One hosted replica: its core, its log, and what is between them: writes, syncs, held reads.
 //!
-//! Invariants: the core hears "persisted" only after the sync of what it handed over; at most one sync is under
-//! way, and everything written meanwhile goes into the next (group commit); a read sees released frames only.
+//! Invariants: the core hears "persisted" only after the sync of what it handed over, or, with durability `memory` and of
+//! frames alone, after the write; at most one sync is under way, and everything written meanwhile goes into the next
+//! (group commit); a read sees released frames only.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -19,7 +20,7 @@ use crate::consensus::Message;
 use crate::log::{Log, Share};
 use crate::shard::{AppendRequest, Persist, Refusal, Shard};
 use crate::simulation::{Bug, is_planted};
-use crate::types::{Index, Monotonic, NodeId, ReplicaId, Term, Timestamp};
+use crate::types::{Durability, Index, Monotonic, NodeId, ReplicaId, Term, Timestamp};
 use crate::wire::FloorRequest;
 
 /// How long a full disk is left alone.
@@ -47,8 +48,13 @@ pub(super) struct Replica {
     pub(super) log: Rc<RefCell<Log>>,
     /// Hand-overs of the core that are written, but in no sync yet.
     written: Vec<u64>,
-    /// Hand-overs that the sync under way will prove.
-    syncing: Vec<u64>,
+    /// Hand-overs that the sync under way will prove: with durability `memory` there may be none.
+    syncing: Option<Vec<u64>>,
+    /// With durability `memory`: what is written goes to the disk soon.
+    writes_back: bool,
+    /// The last entry that is on the disk for certain, and the one that will be after the sync under way.
+    on_disk: Index,
+    on_disk_soon: Index,
     preparing: bool,
     /// Where a file for the next segment found no room: when it is asked for again.
     prepare_again: Option<Monotonic>,
@@ -86,14 +92,18 @@ impl Tokens<'_> {
 
 impl Replica {
     pub(super) fn new(spec: ShardSpec, me: ReplicaId, log: Rc<RefCell<Log>>, shard: Shard) -> Self {
-        let followed = log.borrow().first_index().before();
+        let (followed, last) = (log.borrow().first_index().before(), log.borrow().last_index());
         Self {
             spec,
             me,
             shard,
             log,
             written: Vec::new(),
-            syncing: Vec::new(),
+            syncing: None,
+            writes_back: false,
+            // Opening a log syncs all that it keeps.
+            on_disk: last,
+            on_disk_soon: last,
             preparing: false,
             prepare_again: None,
             taken_bytes: 0,
@@ -157,21 +167,29 @@ impl Replica {
     }
 
     fn persist(&mut self, persist: Persist, now: &Reading, outbox: &mut Outbox) -> Result<(), Failure> {
+        // What only adds frames need not reach the disk, if memory is enough.
+        let counts_at_once =
+            self.spec.durability == Durability::Memory && persist.vote.is_none() && persist.reset.is_none();
         if persist.writes() {
-            self.written.push(persist.number);
+            if !counts_at_once {
+                self.written.push(persist.number);
+            }
             let mut log = self.log.borrow_mut();
             if let Some(state) = &persist.reset {
                 log.reset(state)?;
             }
-            if !persist.frames.is_empty() {
+            if let Some(first) = persist.frames.first() {
+                let before = first.header.index.before();
+                (self.on_disk, self.on_disk_soon) = (self.on_disk.min(before), self.on_disk_soon.min(before));
                 log.append(&persist.frames, self.shard.committed())?;
             }
             if let Some(vote) = persist.vote {
                 log.save_vote(vote)?;
             }
         }
+        let is_written = counts_at_once && persist.writes();
         self.send(persist.send_now, outbox);
-        if is_planted(Bug::AckBeforeSync) {
+        if is_written || is_planted(Bug::AckBeforeSync) {
             let freed = self.shard.on_persisted(persist.number, now);
             self.send(freed, outbox);
         }
@@ -187,8 +205,11 @@ impl Replica {
     }
 
     fn request_sync(&mut self, tokens: &mut Tokens<'_>, output: &mut Output) {
-        if self.syncing.is_empty() && !self.written.is_empty() {
-            self.syncing = std::mem::take(&mut self.written);
+        let is_due = !self.written.is_empty() || (self.writes_back && self.log.borrow().is_dirty());
+        if self.syncing.is_none() && is_due {
+            self.writes_back = false;
+            self.syncing = Some(std::mem::take(&mut self.written));
+            self.on_disk_soon = self.log.borrow().last_index();
             let files = self.log.borrow_mut().take_dirty();
             output.syncs.push(SyncRequest { token: tokens.draw(), files });
         }
@@ -202,7 +223,8 @@ impl Replica {
         outbox: &mut Outbox,
     ) -> Result<(), Failure> {
         results.into_iter().collect::<Result<(), _>>()?;
-        for number in std::mem::take(&mut self.syncing) {
+        self.on_disk = self.on_disk_soon;
+        for number in self.syncing.take().unwrap_or_default() {
             let freed = self.shard.on_persisted(number, now);
             self.send(freed, outbox);
         }
@@ -308,7 +330,8 @@ impl Replica {
     /// From time to time: what the topic's retention no longer keeps goes.
     pub(super) fn keep_to_retention(&mut self, now: &Reading) -> Result<(), Failure> {
         self.removes = true;
-        beginning::forget_trimmed(&self.shard, &mut self.log.borrow_mut())?;
+        self.writes_back = self.spec.durability == Durability::Memory;
+        beginning::forget_trimmed(&self.shard, &mut self.log.borrow_mut(), self.on_disk)?;
         let start = beginning::due_trim(&self.spec, &self.shard, &self.log.borrow(), now);
         let Some(start) = start else { return Ok(()) };
         if self.has_room(std::iter::once(0))? {

@@ -229,6 +229,21 @@ impl Log {
         Ok(())
     }
 
+    /// Notes whether frames are answered for before they are synced, from here on and in this boot; durable with the next
+    /// sync of `take_dirty`.
+    pub fn note_volatile(&mut self, is_volatile: bool) -> Result<(), Error> {
+        let boot = if is_volatile { Some(self.disk.boot()?) } else { None };
+        let file = self.files.vote(&self.folder)?;
+        self.votes.note_volatile(&*file, boot)?;
+        self.vote_dirty = Some(file);
+        Ok(())
+    }
+
+    /// Whether something was written since the last `take_dirty`.
+    pub fn is_dirty(&self) -> bool {
+        self.active_dirty || self.vote_dirty.is_some()
+    }
+
     /// The files to sync so that all written so far is durable.
     pub fn take_dirty(&mut self) -> Vec<Arc<dyn DiskFile>> {
         let active = self.active_dirty.then(|| Arc::clone(self.active().file()));

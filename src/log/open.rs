@@ -31,6 +31,8 @@ pub struct Recovery {
     pub cut: Option<CutTail>,
     /// The saved vote; `committed` is at most the last index that survived.
     pub vote: Vote,
+    /// Frames were answered for before they were synced, in another boot of the machine: some may be missing.
+    pub may_have_forgotten: bool,
     pub frames_replayed: u64,
     pub bytes_replayed: u64,
 }
@@ -49,6 +51,18 @@ impl Opening {
     /// The files to sync, each once, before `finish`.
     pub fn files(&self) -> &[Arc<dyn DiskFile>] {
         &self.dirty
+    }
+
+    /// From now on frames are answered for before they are synced. A log that may have forgotten some is not yet: it has to
+    /// find out first what they were.
+    pub fn note_volatile(&mut self) -> Result<(), Error> {
+        if self.recovery.may_have_forgotten {
+            return Ok(());
+        }
+        self.log.note_volatile(true)?;
+        // The vote's file is among those that are synced.
+        self.log.vote_dirty = None;
+        Ok(())
     }
 
     /// Ends the opening: `synced` are the answers for `files`, in order.
@@ -163,7 +177,12 @@ impl Log {
         let swept = useless_names(folder, names, &heads);
         let applied = (head.state.applied, head.state.membership.clone());
         let mut segments = seal(heads, Tail::from(&head.state));
-        let recovered = recover(disk.open(&names::segment(folder, active))?, head, extent)?;
+        let may_have_forgotten = match votes.volatile_in() {
+            Some(boot) => boot != disk.boot()?,
+            None => false,
+        };
+        let file = disk.open(&names::segment(folder, active))?;
+        let recovered = recover(file, head, extent, may_have_forgotten)?;
         segments.push(Held { number: active, segment: recovered.segment });
         segments.shrink_to_fit();
         let mut log = Self {
@@ -188,9 +207,13 @@ impl Log {
         };
         log.check_beginning(begins_log)?;
         log.write_back()?;
-        let (vote, cut) = (log.vote(), recovered.cut);
-        let recovery =
-            Recovery { cut, vote, frames_replayed: recovered.frames, bytes_replayed: recovered.bytes };
+        let recovery = Recovery {
+            cut: recovered.cut,
+            vote: log.vote(),
+            may_have_forgotten,
+            frames_replayed: recovered.frames,
+            bytes_replayed: recovered.bytes,
+        };
         Ok(Opening { dirty: log.take_dirty(), log, unused, swept, recovery })
     }
 

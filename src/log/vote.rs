@@ -8,7 +8,7 @@
 //! | 0 | 4 | magic `TMVT` |
 //! | 4 | 2 | format version |
 //! | 6 | 2 | reserved, zero |
-//! | 8 | 4 | CRC, over bytes 12..64 and then 0..8 |
+//! | 8 | 4 | CRC, over bytes 12..80 and then 0..8 |
 //! | 12 | 4 | reserved, zero |
 //! | 16 | 8 | sequence: the higher slot is the newer |
 //! | 24 | 8 | term |
@@ -16,7 +16,8 @@
 //! | 40 | 8 | committed index |
 //! | 48 | 8 | shard |
 //! | 56 | 8 | replica |
-//! | 64 | 448 | zero |
+//! | 64 | 16 | boot in which frames may stand unsynced, 0 for none |
+//! | 80 | 432 | zero |
 
 use std::path::Path;
 
@@ -24,12 +25,12 @@ use bytes::{Buf, BufMut};
 
 use super::{Error, LogIdentity, names};
 use crate::codec::checksum;
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{BootId, Disk, DiskFile};
 use crate::types::{Index, ReplicaId, Term, Vote};
 
 const SLOT_BYTES: u64 = 512;
 const FILE_BYTES: u64 = 2 * SLOT_BYTES;
-const USED_BYTES: usize = 64;
+const USED_BYTES: usize = 80;
 const MAGIC: u32 = u32::from_le_bytes(*b"TMVT");
 const VERSION: u16 = 1;
 
@@ -37,12 +38,15 @@ const VERSION: u16 = 1;
 pub(super) struct VoteFile {
     identity: LogIdentity,
     vote: Vote,
+    /// The boot in which frames were acknowledged before they were synced.
+    volatile_in: Option<BootId>,
     sequence: u64,
 }
 
 struct Slot {
     sequence: u64,
     vote: Vote,
+    volatile_in: Option<BootId>,
     shard: u64,
     replica: u64,
     /// Nothing stands where no field is: a torn write leaves no such slot, so one that says otherwise has rotted.
@@ -53,7 +57,8 @@ impl VoteFile {
     /// Makes the vote file with the vote of a replica that never voted, durably.
     pub(super) fn create(disk: &dyn Disk, folder: &Path, identity: &LogIdentity) -> Result<Self, Error> {
         let file = disk.create(&names::vote(folder), FILE_BYTES)?;
-        let mut votes = Self { identity: identity.clone(), vote: Vote::default(), sequence: 0 };
+        let (identity, vote) = (identity.clone(), Vote::default());
+        let mut votes = Self { identity, vote, volatile_in: None, sequence: 0 };
         votes.save(&*file, Vote::default())?;
         file.sync()?;
         Ok(votes)
@@ -88,8 +93,8 @@ impl VoteFile {
                 found: name(newest.shard, newest.replica),
             });
         }
-        let (vote, sequence) = (newest.vote, newest.sequence);
-        Ok(Some(Self { identity: identity.clone(), vote, sequence }))
+        let Slot { vote, volatile_in, sequence, .. } = newest;
+        Ok(Some(Self { identity: identity.clone(), vote, volatile_in, sequence }))
     }
 
     /// Writes both slots once more, over themselves, so that the next sync of the file covers them.
@@ -101,17 +106,27 @@ impl VoteFile {
         self.vote
     }
 
+    pub(super) fn volatile_in(&self) -> Option<BootId> {
+        self.volatile_in
+    }
+
+    /// Notes in which boot frames may stand unsynced, as `save` notes a vote.
+    pub(super) fn note_volatile(&mut self, file: &dyn DiskFile, boot: Option<BootId>) -> Result<(), Error> {
+        self.volatile_in = boot;
+        self.save(file, self.vote)
+    }
+
     /// Writes `vote` over the older slot of the vote's file. Not yet synced.
     pub(super) fn save(&mut self, file: &dyn DiskFile, vote: Vote) -> Result<(), Error> {
         let sequence = self.sequence + 1;
-        let slot = encode_slot(&self.identity, sequence, vote);
+        let slot = encode_slot(&self.identity, sequence, vote, self.volatile_in);
         file.write_at((sequence % 2) * SLOT_BYTES, &slot)?;
         (self.vote, self.sequence) = (vote, sequence);
         Ok(())
     }
 }
 
-fn encode_slot(identity: &LogIdentity, sequence: u64, vote: Vote) -> Vec<u8> {
+fn encode_slot(identity: &LogIdentity, sequence: u64, vote: Vote, boot: Option<BootId>) -> Vec<u8> {
     let mut slot = Vec::with_capacity(SLOT_BYTES as usize);
     slot.put_u32_le(MAGIC);
     slot.put_u16_le(VERSION);
@@ -123,6 +138,7 @@ fn encode_slot(identity: &LogIdentity, sequence: u64, vote: Vote) -> Vec<u8> {
     slot.put_u64_le(vote.committed.0);
     slot.put_u64_le(identity.shard.0);
     slot.put_u64_le(identity.replica.0);
+    slot.put_u128_le(boot.map_or(0, |boot| boot.0));
     let crc = checksum(&[&slot[12..USED_BYTES], &slot[..8]]);
     slot[8..12].copy_from_slice(&crc.to_le_bytes());
     slot.resize(SLOT_BYTES as usize, 0);
@@ -141,5 +157,7 @@ fn decode_slot(slot: &[u8]) -> Option<Slot> {
     let vote = Vote { term, voted_for, committed: Index(b.get_u64_le()) };
     let rest = slot[USED_BYTES..].iter().all(|byte| *byte == 0);
     let rest_is_zero = rest && reserved == 0 && reserved_too == 0;
-    Some(Slot { sequence, vote, shard: b.get_u64_le(), replica: b.get_u64_le(), rest_is_zero })
+    let (shard, replica, boot) = (b.get_u64_le(), b.get_u64_le(), BootId(b.get_u128_le()));
+    let volatile_in = Some(boot).filter(|boot| boot.0 != 0);
+    Some(Slot { sequence, vote, volatile_in, shard, replica, rest_is_zero })
 }

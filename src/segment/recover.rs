@@ -38,8 +38,14 @@ pub struct Recovered {
     pub bytes: u64,
 }
 
-/// Scans a log's last segment frame by frame. Cut bytes are zeroed but not yet synced.
-pub fn recover(file: Arc<dyn DiskFile>, head: SegmentHead, mut extent: Extent) -> Result<Recovered, Error> {
+/// Scans a log's last segment frame by frame. Cut bytes are zeroed but not yet synced. With `was_volatile`, its frames were
+/// answered for without a sync and the memory that held them is gone: then a bad one is no sign of rot.
+pub fn recover(
+    file: Arc<dyn DiskFile>,
+    head: SegmentHead,
+    mut extent: Extent,
+    was_volatile: bool,
+) -> Result<Recovered, Error> {
     let head_bytes = u64::from(extent.head_bytes);
     let (mut state, mut at) = (head.state, head_bytes);
     let (mut marks, mut frames) = (Marks::default(), 0);
@@ -54,7 +60,7 @@ pub fn recover(file: Arc<dyn DiskFile>, head: SegmentHead, mut extent: Extent) -
             Err(fault) => break fault,
         }
     };
-    let cut = cut_tail(&*file, at, state.index, fault)?;
+    let cut = cut_tail(&*file, at, state.index, fault, was_volatile)?;
     (extent.last, extent.end_chain) = (state.index, state.chain);
     let segment = Segment::active(file, extent, marks, at);
     Ok(Recovered { segment, state, cut, frames, bytes: at - head_bytes })
@@ -81,10 +87,12 @@ fn cut_tail(
     at: u64,
     after: Index,
     reason: FrameFault,
+    was_volatile: bool,
 ) -> Result<Option<CutTail>, Error> {
     let Some(end) = end_of_content(file, at) else { return Ok(None) };
     let index = after.plus(1);
-    let witness = committed_witness(file, at, index).filter(|_| !is_planted(Bug::RotAsCleanEnd));
+    let judges = !was_volatile && !is_planted(Bug::RotAsCleanEnd);
+    let witness = if judges { committed_witness(file, at, index) } else { None };
     if let Some((witness_at_byte, witness)) = witness {
         let file = file.path().to_owned();
         let (committed, witness) = (witness.committed, witness.index);

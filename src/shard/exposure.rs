@@ -52,10 +52,11 @@ impl Shard {
         self.queue.start().index
     }
 
-    /// `start`, if what says so is durable here, so that files may go by it; else 0.
-    pub fn durable_start(&self) -> Index {
+    /// `start`, if the entry that says so is on the disk, all entries up to `on_disk` being there, so that files may go by
+    /// it; else 0.
+    pub fn start_told_by(&self, on_disk: Index) -> Index {
         let start = self.queue.start();
-        if start.by <= self.synced.index { start.index } else { Index(0) }
+        if start.by <= on_disk { start.index } else { Index(0) }
     }
 
     /// The highest time T such that everything stamped at or below T is released here, for ever. Never goes

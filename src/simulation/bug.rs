@@ -42,10 +42,12 @@ pub enum Bug {
     RepairKeepsDamage,
     /// A frame's body is served without its proof.
     ServeDamaged,
+    /// With durability `memory`, a replica whose machine lost its memory starts as if nothing were missing.
+    TrustMemory,
 }
 
 impl Bug {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::AckBeforeSync,
         Self::SkipDirectorySync,
         Self::AckBeforeWait,
@@ -64,6 +66,7 @@ impl Bug {
         Self::ResetKeepsOldLog,
         Self::RepairKeepsDamage,
         Self::ServeDamaged,
+        Self::TrustMemory,
     ];
 
     /// What it is called on a command line.
@@ -87,6 +90,7 @@ impl Bug {
             Self::ResetKeepsOldLog => "reset-keeps-old-log",
             Self::RepairKeepsDamage => "repair-keeps-damage",
             Self::ServeDamaged => "serve-damaged",
+            Self::TrustMemory => "trust-memory",
         }
     }
 }

@@ -177,6 +177,9 @@ pub struct CreateTopicBody {
     /// A shard's oldest records may go while the rest holds as much; 0 keeps them.
     #[prost(uint64, tag = "7")]
     pub retention_bytes: u64,
+    /// 0 disk: a quorum has synced a batch before its receipt. 1 memory: it is in a quorum's page caches.
+    #[prost(uint32, tag = "8")]
+    pub durability: u32,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]

@@ -17,7 +17,8 @@ pub use client::{
 };
 pub use node::{
     ClosedAck, ClosedPublication, ClosedTick, EntryMeta, FetchFrames, FetchedFrames, FloorAnswer,
-    FloorRequest, NodeHello, NodeMessage, RaftManifest, RaftMessage, ShardPromise,
+    FloorRequest, NodeHello, NodeMessage, RaftManifest, RaftMessage, RecallAnswer, RecallRequest,
+    ShardPromise,
 };
 pub use packet::{PREFIX_BYTES, PacketDecoder, PacketError, PacketLimits, encode_packet};
 pub use system::{

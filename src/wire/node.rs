@@ -45,6 +45,10 @@ pub struct NodeMessage {
     /// Sent alone: the payload beside it is its frames.
     #[prost(message, optional, tag = "10")]
     pub fetched: Option<FetchedFrames>,
+    #[prost(message, repeated, tag = "11")]
+    pub recalls: Vec<RecallRequest>,
+    #[prost(message, repeated, tag = "12")]
+    pub recalled: Vec<RecallAnswer>,
 }
 
 /// A Raft message of one shard; see `consensus::Message` for the fields' meanings.
@@ -202,8 +206,8 @@ pub struct FloorAnswer {
     pub forgotten: bool,
 }
 
-/// A replica whose files are damaged asks a peer for frames, the last one first: as many of those that end with `to`,
-/// none below `from`, as `max_bytes` take, and the last one whatever its size.
+/// A replica whose log lacks frames asks a peer for some, the last one first: as many of those that end with `to`, none
+/// below `from`, as `max_bytes` take, and the last one whatever its size. With `oldest_first` the other way round.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct FetchFrames {
     #[prost(uint64, tag = "1")]
@@ -217,6 +221,44 @@ pub struct FetchFrames {
     pub to: u64,
     #[prost(uint64, tag = "5")]
     pub max_bytes: u64,
+    #[prost(bool, tag = "6")]
+    pub oldest_first: bool,
+}
+
+/// A replica that may have forgotten what it answered for asks every other one what it has.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct RecallRequest {
+    #[prost(uint64, tag = "1")]
+    pub shard: u64,
+    /// Comes back in the answer.
+    #[prost(uint64, tag = "2")]
+    pub token: u64,
+    /// The last entry that the asking replica still has.
+    #[prost(uint64, tag = "3")]
+    pub last_index: u64,
+}
+
+/// What a replica has, whether its raft runs or not.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct RecallAnswer {
+    #[prost(uint64, tag = "1")]
+    pub shard: u64,
+    #[prost(uint64, tag = "2")]
+    pub token: u64,
+    /// The newest term it has seen.
+    #[prost(uint64, tag = "3")]
+    pub term: u64,
+    /// Its last entry, and the term that was made in.
+    #[prost(uint64, tag = "4")]
+    pub last_index: u64,
+    #[prost(uint64, tag = "5")]
+    pub last_term: u64,
+    /// Its first entry.
+    #[prost(uint64, tag = "6")]
+    pub first_index: u64,
+    /// The shard's state before its first entry, if that lies behind what the asking replica has.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub state: Bytes,
 }
 
 /// Frames that the answering replica holds, committed or not: header and body of each, one behind the other, in the

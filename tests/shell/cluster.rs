@@ -16,7 +16,9 @@ use timberline::clock::ClockOptions;
 use timberline::disk::Disk;
 use timberline::node::{Ground, Limits, NodeOptions, ReplicationOptions, SimulatedNode};
 use timberline::transport::ClientEndpoint;
-use timberline::types::{NodeId, Offset, ProducerId, Record, Retention, ShardId, Timestamp, TopicName};
+use timberline::types::{
+    Durability, NodeId, Offset, ProducerId, Record, Retention, ShardId, Timestamp, TopicName,
+};
 use timberline::wire::{AppendBody, ErrorCode, HelloBody, PROTOCOL_VERSION, Request, RequestBody};
 use tokio::task::JoinSet;
 
@@ -130,6 +132,7 @@ async fn write(climate: Climate, writer: u64, timeout: Duration, book: Book) {
         shards: 2,
         replicas: 3,
         partitioning: Partitioning::Hash,
+        durability: Durability::Disk,
         retention: Retention::default(),
     };
     match client.create_topic(shape).await {
@@ -261,6 +264,7 @@ async fn break_off(climate: Climate) {
                         shards,
                         replicas,
                         partitioning,
+                        durability: Durability::Disk,
                         retention: Retention::default(),
                     };
                     drop(client.create_topic(shape).await);
@@ -315,6 +319,7 @@ async fn write_into_the_void(climate: Climate) {
         shards: 2,
         replicas: 3,
         partitioning: Partitioning::Hash,
+        durability: Durability::Disk,
         retention: Retention::default(),
     };
     client.create_topic(shape).await.expect("the topic is created in the end");

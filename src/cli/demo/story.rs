@@ -18,7 +18,7 @@ use crate::cli::produce::Counts;
 use crate::client::{
     self, Client, ClientOptions, Consumed, ConsumerOptions, CreateTopic, Partitioning, Start, Topic, Until,
 };
-use crate::types::{NodeId, Record, Retention, ShardId, Term, TopicName};
+use crate::types::{Durability, NodeId, Record, Retention, ShardId, Term, TopicName};
 
 const SHARDS: u32 = 8;
 const START_WITHIN: Duration = Duration::from_secs(20);
@@ -100,9 +100,9 @@ async fn connect(cluster: &Cluster) -> Result<Client, Failure> {
 async fn create(client: &Client) -> Result<Topic, Failure> {
     let name: TopicName = "flights".parse().expect("it is a name");
     let partitioning = Partitioning::Hash;
-    let retention = Retention::default();
-    let topic =
-        CreateTopic { name: name.clone(), shards: SHARDS, replicas: NODES as u32, partitioning, retention };
+    let (durability, retention) = (Durability::Disk, Retention::default());
+    let (replicas, shards) = (NODES as u32, SHARDS);
+    let topic = CreateTopic { name: name.clone(), shards, replicas, partitioning, durability, retention };
     let ready = async {
         client.create_topic(topic).await?;
         let mut looks = interval(LOOK_EVERY);

@@ -5,14 +5,14 @@ use std::collections::btree_map::Entry;
 use std::io::{Error as IoError, ErrorKind};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 
 use super::faults::Power;
 use super::image::{Image, Truth};
-use crate::disk::{Disk, DiskFile, Error, FolderLock};
+use crate::disk::{BootId, Disk, DiskFile, Error, FolderLock};
 use crate::simulation::{Bug, is_planted};
 
 /// A disk in memory.
@@ -22,6 +22,8 @@ pub struct MemoryDisk {
     capacity_bytes: Mutex<Option<u64>>,
     locked: Arc<AtomicBool>,
     pub(super) power: Arc<Power>,
+    /// Power cuts so far.
+    pub(super) boots: AtomicU64,
 }
 
 /// A file, whatever its name.
@@ -106,7 +108,8 @@ impl MemoryDisk {
             }
             (path.clone(), copied)
         };
-        Self { files: Mutex::new(self.files().iter().map(copy).collect()), ..Self::default() }
+        let files = Mutex::new(self.files().iter().map(copy).collect());
+        Self { files, boots: AtomicU64::new(self.boots.load(Ordering::Acquire)), ..Self::default() }
     }
 
     /// Limits the size of all files together.
@@ -194,6 +197,10 @@ impl Disk for MemoryDisk {
         written.set_entry_durable();
         self.files().insert(path.to_owned(), written);
         Ok(())
+    }
+
+    fn boot(&self) -> Result<BootId, Error> {
+        Ok(BootId(u128::from(self.boots.load(Ordering::Acquire)) + 1))
     }
 
     fn sync(&self, files: &[Arc<dyn DiskFile>]) -> Vec<Result<(), Error>> {

@@ -70,6 +70,7 @@ impl MemoryDisk {
             !lost()
         });
         *self.power.left() = None;
+        self.boots.fetch_add(1, Ordering::AcqRel);
         self.unlock();
     }
 

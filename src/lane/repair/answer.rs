@@ -15,12 +15,14 @@ use crate::wire::{FetchFrames, FetchedFrames};
 impl Lane {
     pub(in crate::lane) fn answer_fetch(&mut self, from: NodeId, request: &FetchFrames) {
         let shard = ShardId(request.shard);
-        let Some(replica) = self.replicas.get(&shard) else { return };
-        if replica.spec.replica_on(from).is_none() {
+        let running = self.replicas.get(&shard);
+        let running = running.map(|replica| (&replica.spec, &replica.log, replica.shard.committed()));
+        let Some((spec, log, committed)) = running.or_else(|| self.unstarted_log(shard)) else { return };
+        if spec.replica_on(from).is_none() {
             return;
         }
-        let frames = held(&replica.log.borrow(), request);
-        let (committed, first) = (replica.shard.committed().0, replica.log.borrow().first_index().0);
+        let frames = held(&log.borrow(), request);
+        let (committed, first) = (committed.0, log.borrow().first_index().0);
         let answer = FetchedFrames { shard: request.shard, token: request.token, committed, first };
         let payload = frames.into_iter().flat_map(|frame| [frame.header_bytes, frame.body]).collect();
         self.outbox.fetched(from, answer, payload);
@@ -28,11 +30,15 @@ impl Lane {
     }
 }
 
-/// The last of the frames that are asked for, as many as the budget takes; none if one of those cannot be read.
+/// The last of the frames that are asked for, or the first, as many as the budget takes; none if one of those cannot be read.
 fn held(log: &Log, request: &FetchFrames) -> Vec<Frame> {
     let (from, to) = (Index(request.from).max(log.first_index()), Index(request.to));
     if from > to || to > log.last_index() {
         return Vec::new();
+    }
+    if request.oldest_first {
+        let max_bytes = request.max_bytes.min(FETCH_BYTES_MAX);
+        return log.frames(from, to.plus(1), max_bytes, Share::Copy).unwrap_or_default();
     }
     let (mut first, mut bytes) = (to.plus(1), 0);
     while first > from {
@@ -50,7 +56,7 @@ fn held(log: &Log, request: &FetchFrames) -> Vec<Frame> {
 }
 
 /// The frames of an answer's payload, each proved by itself; those before the first flaw.
-pub(super) fn frames_of(mut payload: Bytes) -> Vec<Frame> {
+pub(in crate::lane) fn frames_of(mut payload: Bytes) -> Vec<Frame> {
     let mut frames = Vec::new();
     while let Ok(header) = FrameHeader::decode(&payload) {
         if payload.len() < header.frame_len() {

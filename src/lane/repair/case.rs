@@ -13,8 +13,8 @@ use crate::types::{Index, Monotonic, NodeId};
 use crate::wire::{FetchFrames, FetchedFrames};
 
 /// Frames and bytes of one question.
-const FETCH_FRAMES_MAX: u64 = 256;
-pub(super) const FETCH_BYTES_MAX: u64 = 1 << 20;
+pub(in crate::lane) const FETCH_FRAMES_MAX: u64 = 256;
+pub(in crate::lane) const FETCH_BYTES_MAX: u64 = 1 << 20;
 /// How long an answer may take before the next peer is asked.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 /// How often each peer is asked without any progress.
@@ -181,7 +181,8 @@ impl Case {
         let (from, to) = (lost.0.0.max((lost.1.0 + 1).saturating_sub(FETCH_FRAMES_MAX)), lost.1.0);
         *asked = Some(Asked { node, token, lost, at: now });
         let shard = self.spec.shard.0;
-        Step::Ask(node, FetchFrames { shard, token, from, to, max_bytes: FETCH_BYTES_MAX })
+        let max_bytes = FETCH_BYTES_MAX;
+        Step::Ask(node, FetchFrames { shard, token, from, to, max_bytes, oldest_first: false })
     }
 
     /// Something failed: it is all tried again later.

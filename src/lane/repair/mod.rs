@@ -10,5 +10,7 @@ mod case;
 mod scrubber;
 mod ward;
 
+pub(super) use answer::frames_of;
+pub(super) use case::{FETCH_BYTES_MAX, FETCH_FRAMES_MAX};
 pub(super) use scrubber::Scrubber;
 pub(super) use ward::Ward;

@@ -21,6 +21,9 @@ pub(super) fn tell(metrics: &Metrics, note: CareNote) {
         CareNote::RepairRests { shard, reason } => {
             tracing::error!(shard = shard.0, reason, "a repair did not succeed yet");
         }
+        CareNote::Recalled { shard, fetched } => {
+            tracing::warn!(shard = shard.0, fetched, "this replica has again what its memory may have lost");
+        }
         CareNote::Scrubbed { bytes } => drop(metrics.scrubbed_bytes.inc_by(bytes)),
         CareNote::ScrubPassed { segments } => {
             metrics.scrub_passes.inc();

@@ -115,6 +115,7 @@ impl Running {
             self.take_in();
             self.work();
         }
+        self.lane.close_volatile();
     }
 
     /// Does what is due and what waits, without waiting itself.

@@ -144,9 +144,20 @@ fn parse(request: &CreateTopicBody) -> Result<TopicPlan, ErrorBody> {
         shards: request.shards,
         replicas: request.replicas,
         split_at,
-        durability: Durability::Disk,
+        durability: durability_of(request)?,
         retention,
     })
+}
+
+fn durability_of(request: &CreateTopicBody) -> Result<Durability, ErrorBody> {
+    match request.durability {
+        0 => Ok(Durability::Disk),
+        1 => Ok(Durability::Memory),
+        other => {
+            let message = format!("durability {other} is not one this build knows: 0 is disk, 1 is memory");
+            Err(answers::error(ErrorCode::Invalid, false, message))
+        }
+    }
 }
 
 fn unplannable(error: &PlanError) -> ErrorBody {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use timberline::simulation::Limit;
-use timberline::types::Retention;
+use timberline::types::{Durability, Retention};
 
 use crate::random::Random;
 
@@ -107,6 +107,23 @@ impl FaultClass {
         }
     }
 
+    /// Whether what a quorum answered for from memory survives it. Power cuts of one node do, damage is judged by what is on
+    /// disks.
+    fn leaves_memory_to_a_quorum(self, replicas: u64) -> bool {
+        match self {
+            Self::PowerCut => replicas > 1,
+            Self::PowerCutWithin
+            | Self::PowerCutAtVote
+            | Self::WholeClusterPowerCut
+            | Self::BitRot
+            | Self::PhantomWrite
+            | Self::MisdirectedWrite
+            | Self::DiskSwappedForOlder
+            | Self::DiskSwappedForEmpty => false,
+            _ => true,
+        }
+    }
+
     /// What it is called on a command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -179,16 +196,21 @@ pub struct Plan {
     /// A node's output waits for more events, as it does on a busy thread.
     pub(crate) batches_events: bool,
     pub(crate) retention: Retention,
+    pub(crate) durability: Durability,
 }
 
 impl Plan {
     /// Draws the plan of a seed.
     pub fn draw(seed: u64) -> Self {
         let random = &mut Random::new(seed ^ 0x706c_616e);
-        let faults =
+        let mut faults: BTreeSet<FaultClass> =
             FaultClass::ALL.into_iter().filter(|class| random.below(100) < class.frequency()).collect();
         let (nodes, replicas) =
             random.pick(&[(3, 3), (3, 3), (3, 3), (3, 3), (3, 3), (4, 3), (5, 5), (1, 1)]);
+        let durability = durability(seed);
+        if durability == Durability::Memory {
+            faults.retain(|class| class.leaves_memory_to_a_quorum(replicas));
+        }
         let eps_max_ns = random.pick(&[2, 10, 10, 50]) * MS;
         let (first_segment_bytes, segment_bytes_max) = random.pick(&[
             (10 << 10, 10 << 10),
@@ -227,6 +249,7 @@ impl Plan {
             limits: Limit::ALL.into_iter().filter(|_| random.chance(250)).collect(),
             batches_events: random.chance(400),
             retention: retention(random),
+            durability,
         }
     }
 
@@ -242,6 +265,12 @@ impl Plan {
     pub(crate) fn has(&self, class: FaultClass) -> bool {
         self.faults.contains(&class)
     }
+}
+
+/// In one run of eight a quorum's memory is enough. Drawn apart, so that the other runs stay what they were.
+fn durability(seed: u64) -> Durability {
+    let chance = Random::new(seed ^ 0x6d_656d).below(8);
+    if chance == 0 { Durability::Memory } else { Durability::Disk }
 }
 
 /// What topics keep: in half of the runs so little that trims are common.
@@ -290,7 +319,12 @@ impl fmt::Display for Plan {
             ms(self.patience_ns)
         )?;
         let (kept_ns, kept_bytes) = self.retention.numbers();
-        writeln!(f, "records are kept for {} or {kept_bytes} bytes (0: for ever)", ms(kept_ns))?;
+        let durability = self.durability;
+        writeln!(
+            f,
+            "records are kept for {} or {kept_bytes} bytes (0: for ever); durability {durability}",
+            ms(kept_ns)
+        )?;
         write!(f, "small limits: {}; events batched: {}", limits.join(", "), self.batches_events)
     }
 }

@@ -127,6 +127,12 @@ impl World {
         (head_bytes < end).then_some(head_bytes..end)
     }
 
+    /// The victim may lack what it had, and stop for that.
+    pub(super) fn hurt_victim(&mut self) {
+        self.atlas.has_struck = true;
+        self.history.damaged.insert(self.atlas.victim);
+    }
+
     pub(super) fn is_hurt(&self, id: NodeId) -> bool {
         self.atlas.has_struck && id == self.atlas.victim
     }

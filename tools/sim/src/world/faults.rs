@@ -1,7 +1,7 @@
 //! Trouble: one fault after the other, drawn from the classes that the plan turned on.
 
 use timberline::lane::Event;
-use timberline::types::NodeId;
+use timberline::types::{Durability, NodeId};
 
 use super::World;
 use super::agenda::{Happening, Heal, SyncEnd};
@@ -153,6 +153,7 @@ impl World {
             return false;
         }
         match class {
+            FaultClass::PowerCut if self.plan.durability == Durability::Memory => self.lose_memory(),
             FaultClass::ProcessKill | FaultClass::PowerCut => {
                 self.kill(id, class == FaultClass::PowerCut);
                 let delay_ns = self.lasting(10, 3000);
@@ -182,6 +183,17 @@ impl World {
             _ => self.swap_leadership(),
         }
         true
+    }
+
+    /// Always the same node loses what it held in memory only: a quorum of the others remembers.
+    fn lose_memory(&mut self) {
+        let victim = self.atlas.victim;
+        if self.is_up(victim) {
+            self.hurt_victim();
+            self.kill(victim, true);
+            let delay_ns = self.lasting(10, 3000);
+            self.restart_after(victim, delay_ns);
+        }
     }
 
     /// A shard's leader is told to hand over.

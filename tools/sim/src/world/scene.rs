@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use timberline::lane::{Event, Placement, ReplicaStatus, ShardSpec, Ticket};
-use timberline::types::{Durability, NodeId, Offset, ReplicaId, ShardId, TopicId};
+use timberline::types::{NodeId, Offset, ReplicaId, ShardId, TopicId};
 use timberline_checkers::{History, Load, Positions};
 
 use super::agenda::{Agenda, ClientEvent, Happening, Heal};
@@ -331,7 +331,7 @@ fn specs(plan: &Plan, ids: &[NodeId]) -> Vec<ShardSpec> {
         ShardSpec {
             shard: ShardId(shard),
             topic: TopicId(1),
-            durability: Durability::Disk,
+            durability: plan.durability,
             retention: plan.retention,
             replicas: (0..plan.replicas).map(place).collect(),
             follow_committed: false,
