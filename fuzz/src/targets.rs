@@ -210,9 +210,12 @@ fn open(disk: &Arc<MemoryDisk>) -> Result<(Log, Option<u64>), Error> {
 /// Opens the log and reads it in every way, twice; gives its frames, if all are sound.
 fn opened(disk: &Arc<MemoryDisk>) -> Option<Vec<Frame>> {
     let before = contents(disk);
-    let Ok((log, _)) = open(disk) else {
-        assert!(before == contents(disk), "a refused log is left as it is");
-        return None;
+    let log = match open(disk) {
+        Ok((log, _)) => log,
+        Err(error) => {
+            assert!(before == contents(disk), "a refused log is left as it is: {error}");
+            return None;
+        }
     };
     let frames = read(&log);
     drop(log);

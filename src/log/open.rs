@@ -56,10 +56,10 @@ impl Opening {
         assert_eq!(synced.len(), self.dirty.len(), "every file is synced");
         synced.into_iter().collect::<Result<(), _>>()?;
         let Self { mut log, unused, swept, recovery, .. } = self;
-        log.keep_prepared(unused)?;
         for name in swept {
             log.disk.remove(&log.folder.join(name))?;
         }
+        log.keep_prepared(unused)?;
         Ok((log, recovery))
     }
 }
