@@ -144,15 +144,32 @@ fn read_all(log: &Log) {
     }
 }
 
+/// Frames that may wait for their sync at once.
+const IN_FLIGHT: usize = 64;
+
+/// The next frame of each log whose turn it is, then one set of syncs.
+fn append_round(disk: &dyn Disk, logs: &mut [(Log, usize)], frames: &[Frame], first: usize) {
+    let mut files = Vec::new();
+    let count = logs.len();
+    for n in 0..IN_FLIGHT {
+        let (log, next) = &mut logs[(first + n) % count];
+        log.append(&frames[*next..=*next], Index(0)).expect("room");
+        *next += 1;
+        if count > 1 || n + 1 == IN_FLIGHT {
+            files.extend(log.take_dirty());
+        }
+    }
+    synced(disk, &files);
+}
+
 /// Batches of a hundred records of 100 bytes, 64 frames for each set of syncs: all into one log, or each into another.
 fn shards(c: &mut Criterion) {
-    const IN_FLIGHT: usize = 64;
     let root = tempfile::tempdir().expect("a temporary folder");
     let disk = disk(root.path());
     let mut group = c.benchmark_group("append_to_shards");
     group.sample_size(10).measurement_time(Duration::from_secs(8));
     for count in [1_usize, 1000] {
-        let frames = frames(10_800, 4 << 20);
+        let frames = frames(10_800, 9 << 20);
         let options = LogOptions { first_segment_bytes: (8 << 20) / count.min(16) as u64, ..OPTIONS };
         let make = || {
             let _ = disk.remove(Path::new("many"));
@@ -160,22 +177,23 @@ fn shards(c: &mut Criterion) {
             let begin = |n| Log::create(Arc::clone(&disk), &folder(n), &identity(), &genesis(), options);
             (0..count).map(|n| (begin(n).expect("room"), 0_usize)).collect::<Vec<_>>()
         };
-        let rounds = if count == 1 { frames.len() / IN_FLIGHT } else { 40 };
+        // What all logs together hold, before they are made anew.
+        let rounds_max = count * (options.first_segment_bytes as usize - 4096) / 10_936 / IN_FLIGHT;
+        let (mut logs, mut round) = (make(), 0);
         group.throughput(Throughput::Elements(100 * IN_FLIGHT as u64));
         group.bench_function(format!("synced/shards={count}"), |b| {
             b.iter_custom(|iterations| {
-                timed(iterations, rounds as u64, make, |logs, round| {
-                    let mut files = Vec::new();
-                    for n in 0..IN_FLIGHT {
-                        let (log, next) = &mut logs[(round * IN_FLIGHT + n) % count];
-                        log.append(&frames[*next..=*next], Index(0)).expect("room");
-                        *next += 1;
-                        if count > 1 || n + 1 == IN_FLIGHT {
-                            files.extend(log.take_dirty());
-                        }
+                let mut spent = Duration::ZERO;
+                for _ in 0..iterations {
+                    if round + 1 >= rounds_max {
+                        (logs, round) = (make(), 0);
                     }
-                    synced(&*disk, &files);
-                })
+                    let begun = Instant::now();
+                    append_round(&*disk, &mut logs, &frames, round * IN_FLIGHT);
+                    spent += begun.elapsed();
+                    round += 1;
+                }
+                spent
             });
         });
     }

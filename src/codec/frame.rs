@@ -253,7 +253,11 @@ impl Frame {
 
     /// Proves header and body, each against its CRC.
     pub fn decode(header_bytes: Bytes, body: Bytes) -> Result<Self, Error> {
-        let header = FrameHeader::decode(&header_bytes)?;
+        Self::with_body(FrameHeader::decode(&header_bytes)?, header_bytes, body)
+    }
+
+    /// Proves a body against a header that is proved already: `header_bytes` are what `header` was decoded from.
+    pub fn with_body(header: FrameHeader, header_bytes: Bytes, body: Bytes) -> Result<Self, Error> {
         if header.body_len as usize != body.len() {
             return Err(Error::Short { needed: header.body_len as usize, available: body.len() });
         }

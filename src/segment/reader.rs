@@ -183,7 +183,7 @@ impl<'a> Reader<'a> {
         let bytes = slice_within(self.frames.file, at..at + header.frame_len() as u64, share);
         let frame = bytes.and_then(|mut bytes| {
             let body = bytes.split_off(HEADER_BYTES);
-            Frame::decode(bytes, body)
+            Frame::with_body(*header, bytes, body)
         });
         frame.map_err(|reason| self.frames.damaged(at, header.index, reason))
     }

@@ -67,7 +67,7 @@ fn next_frame(file: &dyn DiskFile, at: u64, tail: &Tail) -> Result<(FrameHeader,
     tail.check_next(&header)?;
     let body = at + HEADER_BYTES as u64..at + header.frame_len() as u64;
     let crc = header_crc(&header_bytes);
-    Frame::decode(header_bytes, slice_within(file, body, Share::Map)?)?;
+    Frame::with_body(header, header_bytes, slice_within(file, body, Share::Map)?)?;
     Ok((header, crc))
 }
 
