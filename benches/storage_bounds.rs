@@ -38,9 +38,9 @@ fn timed<T>(
 ) -> Duration {
     let (mut left, mut spent) = (iterations, Duration::ZERO);
     while left > 0 {
-        let (mut made, count) = (make(), left.min(times));
+        let (mut subject, count) = (make(), left.min(times));
         let begun = Instant::now();
-        (0..count as usize).for_each(|number| once(&mut made, number));
+        (0..count as usize).for_each(|number| once(&mut subject, number));
         spent += begun.elapsed();
         left -= count;
     }
@@ -219,16 +219,17 @@ fn recycling(c: &mut Criterion) {
         });
     });
     let file = blank_file(&*disk, root.path(), SEGMENT_BYTES);
+    let (zeros, sevens, nines) = (vec![0; 1 << 20], vec![7; 64 << 10], vec![9; 64 << 10]);
     group.bench_function("prepare/how=zero_again", |b| {
-        b.iter(|| fill(&file, &[0; 1 << 20], SEGMENT_BYTES as usize));
+        b.iter(|| fill(&file, &zeros, SEGMENT_BYTES as usize));
     });
     group.bench_function("fill/file=zeroed", |b| {
         b.iter_custom(|iterations| {
-            let make = || fill(&file, &[0; 1 << 20], SEGMENT_BYTES as usize);
-            timed(iterations, 1, make, |(), _| fill(&file, &[7; 64 << 10], 64 << 10))
+            let make = || fill(&file, &zeros, SEGMENT_BYTES as usize);
+            timed(iterations, 1, make, |(), _| fill(&file, &sevens, 64 << 10))
         });
     });
-    group.bench_function("fill/file=stale", |b| b.iter(|| fill(&file, &[9; 64 << 10], 64 << 10)));
+    group.bench_function("fill/file=stale", |b| b.iter(|| fill(&file, &nines, 64 << 10)));
     group.finish();
 }
 

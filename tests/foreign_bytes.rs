@@ -3,8 +3,10 @@
 //!
 //! `TIMBERLINE_FOREIGN_BYTES=N` tries N changes a target; the changes are the same in every run.
 
+#[expect(unreachable_pub, reason = "public where it is a library")]
 #[path = "../fuzz/src/seeds.rs"]
 mod seeds;
+#[expect(unreachable_pub, reason = "public where it is a library")]
 #[path = "../fuzz/src/targets.rs"]
 mod targets;
 

@@ -123,7 +123,9 @@ fn places_of_interest(world: &World) -> impl Iterator<Item = usize> + use<> {
 fn a_bit_flipped_anywhere_in_the_active_segment_is_refused_cut_and_told_or_says_nothing() {
     let world = World::active();
     for at in places_of_interest(&world) {
-        masks(at, &world).into_iter().for_each(|mask| active_law(&world, at, mask));
+        for mask in masks(at, &world) {
+            active_law(&world, at, mask);
+        }
     }
 }
 
@@ -131,7 +133,9 @@ fn a_bit_flipped_anywhere_in_the_active_segment_is_refused_cut_and_told_or_says_
 fn a_bit_flipped_anywhere_in_a_sealed_segment_is_named_or_says_nothing() {
     let world = World::sealed();
     for at in places_of_interest(&world) {
-        masks(at, &world).into_iter().for_each(|mask| sealed_law(&world, at, mask));
+        for mask in masks(at, &world) {
+            sealed_law(&world, at, mask);
+        }
     }
 }
 

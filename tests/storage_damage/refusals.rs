@@ -173,7 +173,8 @@ fn a_folder_without_a_log_without_segments_or_without_a_vote_is_named() {
 #[test]
 fn a_file_that_only_begins_blank_is_not_written_over() {
     let world = World::sealed();
-    let foreign = [&[0; 64 << 10][..], b"somebody's", &[0; 4086]].concat();
+    let mut foreign = vec![0; 68 << 10];
+    foreign[64 << 10..][..10].copy_from_slice(b"somebody's");
     let disk = world.with(&path(3), &foreign);
     let (mut log, _) = super::world::open(&disk).unwrap();
     let more = super::world::filler(&log.state_at(log.last_index()).unwrap(), 60_000);

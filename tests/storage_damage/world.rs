@@ -52,7 +52,9 @@ fn kinds() -> Vec<Frame> {
 
 pub(crate) fn state_after(frames: &[Frame]) -> ShardState {
     let mut state = genesis();
-    frames.iter().for_each(|frame| state.fold(&frame.header, frame.header_crc()));
+    for frame in frames {
+        state.fold(&frame.header, frame.header_crc());
+    }
     state
 }
 

@@ -82,7 +82,9 @@ impl Story {
         let committed = self.leader.committed.0 as usize;
         let kept = self.frames.len().saturating_sub(back).max(committed);
         let mut state = genesis();
-        self.frames[..kept].iter().for_each(|frame| state.fold(&frame.header, frame.header_crc()));
+        for frame in &self.frames[..kept] {
+            state.fold(&frame.header, frame.header_crc());
+        }
         let Leader { term, committed, sequence, .. } = self.leader;
         self.leader = Leader { state, term: Term(term.0 + 1), committed, sequence };
         self.frames.truncate(kept);
