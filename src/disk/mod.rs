@@ -10,6 +10,7 @@ mod error;
 mod interface;
 mod memory;
 mod os;
+mod unreadable;
 
 #[cfg(test)]
 mod conformance;
@@ -18,3 +19,4 @@ pub use error::Error;
 pub use interface::{Disk, DiskFile, FolderLock};
 pub use memory::{MemoryDisk, Misdeed, PendingSync, SECTOR_BYTES};
 pub use os::OsDisk;
+pub use unreadable::explain_unreadable_pages;

@@ -75,7 +75,12 @@ impl VoteFile {
         if bytes.len() as u64 != FILE_BYTES {
             return Err(damaged());
         }
-        let slots: Vec<Slot> = bytes.chunks(SLOT_BYTES as usize).filter_map(decode_slot).collect();
+        let sealed = || bytes.chunks(SLOT_BYTES as usize).filter(|slot| is_sealed(slot));
+        // What another version says must not pass for a torn slot: an older vote would count.
+        if let Some(found) = sealed().map(version).find(|version| *version != VERSION) {
+            return Err(Error::VoteVersion { file: path, found });
+        }
+        let slots: Vec<Slot> = sealed().map(decode_slot).collect();
         if !slots.iter().all(|slot| slot.rest_is_zero) {
             return Err(damaged());
         }
@@ -129,17 +134,24 @@ fn encode_slot(identity: &LogIdentity, sequence: u64, vote: Vote) -> Vec<u8> {
     slot
 }
 
-fn decode_slot(slot: &[u8]) -> Option<Slot> {
-    let mut b = slot.get(..USED_BYTES)?;
-    let (magic, version, reserved) = (b.get_u32_le(), b.get_u16_le(), b.get_u16_le());
-    let (crc, reserved_too) = (b.get_u32_le(), b.get_u32_le());
-    if magic != MAGIC || version != VERSION || crc != checksum(&[&slot[12..USED_BYTES], &slot[..8]]) {
-        return None;
-    }
+/// Whether a slot was written whole, in any version of the format.
+fn is_sealed(slot: &[u8]) -> bool {
+    let crc = checksum(&[&slot[12..USED_BYTES], &slot[..8]]);
+    slot[..4] == MAGIC.to_le_bytes() && slot[8..12] == crc.to_le_bytes()
+}
+
+fn version(slot: &[u8]) -> u16 {
+    u16::from_le_bytes([slot[4], slot[5]])
+}
+
+/// Reads a slot that is sealed.
+fn decode_slot(slot: &[u8]) -> Slot {
+    let mut b = &slot[6..USED_BYTES];
+    let (reserved, _crc, reserved_too) = (b.get_u16_le(), b.get_u32_le(), b.get_u32_le());
     let (sequence, term, voted_for) = (b.get_u64_le(), Term(b.get_u64_le()), ReplicaId(b.get_u64_le()));
     let voted_for = Some(voted_for).filter(|replica| replica.0 != 0);
     let vote = Vote { term, voted_for, committed: Index(b.get_u64_le()) };
     let rest = slot[USED_BYTES..].iter().all(|byte| *byte == 0);
     let rest_is_zero = rest && reserved == 0 && reserved_too == 0;
-    Some(Slot { sequence, vote, shard: b.get_u64_le(), replica: b.get_u64_le(), rest_is_zero })
+    Slot { sequence, vote, shard: b.get_u64_le(), replica: b.get_u64_le(), rest_is_zero }
 }
