@@ -97,15 +97,6 @@ impl Log {
         Some(RepairPlan { folder, number, extent, end: End::Known, is_active })
     }
 
-    /// Somebody else found a sealed segment damaged. Gives false if it is no part of the log any more.
-    pub fn note_damage(&self, number: u64) -> bool {
-        let is_held = self.segments.iter().any(|held| held.number == number);
-        if is_held {
-            self.damaged.set(Some(number));
-        }
-        is_held
-    }
-
     /// Puts a repaired segment in place, if the segment is still sealed and the one that was damaged; gives false if not.
     pub fn adopt(&mut self, plan: &RepairPlan) -> Result<bool, Error> {
         let same = self.segments.iter().any(|held| {
