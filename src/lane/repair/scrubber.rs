@@ -1,7 +1,8 @@
 //! Reads all sealed segments of a lane again and again, at a bounded rate, to find damage that nobody reads.
 //!
-//! Invariants: one small step at a time is under way; what it finds counts only if its segment is still what it was; the next comes no sooner than the rate allows, and no sooner than
-//! the last one took: where the disk is busy, scrubbing waits longer.
+//! Invariants: one small step at a time is under way; the next comes no sooner than the rate allows, and no sooner than
+//! the last one took: where the disk is busy, scrubbing waits longer. What a step finds counts only if its segment is
+//! still what it was.
 
 use std::time::Duration;
 
@@ -118,9 +119,7 @@ impl Lane {
                 let Some(replica) = self.replicas.get(&shard) else { return };
                 // A segment that was cut or trimmed away meanwhile is no damage.
                 if replica.log.borrow().note_damage(&step) {
-                    let reason = format!("found by scrubbing: {error}");
-                    self.output.care.push(CareNote::Damaged { shard, reason });
-                    self.notice_damage(shard);
+                    self.notice_found(shard, &format!("found by scrubbing: {error}"));
                 }
             }
         }
