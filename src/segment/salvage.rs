@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::file::{padded_len, slice_within, write_frames};
-use super::recover::{Headers, next_frame};
+use super::recover::{Headers, Seen, next_frame};
 use super::{Error, Extent, FrameFault, SegmentHead, Share, Tail};
 use crate::codec::{self, Frame};
 use crate::disk::DiskFile;
@@ -124,7 +124,7 @@ impl Salvage {
     /// Where nobody has what this was begun from: the frame whose commitment a witness told of, to begin from instead. What
     /// stood behind it was never committed, as far as the segment tells: a tail that was not synced.
     pub fn fall_back(&mut self) -> Option<Index> {
-        let committed = self.committed.filter(|committed| *committed != self.end.index)?;
+        let committed = self.committed.filter(|committed| *committed < self.end.index)?;
         self.pieces.clear();
         self.wanted = FrameName { index: committed, header_crc: 0 };
         Some(committed)
@@ -237,24 +237,33 @@ fn read(old: &dyn DiskFile, piece: &Piece, tail: &Tail) -> Result<Frame, Error> 
     }
 }
 
-/// The frame to begin from, and how far frames behind the first bad one say that all was committed. That frame is the
-/// first one known, whole or not, at or behind what is committed: whatever is lost before it, it names.
+/// The frame to begin from, and how far frames behind the first bad one say that all was committed. The witness that says
+/// most names those before it, whole or not, as far as their headers stand; a header that it does not name may be one of
+/// another history, which a truncation had not yet overwritten.
 fn told_end(file: &dyn DiskFile, extent: &Extent) -> Option<(FrameName, Index)> {
     let (mut tail, mut at) = (extent.start, u64::from(extent.head_bytes));
     while let Ok((header, crc)) = next_frame(file, at, &tail) {
         tail.advance(&header, crc);
         at += padded_len(header.frame_len());
     }
-    let behind = || {
-        let seen = Headers::of(file.slice(at..file.size_bytes()));
-        seen.filter(|seen| seen.header.index > tail.index).map(|seen| {
-            (FrameName { index: seen.header.index, header_crc: seen.header_crc }, seen.header.committed)
+    let seen = Headers::of(file.slice(at..file.size_bytes()));
+    let behind: BTreeMap<FrameName, (Index, u32)> = seen
+        .filter(|seen| seen.header.index > tail.index)
+        .map(|Seen { header, header_crc, .. }| {
+            (FrameName { index: header.index, header_crc }, (header.committed, header.chain))
         })
-    };
-    let committed = behind()
-        .filter(|(name, committed)| *committed > tail.index && *committed < name.index)
-        .map(|(_, committed)| committed)
-        .max()?;
-    let end = behind().map(|(name, _)| name).filter(|name| name.index >= committed).min()?;
-    Some((end, committed))
+        .collect();
+    let witnesses =
+        behind.iter().filter(|(name, (committed, _))| *committed > tail.index && *committed < name.index);
+    // The first of those that say most.
+    let (witness, (committed, _)) = witnesses.rev().max_by_key(|(_, (committed, _))| *committed)?;
+    let mut end = *witness;
+    while end.index > *committed {
+        let named = FrameName { index: end.index.before(), header_crc: behind[&end].1 };
+        if !behind.contains_key(&named) {
+            break;
+        }
+        end = named;
+    }
+    Some((end, *committed))
 }

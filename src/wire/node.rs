@@ -230,4 +230,7 @@ pub struct FetchedFrames {
     /// How far the answering replica knows its log to be committed.
     #[prost(uint64, tag = "3")]
     pub committed: u64,
+    /// Where its log begins.
+    #[prost(uint64, tag = "4")]
+    pub first: u64,
 }

@@ -20,8 +20,8 @@ impl Lane {
             return;
         }
         let frames = held(&replica.log.borrow(), request);
-        let committed = replica.shard.committed().0;
-        let answer = FetchedFrames { shard: request.shard, token: request.token, committed };
+        let (committed, first) = (replica.shard.committed().0, replica.log.borrow().first_index().0);
+        let answer = FetchedFrames { shard: request.shard, token: request.token, committed, first };
         let payload = frames.into_iter().flat_map(|frame| [frame.header_bytes, frame.body]).collect();
         self.outbox.fetched(from, answer, payload);
         self.notice_damage(shard);

@@ -3,13 +3,14 @@
 //! Knows nothing of logs or lanes: it says what to do next and is told what came of it. Invariant: every question has a
 //! deadline, every round of peers an end, every failure a rest.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::codec::Frame;
 use crate::lane::ShardSpec;
 use crate::log::{FileTask, RepairPlan, Salvage};
 use crate::types::{Index, Monotonic, NodeId};
-use crate::wire::FetchFrames;
+use crate::wire::{FetchFrames, FetchedFrames};
 
 /// Frames and bytes of one question.
 const FETCH_FRAMES_MAX: u64 = 256;
@@ -61,6 +62,8 @@ pub(super) struct Case {
     rests: u32,
     /// What a peer must know to be committed, where nothing else proves it.
     by_commitment: Option<Index>,
+    /// Peers that have what is lost no more.
+    trimmed: BTreeSet<NodeId>,
     reason: String,
 }
 
@@ -79,6 +82,7 @@ impl Case {
             vain: 0,
             rests: 0,
             by_commitment: None,
+            trimmed: BTreeSet::new(),
             reason: String::new(),
         }
     }
@@ -98,6 +102,7 @@ impl Case {
             Stage::Resting { until } if may_begin && now >= *until => {
                 self.stage = Stage::Surveying;
                 (self.vain, self.by_commitment) = (0, None);
+                self.trimmed.clear();
                 Step::Run(FileTask::Survey(self.plan.clone()))
             }
             Stage::Fetching { asked: Some(asked), .. } if now.since(asked.at) >= ANSWER_WITHIN => {
@@ -117,21 +122,26 @@ impl Case {
         self.go_on(now, token)
     }
 
-    /// A peer's frames, in order, and how far it knows its log to be committed.
+    /// Whether that answer is to this repair's question.
+    pub(super) fn waits_for(&self, from: NodeId, token: u64) -> bool {
+        matches!(&self.stage, Stage::Fetching { asked: Some(asked), .. } if (asked.node, asked.token) == (from, token))
+    }
+
+    /// A peer's answer, and the frames in it, in order.
     pub(super) fn take(
         &mut self,
-        (from, token): (NodeId, u64),
+        from: NodeId,
+        answer: &FetchedFrames,
         frames: Vec<Frame>,
-        committed: Index,
         (now, next_token): (Monotonic, u64),
     ) -> Step {
         let Stage::Fetching { salvage, asked: Some(asked) } = &mut self.stage else { return Step::Nothing };
-        if (asked.node, asked.token) != (from, token) {
-            return Step::Nothing;
+        if answer.first > asked.lost.1.0 {
+            self.trimmed.insert(from);
         }
         if let (Some(wanted), Some(last)) = (self.by_commitment, frames.last())
             && last.header.index == wanted
-            && committed >= wanted
+            && answer.committed >= wanted.0
         {
             salvage.begin_from_committed(last);
             self.by_commitment = None;
@@ -160,7 +170,12 @@ impl Case {
         }
         if (in_vain && self.by_commitment.is_none()) || self.vain >= ROUNDS_MAX * self.peers.len() {
             let (from, to) = salvage.lost();
-            return self.rest(format!("no peer has frames {from}..={to} of it"), now);
+            let reason = if self.trimmed.len() == self.peers.len() {
+                format!("all peers have trimmed frames {from}..={to} of it away")
+            } else {
+                format!("no peer has frames {from}..={to} of it")
+            };
+            return self.rest(reason, now);
         }
         let node = self.peers[self.turns % self.peers.len()];
         self.turns += 1;

@@ -231,7 +231,7 @@ impl World {
     }
 }
 
-/// Damage that no peer can mend: what a segment's head says is the replica's own.
+/// Damage that no peer can mend: what a segment's head says is the replica's own, and what is trimmed is gone.
 fn is_beyond_repair(reason: &str) -> bool {
-    reason.contains("damaged head")
+    reason.contains("damaged head") || reason.contains("all peers have trimmed")
 }

@@ -40,6 +40,8 @@ pub(super) struct Node {
     pub(super) restart_waits: bool,
     /// The power failed at some time.
     pub(super) lost_power: bool,
+    /// How often each replica stopped alone: opened again, it begins anew like after a restart.
+    pub(super) stops: BTreeMap<ShardId, u64>,
     /// Appends handed to the lane and not answered.
     pub(super) appends: BTreeMap<Ticket, ShardId>,
 }
@@ -66,6 +68,7 @@ impl Node {
             cut_at_vote: false,
             restart_waits: false,
             lost_power: false,
+            stops: BTreeMap::new(),
             appends: BTreeMap::new(),
         }
     }

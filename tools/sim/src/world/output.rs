@@ -81,6 +81,8 @@ impl World {
         }
         for (shard, reason) in failed {
             self.trace.mark(self.now_ns, &[4, id.0, shard.0]);
+            *self.node(id).stops.entry(shard).or_default() += 1;
+            self.restarted = true;
             self.trace
                 .tell(self.now_ns, || format!("node {id} stops its replica of shard {shard}: {reason}"));
             self.explain(id, &format!("node {id} stopped its replica of shard {shard}: {reason}"));

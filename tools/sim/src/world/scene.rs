@@ -241,7 +241,8 @@ impl World {
     fn look(&mut self) {
         for id in self.node_ids() {
             for status in self.statuses(id) {
-                let life = self.nodes[&id].life;
+                let node = &self.nodes[&id];
+                let life = node.life << 32 | node.stops.get(&status.shard).copied().unwrap_or_default();
                 self.trimmed_to(status.shard, status.trimmed);
                 self.history.positions.push(positions(id, life, self.true_ns(), &status));
             }
