@@ -17,4 +17,4 @@ mod conformance;
 pub use error::Error;
 pub use interface::{Disk, DiskFile, FolderLock};
 pub use memory::{MemoryDisk, Misdeed, PendingSync, SECTOR_BYTES};
-pub use os::OsDisk;
+pub use os::{OsDisk, map_read_only};

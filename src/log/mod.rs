@@ -10,7 +10,7 @@
 
 mod append;
 mod error;
-mod names;
+pub mod names;
 mod open;
 mod open_files;
 mod read;
@@ -24,5 +24,6 @@ pub use append::{Log, LogOptions, SegmentPlan};
 pub use error::Error;
 pub use open::{Opening, Recovery};
 pub use open_files::OpenFiles;
+pub use vote::{VOTE_FILE_BYTES, VOTE_SLOT_BYTES, VoteSlot};
 
 pub use crate::segment::{CutTail, SegmentIdentity as LogIdentity, Share};
