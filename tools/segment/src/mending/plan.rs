@@ -268,12 +268,10 @@ impl<'a> Planner<'a> {
         Ok(Some((rebuilt.head, rebuilt.bytes)))
     }
 
-    /// The last index the segment must hold: of one that is not the last, known by what follows it.
+    /// The last index the segment must hold, where the next head tells it; else it ends where its own content does.
     fn end(&self, place: usize) -> Option<Index> {
         let Part::Sealed { next } = self.damaged.segments[place].part else { return None };
-        let next = &self.damaged.segments[next];
-        let by_frame = || first_frame(next).map(|index| Index(index.0.saturating_sub(1)));
-        next.head().map(|head| head.state.index).or_else(by_frame)
+        self.damaged.segments[next].head().map(|head| head.state.index)
     }
 
     fn frames(&mut self, place: usize, growing: &mut Growing<'a>) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! One segment file: its head, its joint to the segment before, its frames, its end, its index.
 
 use timberline::disk::map_read_only;
-use timberline::segment::{Error, Tail, check_joins};
+use timberline::segment::{Error, HEAD_BYTES_MIN, Tail, check_joins};
 use timberline::types::Index;
 
 use super::Sums;
@@ -47,6 +47,12 @@ fn name(segment: &SegmentFile) -> String {
 /// The head: whole, this log's, of the size it says.
 fn head(folder: &ShardFolder, segment: &SegmentFile) -> Vec<Finding> {
     let at_head = |kind, detail: String| Finding::new(kind, name(segment), 0, detail);
+    let size_bytes = segment.bytes.len() as u64;
+    let is_cut = size_bytes == 0 || !size_bytes.is_multiple_of(HEAD_BYTES_MIN);
+    if is_cut && segment.head.is_err() {
+        let detail = format!("{size_bytes} bytes: no segment is made with so many");
+        return vec![at_head(Kind::WrongSize, detail)];
+    }
     let (head, head_bytes) = match (&segment.head, segment.part) {
         (_, Part::Blank | Part::Retired) => return Vec::new(),
         (Err(reason), Part::Unfinished) => {
