@@ -108,6 +108,22 @@ fn replace_file(beside: &Path, path: &Path, content: &[u8]) -> std::io::Result<(
     fs::rename(beside, path)
 }
 
+/// The bytes of a file that is only looked at: it is opened for reading, and nothing is made, locked or written. Nobody
+/// may shorten it meanwhile; a running node never shortens its files.
+pub fn map_read_only(path: &Path) -> Result<Bytes, Error> {
+    let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+    let metadata = file.metadata().map_err(|e| Error::io("open", path, e))?;
+    if !metadata.is_file() {
+        return Err(Error::io("open", path, std::io::Error::from(ErrorKind::InvalidInput)));
+    }
+    if metadata.len() == 0 {
+        return Ok(Bytes::new());
+    }
+    // SAFETY: the map is private to reading, and the caller's files keep their size (above).
+    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::io("map", path, e))?;
+    Ok(Bytes::from_owner(map))
+}
+
 impl Disk for OsDisk {
     fn create(&self, path: &Path, size_bytes: u64) -> Result<Arc<dyn DiskFile>, Error> {
         let path = self.full(path);
