@@ -1,6 +1,9 @@
 //! What the storage path costs: frames with their CRCs, appends with and without a sync, recovery.
 //! Benchmark ids read `group/operation/key=value`.
 
+#[path = "storage/frames.rs"]
+mod frames;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,59 +11,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use timberline::codec::{
-    Compression, EncodedBatch, Frame, FrameHeader, FrameKind, ShardState, checksum, decode_records,
-    encode_records, validate_records,
+    Compression, EncodedBatch, Frame, checksum, decode_records, encode_records, validate_records,
 };
 use timberline::disk::{Disk, OsDisk};
-use timberline::log::{Log, LogIdentity, LogOptions};
-use timberline::types::{BatchId, Index, Membership, Record, ReplicaId, ShardId, Term, TopicId};
+use timberline::log::Log;
+use timberline::types::{Index, Record};
 
-/// One segment holds all of a benchmark's frames: a roll is not what is measured.
-const OPTIONS: LogOptions =
-    LogOptions { first_segment_bytes: 64 << 20, segment_bytes_max: 64 << 20, open_segments_max: 64 };
-const FOLDER: &str = "shards/1";
-
-fn identity() -> LogIdentity {
-    let cluster = "bench".parse().expect("a valid name");
-    LogIdentity { cluster, topic: TopicId(1), shard: ShardId(1), replica: ReplicaId(1) }
-}
-
-fn genesis() -> ShardState {
-    let membership = Membership { voters: vec![ReplicaId(1)], ..Membership::default() };
-    ShardState::genesis(&identity().cluster, &ShardId(1), membership)
-}
-
-fn header_after(state: &ShardState, body: &Bytes, body_crc: u32) -> FrameHeader {
-    FrameHeader {
-        kind: FrameKind::Data,
-        compression: Compression::None,
-        body_crc,
-        body_len: body.len() as u32,
-        record_count: 1,
-        term: Term(1),
-        index: state.index.plus(1),
-        first_offset: state.next_offset,
-        first_timestamp: state.last_timestamp.next(),
-        uncertainty_ns: 1000,
-        committed: state.index,
-        batch: BatchId::default(),
-        chain: state.chain,
-        start: Index(0),
-    }
-}
-
-/// Frames with bodies of `body_len` bytes, one after the other, `total_bytes` in all.
-fn frames(body_len: usize, total_bytes: usize) -> Vec<Frame> {
-    let (body, mut state) = (Bytes::from(vec![0x5a; body_len]), genesis());
-    let crc = checksum(&[&body]);
-    let next = |_| {
-        let header = header_after(&state, &body, crc);
-        let frame = Frame::new(header, body.clone());
-        state.fold(&header, frame.header_crc());
-        frame
-    };
-    (0..total_bytes / (128 + body_len)).map(next).collect()
-}
+use frames::{FOLDER, OPTIONS, create, frames, genesis, header_after, identity};
 
 fn records(count: usize) -> (Vec<Record>, EncodedBatch) {
     let record = Record { value: Some(Bytes::from(vec![0x5a; 100])), ..Record::default() };
@@ -131,14 +88,6 @@ fn compression(c: &mut Criterion) {
         });
     }
     group.finish();
-}
-
-fn create(disk: &Arc<dyn Disk>) -> Log {
-    let folder = Path::new(FOLDER);
-    if !disk.list(folder).expect("a readable disk").is_empty() {
-        disk.remove(folder).expect("a removable folder");
-    }
-    Log::create(Arc::clone(disk), folder, &identity(), &genesis(), OPTIONS).expect("room for a log")
 }
 
 fn append_all(disk: &Arc<dyn Disk>, log: &mut Log, frames: &[Frame], synced: bool) {

@@ -19,7 +19,7 @@ use timberline::disk::{Disk, OsDisk};
 use timberline::log::{Log, LogOptions, Share};
 use timberline::segment::{Segment, SegmentHead};
 use timberline::types::{Index, ProducerId, ReplicaId, ShardId, Term, Vote};
-use values::{FIRST_OF_SECOND, genesis, identity, plan, state_before_second};
+use values::{genesis, identity, membership, plan};
 
 const FILES: [&str; 4] = [
     "00000000000000000001.segment",
@@ -28,6 +28,8 @@ const FILES: [&str; 4] = [
     // Of the first segment, the only one that is sealed.
     "00000000000000000001.index",
 ];
+/// The index of the second segment's first frame.
+const FIRST_OF_SECOND: usize = 10;
 const SEGMENT_BYTES: u64 = 8192;
 const OPTIONS: LogOptions =
     LogOptions { first_segment_bytes: SEGMENT_BYTES, segment_bytes_max: SEGMENT_BYTES, open_segments_max: 8 };
@@ -51,6 +53,11 @@ fn opened() -> (tempfile::TempDir, Arc<dyn Disk>, Log) {
         Log::open(Arc::clone(&disk), SHARD.as_ref(), &identity(), OPTIONS).expect("version 1 opens");
     assert_eq!((recovery.cut, recovery.frames_replayed), (None, 2));
     (root, disk, log)
+}
+
+/// The state in the second segment's head, of the state folded from genesis: the membership frame at 5 is applied.
+fn state_before_second(folded: ShardState) -> ShardState {
+    ShardState { applied: Index(5), membership: membership(&[1, 2, 3], &[4], &[1, 2]), ..folded }
 }
 
 fn frames(log: &Log) -> Vec<Frame> {

@@ -195,6 +195,13 @@ impl FrameHeader {
         Ok(decoded)
     }
 
+    /// Whether the first 128 bytes of `bytes` are a header whose checksum holds, in any version of the format.
+    pub fn is_sealed(bytes: &[u8]) -> bool {
+        bytes.get(..HEADER_BYTES).is_some_and(|header| {
+            header[..4] == MAGIC.to_le_bytes() && header[8..12] == header_crc(header).to_le_bytes()
+        })
+    }
+
     /// Refuses what its kind does not have: records, compression, a body, a first index kept.
     fn check_kind(&self) -> Result<(), Error> {
         let is_data = self.kind == FrameKind::Data;
@@ -246,7 +253,11 @@ impl Frame {
 
     /// Proves header and body, each against its CRC.
     pub fn decode(header_bytes: Bytes, body: Bytes) -> Result<Self, Error> {
-        let header = FrameHeader::decode(&header_bytes)?;
+        Self::with_body(FrameHeader::decode(&header_bytes)?, header_bytes, body)
+    }
+
+    /// Proves a body against a header that is proved already: `header_bytes` are what `header` was decoded from.
+    pub fn with_body(header: FrameHeader, header_bytes: Bytes, body: Bytes) -> Result<Self, Error> {
         if header.body_len as usize != body.len() {
             return Err(Error::Short { needed: header.body_len as usize, available: body.len() });
         }

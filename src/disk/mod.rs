@@ -10,6 +10,7 @@ mod error;
 mod interface;
 mod memory;
 mod os;
+mod unreadable;
 
 #[cfg(test)]
 mod conformance;
@@ -17,4 +18,5 @@ mod conformance;
 pub use error::Error;
 pub use interface::{BootId, Disk, DiskFile, FolderLock};
 pub use memory::{MemoryDisk, Misdeed, PendingSync, SECTOR_BYTES};
-pub use os::OsDisk;
+pub use os::{OsDisk, map_read_only};
+pub use unreadable::explain_unreadable_pages;

@@ -1,7 +1,7 @@
 //! The operating system's disk: preallocated files, memory-mapped for reading, written by position.
 //!
-//! Writes go through `pwrite` to the page cache, which the shared map shows at once. Files never change
-//! size after creation, so a map never reaches past its file's end: no SIGBUS.
+//! Writes go through `pwrite` to the page cache, which the shared map shows at once. Files never change size after
+//! creation, so a map never reaches past its file's end, unless somebody else shortens the file: `unreadable` names it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::unreadable::MappedRange;
 use super::{BootId, Disk, DiskFile, Error, FolderLock};
 
 /// Syncs run side by side on at most this many threads.
@@ -107,6 +108,22 @@ fn replace_file(beside: &Path, path: &Path, content: &[u8]) -> std::io::Result<(
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(beside, path)
+}
+
+/// The bytes of a file that is only looked at: it is opened for reading, and nothing is made, locked or written. Nobody
+/// may shorten it meanwhile; a running node never shortens its files.
+pub fn map_read_only(path: &Path) -> Result<Bytes, Error> {
+    let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+    let metadata = file.metadata().map_err(|e| Error::io("open", path, e))?;
+    if !metadata.is_file() {
+        return Err(Error::io("open", path, std::io::Error::from(ErrorKind::InvalidInput)));
+    }
+    if metadata.len() == 0 {
+        return Ok(Bytes::new());
+    }
+    // SAFETY: the map is private to reading, and the caller's files keep their size (above).
+    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::io("map", path, e))?;
+    Ok(Bytes::from_owner(map))
 }
 
 impl Disk for OsDisk {
@@ -234,6 +251,18 @@ impl Disk for OsDisk {
     }
 }
 
+/// A map that is named should a page of it be unreadable. The name goes before the map does.
+struct NamedMap {
+    _range: MappedRange,
+    map: memmap2::Mmap,
+}
+
+impl AsRef<[u8]> for NamedMap {
+    fn as_ref(&self) -> &[u8] {
+        &self.map
+    }
+}
+
 struct OsFile {
     file: File,
     path: PathBuf,
@@ -253,7 +282,7 @@ impl OsFile {
             // map stays valid. Bytes under a slice that its taker keeps are not written to again
             // (`DiskFile::slice`).
             let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::io("map", &path, e))?;
-            Bytes::from_owner(map)
+            Bytes::from_owner(NamedMap { _range: MappedRange::of(&map, &path), map })
         };
         Ok(Self { file, path, size_bytes, map, poisoned: AtomicBool::new(false) })
     }

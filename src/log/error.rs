@@ -25,6 +25,8 @@ pub enum Error {
     Unfinished { folder: PathBuf },
     #[error("{file} holds no readable vote: this replica may have forgotten whom it voted for; add it again under a new replica id", file = file.display())]
     VoteDamaged { file: PathBuf },
+    #[error("{file} holds a vote of format version {found}, this build reads version 1; nothing was changed: use a version of timberline that reads it", file = file.display())]
+    VoteVersion { file: PathBuf, found: u16 },
     #[error("{file} holds the vote of {found}, this log is {expected}; nothing was changed: put the folder back where it belongs", file = file.display())]
     VoteIdentity { file: PathBuf, expected: String, found: String },
     #[error("frame {index} does not follow the log: {fault}")]

@@ -81,8 +81,19 @@ impl Log {
         Some(ScrubStep { number, path, extent, from: None, bytes })
     }
 
-    /// Whether the step's segment is still what it was.
+    /// Whether the step's segment is still sealed and what it was.
     pub fn still_holds(&self, step: &ScrubStep) -> bool {
-        self.segments.iter().any(|held| held.number == step.number && *held.segment.extent() == step.extent)
+        self.segments.iter().any(|held| {
+            held.number == step.number && !held.segment.is_active() && *held.segment.extent() == step.extent
+        })
+    }
+
+    /// A step found its segment damaged. Gives false if the segment is not what it was any more.
+    pub fn note_damage(&self, step: &ScrubStep) -> bool {
+        let holds = self.still_holds(step);
+        if holds {
+            self.damaged.set(Some(step.number));
+        }
+        holds
     }
 }

@@ -11,7 +11,7 @@
 mod append;
 mod error;
 mod file_task;
-mod names;
+pub mod names;
 mod open;
 mod open_files;
 mod read;
@@ -28,5 +28,6 @@ pub use file_task::{FileTask, ScrubStep, Scrubbed, TaskResult};
 pub use open::{Opening, Recovery};
 pub use open_files::OpenFiles;
 pub use repair::RepairPlan;
+pub use vote::{VOTE_FILE_BYTES, VOTE_SLOT_BYTES, VoteSlot};
 
 pub use crate::segment::{CutTail, Salvage, SegmentIdentity as LogIdentity, Share};

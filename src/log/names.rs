@@ -11,12 +11,12 @@ const NEW_INDEX_SUFFIX: &str = ".index.new";
 const REPAIRED_SUFFIX: &str = ".repaired";
 
 /// The path of a segment.
-pub(super) fn segment(folder: &Path, number: u64) -> PathBuf {
+pub fn segment(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:020}{SEGMENT_SUFFIX}"))
 }
 
 /// The path of a segment's index.
-pub(super) fn index(folder: &Path, number: u64) -> PathBuf {
+pub fn index(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:020}{INDEX_SUFFIX}"))
 }
 
@@ -31,12 +31,12 @@ pub(super) fn is_repaired(name: &Path) -> bool {
 }
 
 /// The number of a segment, if the name is one.
-pub(super) fn segment_number(name: &Path) -> Option<u64> {
+pub fn segment_number(name: &Path) -> Option<u64> {
     number_before(name, SEGMENT_SUFFIX)
 }
 
 /// The number of the segment whose index it is, if the name is that of an index, whole or cut short.
-pub(super) fn index_number(name: &Path) -> Option<u64> {
+pub fn index_number(name: &Path) -> Option<u64> {
     number_before(name, INDEX_SUFFIX).or_else(|| number_before(name, NEW_INDEX_SUFFIX))
 }
 
@@ -46,6 +46,6 @@ fn number_before(name: &Path, suffix: &str) -> Option<u64> {
 }
 
 /// The path of the vote.
-pub(super) fn vote(folder: &Path) -> PathBuf {
+pub fn vote(folder: &Path) -> PathBuf {
     folder.join("vote")
 }

@@ -5,6 +5,7 @@
 //! the head alone is read, and no file stays open: opening costs the active segment, not the history.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -70,10 +71,10 @@ impl Opening {
         assert_eq!(synced.len(), self.dirty.len(), "every file is synced");
         synced.into_iter().collect::<Result<(), _>>()?;
         let Self { mut log, unused, swept, recovery, .. } = self;
-        log.keep_prepared(unused)?;
         for name in swept {
             log.disk.remove(&log.folder.join(name))?;
         }
+        log.keep_prepared(unused)?;
         Ok((log, recovery))
     }
 }
@@ -165,6 +166,7 @@ impl Log {
         let votes = votes.ok_or_else(|| no_vote(folder, found.is_empty()))?;
         let next_number = found.last().map_or(1, |file| file.number) + 1;
         let Sorted { mut heads, unused } = sort(found);
+        check_once(folder, &heads)?;
         let retired = forget_replaced(&mut heads);
         for pair in heads.windows(2) {
             let ((number, _, before), (next, head, _)) = (&pair[0], &pair[1]);
@@ -243,6 +245,19 @@ impl Log {
     }
 }
 
+/// Refuses a segment that is there twice. A copy of the first in a later one's place would pass for a log begun anew,
+/// and the others for what that replaced.
+fn check_once(folder: &Path, heads: &[Headed]) -> Result<(), Error> {
+    let mut seen = BTreeMap::new();
+    for (number, _, extent) in heads {
+        if seen.insert(extent.head_crc, extent.start.index) == Some(extent.start.index) {
+            let (file, found) = (names::segment(folder, *number), extent.start.index.plus(1).0);
+            return Err(segment::Error::Gap { file, field: "first index", expected: found + 1, found }.into());
+        }
+    }
+    Ok(())
+}
+
 /// A log's sealed segments: each ends where the next begins, the last before `active_start`.
 fn seal(heads: Vec<Headed>, active_start: Tail) -> Vec<Held> {
     let starts: Vec<_> =
@@ -276,6 +291,7 @@ fn find_segments(
             Ok((head, head_bytes)) => {
                 head.check_identity(&path, identity)?;
                 head.check_size(&path, size_bytes)?;
+                head.check_place(&path, number)?;
                 let extent = Extent::empty(&head, head_bytes, SegmentHead::crc_of(&start), size_bytes);
                 Found::Segment { head: Box::new(head), extent }
             }
@@ -302,7 +318,7 @@ fn starts_blank(disk: &dyn Disk, path: &Path) -> Result<bool, Error> {
 }
 
 /// A bad head is a crash's only on the newest segment, and only if no frame is behind it: a head is
-/// synced before the first frame is written. Anything else is rot.
+/// synced before the first frame is written. A file has its size before its head is written. Anything else is rot.
 fn check_unfinished(
     disk: &dyn Disk,
     folder: &Path,
@@ -312,7 +328,8 @@ fn check_unfinished(
 ) -> Result<(), Error> {
     let newer = files.iter().any(|other| other.number > number && !matches!(other.found, Found::Blank));
     let file = names::segment(folder, number);
-    if newer || holds_whole_frame(&*disk.open(&file)?).is_some() {
+    let shortened = matches!(reason, codec::Error::Short { .. });
+    if newer || shortened || holds_whole_frame(&*disk.open(&file)?).is_some() {
         return Err(segment::Error::Head { file, reason }.into());
     }
     Ok(())

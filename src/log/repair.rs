@@ -33,6 +33,11 @@ impl RepairPlan {
         Some(Self { folder: folder.to_owned(), number, extent, end: End::Told, is_active: true })
     }
 
+    /// The segment's number in its log.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     pub fn is_active(&self) -> bool {
         self.is_active
     }
@@ -97,21 +102,16 @@ impl Log {
         Some(RepairPlan { folder, number, extent, end: End::Known, is_active })
     }
 
-    /// Somebody else found a sealed segment damaged. Gives false if it is no part of the log any more.
-    pub fn note_damage(&self, number: u64) -> bool {
-        let is_held = self.segments.iter().any(|held| held.number == number);
-        if is_held {
-            self.damaged.set(Some(number));
-        }
-        is_held
+    /// Whether the segment is still sealed and the one that was damaged.
+    pub fn still_needs(&self, plan: &RepairPlan) -> bool {
+        self.segments.iter().any(|held| {
+            held.number == plan.number && !held.segment.is_active() && *held.segment.extent() == plan.extent
+        })
     }
 
     /// Puts a repaired segment in place, if the segment is still sealed and the one that was damaged; gives false if not.
     pub fn adopt(&mut self, plan: &RepairPlan) -> Result<bool, Error> {
-        let same = self.segments.iter().any(|held| {
-            held.number == plan.number && !held.segment.is_active() && *held.segment.extent() == plan.extent
-        });
-        if !same {
+        if !self.still_needs(plan) {
             plan.discard(&*self.disk);
             return Ok(false);
         }

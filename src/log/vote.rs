@@ -28,8 +28,10 @@ use crate::codec::checksum;
 use crate::disk::{BootId, Disk, DiskFile};
 use crate::types::{Index, ReplicaId, Term, Vote};
 
-const SLOT_BYTES: u64 = 512;
-const FILE_BYTES: u64 = 2 * SLOT_BYTES;
+/// One slot: a sector, which a disk writes whole or leaves torn in a way that its CRC shows.
+pub const VOTE_SLOT_BYTES: u64 = 512;
+/// The whole file: two slots.
+pub const VOTE_FILE_BYTES: u64 = 2 * VOTE_SLOT_BYTES;
 const USED_BYTES: usize = 80;
 const MAGIC: u32 = u32::from_le_bytes(*b"TMVT");
 const VERSION: u16 = 1;
@@ -43,20 +45,23 @@ pub(super) struct VoteFile {
     sequence: u64,
 }
 
-struct Slot {
-    sequence: u64,
-    vote: Vote,
-    volatile_in: Option<BootId>,
-    shard: u64,
-    replica: u64,
+/// What one slot with a good CRC says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VoteSlot {
+    pub sequence: u64,
+    pub vote: Vote,
+    /// The boot in which frames were acknowledged before they were synced.
+    pub volatile_in: Option<BootId>,
+    pub shard: u64,
+    pub replica: u64,
     /// Nothing stands where no field is: a torn write leaves no such slot, so one that says otherwise has rotted.
-    rest_is_zero: bool,
+    pub rest_is_zero: bool,
 }
 
 impl VoteFile {
     /// Makes the vote file with the vote of a replica that never voted, durably.
     pub(super) fn create(disk: &dyn Disk, folder: &Path, identity: &LogIdentity) -> Result<Self, Error> {
-        let file = disk.create(&names::vote(folder), FILE_BYTES)?;
+        let file = disk.create(&names::vote(folder), VOTE_FILE_BYTES)?;
         let (identity, vote) = (identity.clone(), Vote::default());
         let mut votes = Self { identity, vote, volatile_in: None, sequence: 0 };
         votes.save(&*file, Vote::default())?;
@@ -77,10 +82,15 @@ impl VoteFile {
             return Err(Error::Unfinished { folder: folder.to_owned() });
         }
         // Half a file holds one slot, which need not be the newer one.
-        if bytes.len() as u64 != FILE_BYTES {
+        if bytes.len() as u64 != VOTE_FILE_BYTES {
             return Err(damaged());
         }
-        let slots: Vec<Slot> = bytes.chunks(SLOT_BYTES as usize).filter_map(decode_slot).collect();
+        let sealed = || bytes.chunks(VOTE_SLOT_BYTES as usize).filter(|slot| is_sealed(slot));
+        // What another version says must not pass for a torn slot: an older vote would count.
+        if let Some(found) = sealed().map(version).find(|version| *version != VERSION) {
+            return Err(Error::VoteVersion { file: path, found });
+        }
+        let slots: Vec<VoteSlot> = sealed().filter_map(VoteSlot::decode).collect();
         if !slots.iter().all(|slot| slot.rest_is_zero) {
             return Err(damaged());
         }
@@ -93,7 +103,7 @@ impl VoteFile {
                 found: name(newest.shard, newest.replica),
             });
         }
-        let Slot { vote, volatile_in, sequence, .. } = newest;
+        let VoteSlot { vote, volatile_in, sequence, .. } = newest;
         Ok(Some(Self { identity: identity.clone(), vote, volatile_in, sequence }))
     }
 
@@ -120,14 +130,14 @@ impl VoteFile {
     pub(super) fn save(&mut self, file: &dyn DiskFile, vote: Vote) -> Result<(), Error> {
         let sequence = self.sequence + 1;
         let slot = encode_slot(&self.identity, sequence, vote, self.volatile_in);
-        file.write_at((sequence % 2) * SLOT_BYTES, &slot)?;
+        file.write_at((sequence % 2) * VOTE_SLOT_BYTES, &slot)?;
         (self.vote, self.sequence) = (vote, sequence);
         Ok(())
     }
 }
 
 fn encode_slot(identity: &LogIdentity, sequence: u64, vote: Vote, boot: Option<BootId>) -> Vec<u8> {
-    let mut slot = Vec::with_capacity(SLOT_BYTES as usize);
+    let mut slot = Vec::with_capacity(VOTE_SLOT_BYTES as usize);
     slot.put_u32_le(MAGIC);
     slot.put_u16_le(VERSION);
     slot.put_u16_le(0);
@@ -141,23 +151,37 @@ fn encode_slot(identity: &LogIdentity, sequence: u64, vote: Vote, boot: Option<B
     slot.put_u128_le(boot.map_or(0, |boot| boot.0));
     let crc = checksum(&[&slot[12..USED_BYTES], &slot[..8]]);
     slot[8..12].copy_from_slice(&crc.to_le_bytes());
-    slot.resize(SLOT_BYTES as usize, 0);
+    slot.resize(VOTE_SLOT_BYTES as usize, 0);
     slot
 }
 
-fn decode_slot(slot: &[u8]) -> Option<Slot> {
-    let mut b = slot.get(..USED_BYTES)?;
-    let (magic, version, reserved) = (b.get_u32_le(), b.get_u16_le(), b.get_u16_le());
-    let (crc, reserved_too) = (b.get_u32_le(), b.get_u32_le());
-    if magic != MAGIC || version != VERSION || crc != checksum(&[&slot[12..USED_BYTES], &slot[..8]]) {
-        return None;
+/// Whether a slot was written whole, in any version of the format.
+fn is_sealed(slot: &[u8]) -> bool {
+    slot.len() >= USED_BYTES && {
+        let crc = checksum(&[&slot[12..USED_BYTES], &slot[..8]]);
+        slot[..4] == MAGIC.to_le_bytes() && slot[8..12] == crc.to_le_bytes()
     }
-    let (sequence, term, voted_for) = (b.get_u64_le(), Term(b.get_u64_le()), ReplicaId(b.get_u64_le()));
-    let voted_for = Some(voted_for).filter(|replica| replica.0 != 0);
-    let vote = Vote { term, voted_for, committed: Index(b.get_u64_le()) };
-    let rest = slot[USED_BYTES..].iter().all(|byte| *byte == 0);
-    let rest_is_zero = rest && reserved == 0 && reserved_too == 0;
-    let (shard, replica, boot) = (b.get_u64_le(), b.get_u64_le(), BootId(b.get_u128_le()));
-    let volatile_in = Some(boot).filter(|boot| boot.0 != 0);
-    Some(Slot { sequence, vote, volatile_in, shard, replica, rest_is_zero })
+}
+
+fn version(slot: &[u8]) -> u16 {
+    u16::from_le_bytes([slot[4], slot[5]])
+}
+
+impl VoteSlot {
+    /// Reads and proves a slot; `None` if it is torn, rotten, of another version or was never written.
+    pub fn decode(slot: &[u8]) -> Option<Self> {
+        if !is_sealed(slot) || version(slot) != VERSION {
+            return None;
+        }
+        let mut b = &slot[6..USED_BYTES];
+        let (reserved, _crc, reserved_too) = (b.get_u16_le(), b.get_u32_le(), b.get_u32_le());
+        let (sequence, term, voted_for) = (b.get_u64_le(), Term(b.get_u64_le()), ReplicaId(b.get_u64_le()));
+        let voted_for = Some(voted_for).filter(|replica| replica.0 != 0);
+        let vote = Vote { term, voted_for, committed: Index(b.get_u64_le()) };
+        let rest = slot[USED_BYTES..].iter().all(|byte| *byte == 0);
+        let rest_is_zero = rest && reserved == 0 && reserved_too == 0;
+        let (shard, replica, boot) = (b.get_u64_le(), b.get_u64_le(), BootId(b.get_u128_le()));
+        let volatile_in = Some(boot).filter(|boot| boot.0 != 0);
+        Some(Self { sequence, vote, volatile_in, shard, replica, rest_is_zero })
+    }
 }

@@ -17,7 +17,7 @@ use super::options::NodeOptions;
 use super::shared::NodeShared;
 use super::{Error, folder};
 use crate::clock::{Clock, ClockKeeper, Declared, Injected, TimeSource};
-use crate::disk::{Disk, OsDisk};
+use crate::disk::{Disk, OsDisk, explain_unreadable_pages};
 use crate::lane::{LaneOptions, Placement, ScrubOptions, ShardSpec};
 use crate::log::LogOptions;
 use crate::transport::{Identity, Mesh, TransportOptions};
@@ -38,6 +38,7 @@ impl Node {
         let (node, drain_timeout) = (options.node, options.drain_timeout);
         let identity =
             Identity::node(&options.certs_dir, node).map_err(|source| Error::Transport { node, source })?;
+        explain_unreadable_pages().map_err(|source| Error::Disk { node, source })?;
         let disk = OsDisk::new(&options.data_dir).map_err(|source| Error::Disk { node, source })?;
         let disk: Arc<dyn Disk> = Arc::new(disk);
         let opened = open_folder(&disk, &options, &nodes, rand::random())

@@ -34,6 +34,8 @@ pub enum Error {
     Gap { file: PathBuf, field: &'static str, expected: u64, found: u64 },
     #[error("frame {index} in {file} at byte {at_byte} is damaged: {reason}; it is refetched from a peer", file = file.display())]
     Damaged { file: PathBuf, at_byte: u64, index: Index, reason: FrameFault },
+    #[error("frame {index} in {file} at byte {at_byte} is whole, but not of this format: {reason}; nothing was changed: use a version of timberline that reads it", file = file.display())]
+    Unreadable { file: PathBuf, at_byte: u64, index: Index, reason: codec::Error },
     #[error("frame {index} in {file} at byte {at_byte} has rotted: {reason}; frame {witness} at byte {witness_at_byte} says that {committed} was committed; it is refetched from a peer", file = file.display())]
     Rot {
         file: PathBuf,

@@ -175,6 +175,15 @@ impl SegmentHead {
         Err(Error::Size { file: file.to_owned(), expected, found })
     }
 
+    /// Refuses a file under a number that is not its own: a segment goes on from one with a lower number.
+    pub fn check_place(&self, file: &Path, number: u64) -> Result<(), Error> {
+        if self.previous < number {
+            return Ok(());
+        }
+        let (expected, found) = (number.saturating_sub(1), self.previous);
+        Err(Error::Gap { file: file.to_owned(), field: "previous segment", expected, found })
+    }
+
     /// Refuses a segment of another cluster, topic, shard or replica.
     pub fn check_identity(&self, file: &Path, expected: &SegmentIdentity) -> Result<(), Error> {
         let found = &self.identity;

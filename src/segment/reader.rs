@@ -186,7 +186,7 @@ impl<'a> Reader<'a> {
             if is_planted(Bug::ServeDamaged) {
                 return Ok(Frame { header: *header, header_bytes: bytes, body });
             }
-            Frame::decode(bytes, body)
+            Frame::with_body(*header, bytes, body)
         });
         frame.map_err(|reason| self.frames.damaged(at, header.index, reason))
     }

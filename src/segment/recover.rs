@@ -77,7 +77,7 @@ pub(super) fn next_frame(
     tail.check_next(&header)?;
     let body = at + HEADER_BYTES as u64..at + header.frame_len() as u64;
     let crc = header_crc(&header_bytes);
-    Frame::decode(header_bytes, slice_within(file, body, Share::Map)?)?;
+    Frame::with_body(header, header_bytes, slice_within(file, body, Share::Map)?)?;
     Ok((header, crc))
 }
 
@@ -91,6 +91,15 @@ fn cut_tail(
 ) -> Result<Option<CutTail>, Error> {
     let Some(end) = end_of_content(file, at) else { return Ok(None) };
     let index = after.plus(1);
+    if let FrameFault::Codec(reason) = &reason
+        && slice_within(file, at..at + HEADER_BYTES as u64, Share::Map)
+            .is_ok_and(|it| FrameHeader::is_sealed(&it))
+        && !matches!(reason, codec::Error::BodyCrc { .. } | codec::Error::Short { .. })
+    {
+        // No torn write has a checksum that holds: another version of the format wrote it.
+        let (file, reason) = (file.path().to_owned(), reason.clone());
+        return Err(Error::Unreadable { file, at_byte: at, index, reason });
+    }
     let judges = !was_volatile && !is_planted(Bug::RotAsCleanEnd);
     let witness = if judges { committed_witness(file, at, index) } else { None };
     if let Some((witness_at_byte, witness)) = witness {

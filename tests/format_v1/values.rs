@@ -9,26 +9,18 @@ use timberline::types::{
 
 /// 2023-11-14T22:13:20Z.
 const START_NS: u64 = 1_700_000_000_000_000_000;
-/// The index of the second segment's first frame.
-pub(crate) const FIRST_OF_SECOND: usize = 10;
-
 pub(crate) fn identity() -> LogIdentity {
     let cluster = "golden".parse().unwrap();
     LogIdentity { cluster, topic: TopicId(2), shard: ShardId(7), replica: ReplicaId(3) }
 }
 
-fn membership(voters: &[u64], learners: &[u64], outgoing: &[u64]) -> Membership {
+pub(crate) fn membership(voters: &[u64], learners: &[u64], outgoing: &[u64]) -> Membership {
     let ids = |ids: &[u64]| ids.iter().copied().map(ReplicaId).collect();
     Membership { voters: ids(voters), learners: ids(learners), outgoing: ids(outgoing) }
 }
 
 pub(crate) fn genesis() -> ShardState {
     ShardState::genesis(&identity().cluster, &ShardId(7), membership(&[1, 2, 3], &[], &[]))
-}
-
-/// The state in the second segment's head, of the state folded from genesis: the membership frame at 5 is applied.
-pub(crate) fn state_before_second(folded: ShardState) -> ShardState {
-    ShardState { applied: Index(5), membership: membership(&[1, 2, 3], &[4], &[1, 2]), ..folded }
 }
 
 /// A frame, but for its place in the log.

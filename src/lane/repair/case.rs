@@ -122,6 +122,11 @@ impl Case {
         self.go_on(now, token)
     }
 
+    /// Whether that answer is to this repair's question.
+    pub(super) fn waits_for(&self, from: NodeId, token: u64) -> bool {
+        matches!(&self.stage, Stage::Fetching { asked: Some(asked), .. } if (asked.node, asked.token) == (from, token))
+    }
+
     /// A peer's answer, and the frames in it, in order.
     pub(super) fn take(
         &mut self,
@@ -131,9 +136,6 @@ impl Case {
         (now, next_token): (Monotonic, u64),
     ) -> Step {
         let Stage::Fetching { salvage, asked: Some(asked) } = &mut self.stage else { return Step::Nothing };
-        if (asked.node, asked.token) != (from, answer.token) {
-            return Step::Nothing;
-        }
         if answer.first > asked.lost.1.0 {
             self.trimmed.insert(from);
         }

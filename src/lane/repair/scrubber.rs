@@ -1,7 +1,8 @@
 //! Reads all sealed segments of a lane again and again, at a bounded rate, to find damage that nobody reads.
 //!
 //! Invariants: one small step at a time is under way; the next comes no sooner than the rate allows, and no sooner than
-//! the last one took: where the disk is busy, scrubbing waits longer.
+//! the last one took: where the disk is busy, scrubbing waits longer. What a step finds counts only if its segment is
+//! still what it was.
 
 use std::time::Duration;
 
@@ -21,11 +22,17 @@ pub(in crate::lane) struct Scrubber {
     /// The last segment of it that was begun.
     number: u64,
     next: Option<ScrubStep>,
-    /// The step under way, and since when.
-    under_way: Option<(u64, Monotonic)>,
+    under_way: Option<UnderWay>,
     due: Monotonic,
     /// Segments proved in this pass.
     segments: u64,
+}
+
+/// A step that a thread carries out.
+struct UnderWay {
+    token: u64,
+    step: ScrubStep,
+    since: Monotonic,
 }
 
 impl Scrubber {
@@ -69,8 +76,8 @@ impl Lane {
             self.output.care.push(CareNote::ScrubPassed { segments });
             return;
         };
-        let token = self.request_task(FileTask::Scrub(step));
-        self.scrubber.under_way = Some((token, now.monotonic));
+        let token = self.request_task(FileTask::Scrub(step.clone()));
+        self.scrubber.under_way = Some(UnderWay { token, step, since: now.monotonic });
     }
 
     /// The next part of the segment that was begun, or the next segment.
@@ -94,13 +101,15 @@ impl Lane {
     }
 
     pub(super) fn scrubbed(&mut self, token: u64, scrubbed: Scrubbed, now: &Reading) {
-        let Some((_, since)) = self.scrubber.under_way.take_if(|(expected, _)| *expected == token) else {
+        let Some(UnderWay { step, since, .. }) =
+            self.scrubber.under_way.take_if(|under_way| under_way.token == token)
+        else {
             return;
         };
         let took = now.monotonic.since(since);
         self.scrubber.due = now.monotonic.plus(self.scrubber.pause(scrubbed.bytes).max(took));
         self.output.care.push(CareNote::Scrubbed { bytes: scrubbed.bytes });
-        let (shard, number) = (self.scrubber.shard, self.scrubber.number);
+        let shard = self.scrubber.shard;
         match scrubbed.next {
             Ok(next) => {
                 self.scrubber.segments += u64::from(next.is_none());
@@ -108,11 +117,9 @@ impl Lane {
             }
             Err(error) => {
                 let Some(replica) = self.replicas.get(&shard) else { return };
-                // A segment that was trimmed away meanwhile is no damage.
-                if replica.log.borrow().note_damage(number) {
-                    let reason = format!("found by scrubbing: {error}");
-                    self.output.care.push(CareNote::Damaged { shard, reason });
-                    self.notice_damage(shard);
+                // A segment that was cut or trimmed away meanwhile is no damage.
+                if replica.log.borrow().note_damage(&step) {
+                    self.notice_found(shard, &format!("found by scrubbing: {error}"));
                 }
             }
         }

@@ -18,11 +18,15 @@ use crate::wire::FetchedFrames;
 const AT_ONCE_MAX: usize = 4;
 const TICK: Duration = Duration::from_millis(20);
 
+/// A segment of a shard's replica here.
+type Patient = (ShardId, u64);
+
 /// The repairs under way, and who waits for which task.
 #[derive(Default)]
 pub(in crate::lane) struct Ward {
-    cases: BTreeMap<ShardId, Case>,
-    tasks: BTreeMap<u64, ShardId>,
+    /// By shard and segment; a stopped replica has one.
+    cases: BTreeMap<Patient, Case>,
+    tasks: BTreeMap<u64, Patient>,
     next_tick: Monotonic,
 }
 
@@ -32,15 +36,25 @@ impl Ward {
         (!self.cases.is_empty()).then_some(self.next_tick)
     }
 
-    /// What a repair does now.
-    pub(in crate::lane) fn describe(&self, shard: ShardId) -> Option<String> {
-        self.cases.get(&shard).map(Case::describe)
+    fn of(&self, shard: ShardId) -> impl Iterator<Item = &Case> {
+        self.cases.range((shard, 0)..=(shard, u64::MAX)).map(|(_, case)| case)
     }
 
-    /// Gives a repair up.
+    /// What a shard's repairs do now.
+    pub(in crate::lane) fn describe(&self, shard: ShardId) -> Option<String> {
+        let all: Vec<String> = self.of(shard).map(Case::describe).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// Gives a shard's repairs up.
     pub(in crate::lane) fn cancel(&mut self, shard: ShardId) {
-        self.cases.remove(&shard);
-        self.tasks.retain(|_, waiting| *waiting != shard);
+        self.cases.retain(|(of, _), _| *of != shard);
+        self.tasks.retain(|_, (of, _)| *of != shard);
+    }
+
+    fn end(&mut self, patient: Patient) {
+        self.cases.remove(&patient);
+        self.tasks.retain(|_, waiting| *waiting != patient);
     }
 }
 
@@ -53,18 +67,23 @@ impl Lane {
         plan: RepairPlan,
         stopped: Option<Index>,
     ) {
-        let shard = spec.shard;
-        let known = self.ward.cases.get(&shard);
-        if stopped.is_none() && known.is_some() {
+        let patient = (spec.shard, plan.number());
+        if stopped.is_some() {
+            self.ward.cancel(spec.shard);
+        } else if self.ward.cases.contains_key(&patient) {
             return;
         }
-        self.ward.cancel(shard);
-        self.ward.cases.insert(shard, Case::new(plan, spec.clone(), self.options.node, stopped));
+        self.ward.cases.insert(patient, Case::new(plan, spec.clone(), self.options.node, stopped));
     }
 
     /// Repairs what reads of an open replica found damaged since this was last asked. A damaged active segment stops its
     /// replica: it cannot be replaced while it is written.
     pub(in crate::lane) fn notice_damage(&mut self, shard: ShardId) {
+        self.notice_found(shard, "found by a read");
+    }
+
+    /// As `notice_damage`; `how` says how it was found.
+    pub(super) fn notice_found(&mut self, shard: ShardId, how: &str) {
         let Some(replica) = self.replicas.get(&shard) else { return };
         let Some(plan) = replica.log.borrow().take_damage() else { return };
         let (spec, file) = (replica.spec.clone(), plan.path());
@@ -74,8 +93,8 @@ impl Lane {
             self.close(shard, reason, Some(plan));
             return;
         }
-        if self.ward.cases.get(&shard).is_none_or(|case| case.plan != plan) {
-            self.output.care.push(CareNote::Damaged { shard, reason: format!("{file} is damaged") });
+        if !self.ward.cases.contains_key(&(shard, plan.number())) {
+            self.output.care.push(CareNote::Damaged { shard, reason: format!("{file} is damaged, {how}") });
         }
         self.begin_repair(&spec, plan, None);
     }
@@ -86,20 +105,31 @@ impl Lane {
             return;
         }
         self.ward.next_tick = now.monotonic.plus(TICK);
-        let shards: Vec<ShardId> = self.ward.cases.keys().copied().collect();
-        for shard in shards {
+        let patients: Vec<Patient> = self.ward.cases.keys().copied().collect();
+        for patient in patients {
+            if !self.needs_repair(patient) {
+                self.ward.end(patient);
+            }
             let busy = self.ward.cases.values().filter(|case| !case.is_resting()).count();
-            self.drive(shard, |case, token| case.tick(now.monotonic, token, busy < AT_ONCE_MAX));
+            self.drive(patient, |case, token| case.tick(now.monotonic, token, busy < AT_ONCE_MAX));
         }
         self.scrub(now);
     }
 
-    fn drive(&mut self, shard: ShardId, act: impl FnOnce(&mut Case, u64) -> Step) {
-        let token = self.last_token + 1;
-        let Some(case) = self.ward.cases.get_mut(&shard) else { return };
+    /// Whether a segment is still what is to be repaired. A running log may have trimmed or cut it, or begun anew.
+    fn needs_repair(&self, patient: Patient) -> bool {
+        let Some(case) = self.ward.cases.get(&patient).filter(|case| case.stopped.is_none()) else {
+            return true;
+        };
+        self.replicas.get(&patient.0).is_some_and(|replica| replica.log.borrow().still_needs(&case.plan))
+    }
+
+    fn drive(&mut self, patient: Patient, act: impl FnOnce(&mut Case, u64) -> Step) {
+        let (token, shard) = (self.last_token + 1, patient.0);
+        let Some(case) = self.ward.cases.get_mut(&patient) else { return };
         match act(case, token) {
             Step::Run(task) => {
-                self.ward.tasks.insert(token, shard);
+                self.ward.tasks.insert(token, patient);
                 self.request_task(task);
             }
             Step::Ask(node, request) => {
@@ -125,16 +155,16 @@ impl Lane {
             return;
         }
         // The repair may have been given up.
-        let Some(shard) = self.ward.tasks.remove(&token) else { return };
+        let Some(patient) = self.ward.tasks.remove(&token) else { return };
         let at = now.monotonic;
         match result {
             TaskResult::Surveyed(Ok(salvage)) => {
-                self.drive(shard, |case, token| case.surveyed(salvage, at, token));
+                self.drive(patient, |case, token| case.surveyed(salvage, at, token));
             }
             TaskResult::Surveyed(Err(error)) | TaskResult::Built(Err(error)) => {
-                self.drive(shard, |case, _| case.rest(error.to_string(), at));
+                self.drive(patient, |case, _| case.rest(error.to_string(), at));
             }
-            TaskResult::Built(Ok(last)) => self.put_in_place(shard, last, now),
+            TaskResult::Built(Ok(last)) => self.put_in_place(patient, last, now),
             TaskResult::Scrubbed(_) => {}
         }
     }
@@ -149,12 +179,17 @@ impl Lane {
     ) {
         let frames = frames_of(payload);
         let shard = ShardId(answer.shard);
-        self.drive(shard, |case, token| case.take(from, answer, frames, (now.monotonic, token)));
+        let asked = self.ward.cases.range((shard, 0)..=(shard, u64::MAX));
+        let asked = asked.filter(|(_, case)| case.waits_for(from, answer.token)).map(|(patient, _)| *patient);
+        if let Some(patient) = asked.last() {
+            self.drive(patient, |case, token| case.take(from, answer, frames, (now.monotonic, token)));
+        }
     }
 
     /// The segment is written anew. It takes its place on this thread, between two writes to the log.
-    fn put_in_place(&mut self, shard: ShardId, last: Index, now: &Reading) {
-        let Some(case) = self.ward.cases.get(&shard) else { return };
+    fn put_in_place(&mut self, patient: Patient, last: Index, now: &Reading) {
+        let shard = patient.0;
+        let Some(case) = self.ward.cases.get(&patient) else { return };
         let (plan, fetched) = (case.plan.clone(), case.fetched());
         let (spec, stopped) = (case.spec.clone(), case.stopped);
         let placed = match (stopped, self.replicas.get(&shard)) {
@@ -168,9 +203,9 @@ impl Lane {
         };
         let placed = match placed {
             Ok(placed) => placed,
-            Err(error) => return self.drive(shard, |case, _| case.rest(error.to_string(), now.monotonic)),
+            Err(error) => return self.drive(patient, |case, _| case.rest(error.to_string(), now.monotonic)),
         };
-        self.ward.cancel(shard);
+        self.ward.end(patient);
         if placed {
             let file = plan.path();
             self.output.care.push(CareNote::Repaired { shard, file, fetched, last });
@@ -186,7 +221,8 @@ impl Lane {
         if let Some(replica) = self.replicas.get_mut(&spec.shard).filter(|_| opened) {
             replica.follow_from(followed);
         }
-        if let Some(case) = self.ward.cases.get_mut(&spec.shard) {
+        let shard = spec.shard;
+        for (_, case) in self.ward.cases.range_mut((shard, 0)..=(shard, u64::MAX)) {
             case.stopped = case.stopped.map(|_| followed);
         }
     }

@@ -115,6 +115,18 @@ fn a_half_created_segment_is_removed_only_if_it_holds_no_frame() {
 }
 
 #[test]
+fn a_half_created_segment_beside_which_an_index_stands_goes_with_it() {
+    let (disk, log, _) = three();
+    let frames = all(&log);
+    drop(log);
+    let sector = disk.open(FIRST_SEGMENT.as_ref()).unwrap().copy(0..120);
+    disk.create(&segment(2), 16 << 10).unwrap().write_at(0, &sector).unwrap();
+    disk.replace(&crate::log::names::index(folder(), 2), b"no index").unwrap();
+    assert_eq!(all(&open(&disk).0), frames);
+    assert_eq!(disk.list(folder()).unwrap().len(), 2, "the vote and one segment");
+}
+
+#[test]
 fn a_damaged_head_of_a_sealed_segment_is_refused() {
     let disk = Arc::new(MemoryDisk::new());
     let (mut log, mut leader) = (create(&disk), Leader::new());

@@ -2,6 +2,7 @@
 
 mod crash;
 mod fixture;
+mod histories;
 mod reading;
 mod repair;
 mod trimming;

@@ -1,0 +1,4 @@
+//! libFuzzer's entry to the target `folder`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| timberline_fuzz::targets::folder(bytes));
