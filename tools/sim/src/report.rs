@@ -48,8 +48,8 @@ pub(crate) fn totals(totals: &Totals, took: Option<Duration>) -> String {
         totals.appends, totals.acknowledged, totals.failed, totals.unknown, totals.reads, totals.merged, totals.checks
     ));
     lines.push(format!(
-        "{} trims, {} manifests sent, {} reads told that what they wanted was trimmed, {} segments repaired",
-        totals.trims, totals.manifests, totals.told_trimmed, totals.repairs
+        "{} trims, {} manifests sent, {} reads told that what they wanted was trimmed, {} segments repaired, {} replicas recollected",
+        totals.trims, totals.manifests, totals.told_trimmed, totals.repairs, totals.recollections
     ));
     let faults: u64 = totals.faults.values().sum();
     let each: Vec<_> =

@@ -31,6 +31,8 @@ pub struct Totals {
     pub stopped_replicas: u64,
     /// Damaged segments that were written anew from peers.
     pub repairs: u64,
+    /// Replicas that had forgotten what they held in memory, and have it again.
+    pub recollections: u64,
     pub faults: BTreeMap<FaultClass, u64>,
 }
 
@@ -58,6 +60,7 @@ impl Totals {
         self.stopped_shards += other.stopped_shards;
         self.stopped_replicas += other.stopped_replicas;
         self.repairs += other.repairs;
+        self.recollections += other.recollections;
         for (class, count) in &other.faults {
             *self.faults.entry(*class).or_default() += count;
         }

@@ -99,6 +99,7 @@ impl World {
         match note {
             CareNote::Scrubbed { .. } | CareNote::ScrubPassed { .. } => return,
             CareNote::Damaged { .. } | CareNote::RepairRests { .. } => {}
+            CareNote::Recalled { .. } => self.totals.recollections += 1,
             CareNote::Repaired { .. } => self.totals.repairs += 1,
         }
         self.trace.tell(self.now_ns, || format!("node {id}: {note:?}"));
