@@ -44,14 +44,17 @@ fn whole(number: f64) -> u64 {
     number.max(0.0) as u64
 }
 
-/// Seconds since the first record, said as the time of day.
+/// Seconds since the first record, said as the time of day; of a few seconds, as what has passed.
 fn clock(measured: &Measured, seconds: f64) -> String {
     let (first, last) = measured.span.unwrap_or_default();
-    let at = Timestamp(first.0.saturating_add(whole(seconds * 1e9)));
+    let since = whole(seconds * 1e9);
+    if last.ns_since(first) < 10_000_000_000 {
+        return format!("+{}", show_ns(since));
+    }
+    let at = Timestamp(first.0.saturating_add(since));
     let Ok(at) = jiff::Timestamp::from_nanosecond(i128::from(at.0)) else { return at.to_string() };
     let form = match last.ns_since(first) {
-        0..10_000_000_000 => "%H:%M:%S.%3f",
-        10_000_000_000..86_400_000_000_000 => "%H:%M:%S",
+        0..86_400_000_000_000 => "%H:%M:%S",
         _ => "%d %b %H:%M",
     };
     at.strftime(form).to_string()
@@ -138,7 +141,7 @@ pub(super) fn distribution(
 ) -> Drawn {
     let (least, most) = (histogram.min().max(1), histogram.max().max(1));
     // One bar is too narrow for a picture where all batches are alike.
-    let (low, high) = (real(least).log2() - 0.5, real(most).log2() + 0.5);
+    let (low, high) = (real(least).log2() - 1.0, real(most).log2() + 1.0);
     let width = (high - low) / real(BARS);
     let mut bars = vec![0; BARS as usize];
     for value in histogram.iter_recorded() {
