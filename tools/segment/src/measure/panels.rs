@@ -108,7 +108,9 @@ pub(super) fn spread(
     let filled = || measured.buckets.iter().map(of).filter(|histogram| !histogram.is_empty());
     let least = filled().map(|histogram| histogram.value_at_quantile(0.5)).min().unwrap_or(1).max(1);
     let most = filled().map(Histogram::max).max().unwrap_or(1).max(least);
-    let range = (real(least) * 0.7..real(most) * 1.6).log_scale();
+    // Whole powers of ten: there is a label at each end.
+    let (low, high) = (real(least).log10().floor(), (real(most) * 1.2).log10().ceil());
+    let range = (10_f64.powf(low)..10_f64.powf(high)).log_scale();
     let mut chart = title(area, name).build_cartesian_2d(0.0..seconds(measured), range)?;
     let at = |seconds: &f64| clock(measured, *seconds);
     let shown = |ns: &f64| show_ns(whole(*ns));
