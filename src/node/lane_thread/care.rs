@@ -5,8 +5,14 @@
 use crate::lane::CareNote;
 use crate::node::metrics::Metrics;
 
-/// Counts a note and writes it down.
-pub(super) fn tell(metrics: &Metrics, note: CareNote) {
+/// Counts notes and writes them down.
+pub(super) fn tell_all(metrics: &Metrics, notes: Vec<CareNote>) {
+    for note in notes {
+        tell(metrics, note);
+    }
+}
+
+fn tell(metrics: &Metrics, note: CareNote) {
     let damage = &metrics.damage;
     match note {
         CareNote::Damaged { shard, reason } => {
