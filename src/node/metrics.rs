@@ -19,11 +19,7 @@ pub(crate) struct Metrics {
     pub(crate) syncs: Counter,
     pub(crate) messages_dropped: Counter,
     pub(crate) messages_refused: Counter,
-    pub(crate) segments_damaged: Counter,
-    pub(crate) segments_repaired: Counter,
-    pub(crate) frames_refetched: Counter,
-    pub(crate) scrubbed_bytes: Counter,
-    pub(crate) scrub_passes: Counter,
+    pub(crate) damage: DamageMetrics,
     pub(crate) shards_led: Gauge,
     pub(crate) shards_failed: Gauge,
     pub(crate) shards_full: Gauge,
@@ -35,6 +31,35 @@ pub(crate) struct Metrics {
     replication: Histogram,
     commit_wait: Histogram,
     total: Histogram,
+}
+
+/// What was found damaged, what was mended, how far scrubbing has come.
+pub(crate) struct DamageMetrics {
+    pub(crate) segments_damaged: Counter,
+    pub(crate) segments_repaired: Counter,
+    pub(crate) frames_refetched: Counter,
+    pub(crate) scrubbed_bytes: Counter,
+    pub(crate) scrub_passes: Counter,
+}
+
+impl DamageMetrics {
+    fn register(registry: &mut Registry) -> Self {
+        let mut counter = |name: &str, help: &str| {
+            let metric = Counter::default();
+            registry.register(name, help, metric.clone());
+            metric
+        };
+        Self {
+            segments_damaged: counter(
+                "segments_damaged",
+                "Segments found damaged, by readers or by scrubbing",
+            ),
+            segments_repaired: counter("segments_repaired", "Damaged segments written anew from peers"),
+            frames_refetched: counter("frames_refetched", "Frames of damaged segments that peers gave"),
+            scrubbed_bytes: counter("scrubbed_bytes", "Bytes of sealed segments proved by scrubbing"),
+            scrub_passes: counter("scrub_passes", "Times that scrubbing went through all sealed segments"),
+        }
+    }
 }
 
 impl Metrics {
@@ -54,12 +79,7 @@ impl Metrics {
             "Messages between nodes lost to a full queue or a missing connection",
         );
         let messages_refused = counter("messages_refused", "Peers' messages that a replica did not take");
-        let segments_damaged =
-            counter("segments_damaged", "Segments found damaged, by readers or by scrubbing");
-        let segments_repaired = counter("segments_repaired", "Damaged segments written anew from peers");
-        let frames_refetched = counter("frames_refetched", "Frames of damaged segments that peers gave");
-        let scrubbed_bytes = counter("scrubbed_bytes", "Bytes of sealed segments proved by scrubbing");
-        let scrub_passes = counter("scrub_passes", "Times that scrubbing went through all sealed segments");
+        let damage = DamageMetrics::register(&mut registry);
         let mut gauge = |name: &str, help: &str| {
             let metric = Gauge::default();
             registry.register(name, help, metric.clone());
@@ -93,11 +113,7 @@ impl Metrics {
             syncs,
             messages_dropped,
             messages_refused,
-            segments_damaged,
-            segments_repaired,
-            frames_refetched,
-            scrubbed_bytes,
-            scrub_passes,
+            damage,
             shards_led,
             shards_failed,
             shards_full,

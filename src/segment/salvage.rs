@@ -152,7 +152,7 @@ impl Salvage {
 
     /// Writes the segment, whole, into a file of zeros, and syncs it; proves it once more on the way.
     pub fn write(&self, old: &dyn DiskFile, new: &dyn DiskFile, extent: &Extent) -> Result<Index, Error> {
-        let head = self.prove_head(old, extent)?;
+        let head = prove_head(old, extent)?;
         new.write_at(0, &head)?;
         if is_planted(Bug::RepairKeepsDamage) {
             new.write_at(0, &old.copy(0..old.size_bytes()))?;
@@ -194,18 +194,19 @@ impl Salvage {
         let all = FrameName { index: next, header_crc: 0 }..=FrameName { index: next, header_crc: u32::MAX };
         self.own.range(all).map(|(_, own)| *own).find(|own| own.chain == tail.chain)
     }
+}
 
-    fn prove_head(&self, old: &dyn DiskFile, extent: &Extent) -> Result<Vec<u8>, Error> {
-        let head = old.copy(0..u64::from(extent.head_bytes));
-        let decoded = SegmentHead::decode(&head);
-        let (computed, found) = (SegmentHead::crc_of(&head), extent.head_crc);
-        let reason = match decoded {
-            Ok(_) if computed == found => return Ok(head),
-            Ok(_) => codec::Error::HeaderCrc { found, computed },
-            Err(reason) => reason,
-        };
-        Err(Error::Head { file: old.path().to_owned(), reason })
-    }
+/// The head's bytes, if they are those that were written.
+fn prove_head(old: &dyn DiskFile, extent: &Extent) -> Result<Vec<u8>, Error> {
+    let head = old.copy(0..u64::from(extent.head_bytes));
+    let decoded = SegmentHead::decode(&head);
+    let (computed, found) = (SegmentHead::crc_of(&head), extent.head_crc);
+    let reason = match decoded {
+        Ok(_) if computed == found => return Ok(head),
+        Ok(_) => codec::Error::HeaderCrc { found, computed },
+        Err(reason) => reason,
+    };
+    Err(Error::Head { file: old.path().to_owned(), reason })
 }
 
 fn check_room(new: &dyn DiskFile, end: u64, frame: &Frame) -> Result<u64, Error> {

@@ -170,7 +170,7 @@ impl Case {
         }
         if (in_vain && self.by_commitment.is_none()) || self.vain >= ROUNDS_MAX * self.peers.len() {
             let (from, to) = salvage.lost();
-            let reason = if self.trimmed.len() == self.peers.len() {
+            let reason = if !self.peers.is_empty() && self.trimmed.len() == self.peers.len() {
                 format!("all peers have trimmed frames {from}..={to} of it away")
             } else {
                 format!("no peer has frames {from}..={to} of it")

@@ -180,8 +180,9 @@ impl Lane {
         let frames = frames_of(payload);
         let shard = ShardId(answer.shard);
         let asked = self.ward.cases.range((shard, 0)..=(shard, u64::MAX));
-        let asked = asked.filter(|(_, case)| case.waits_for(from, answer.token)).map(|(patient, _)| *patient);
-        if let Some(patient) = asked.last() {
+        let mut asked =
+            asked.filter(|(_, case)| case.waits_for(from, answer.token)).map(|(patient, _)| *patient);
+        if let Some(patient) = asked.next() {
             self.drive(patient, |case, token| case.take(from, answer, frames, (now.monotonic, token)));
         }
     }

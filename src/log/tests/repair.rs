@@ -177,6 +177,65 @@ fn where_the_frame_that_names_the_lost_one_is_lost_too_a_committed_one_is_begun_
 }
 
 #[test]
+fn a_frame_of_another_history_does_not_say_what_was_lost() {
+    let disk = Arc::new(MemoryDisk::new());
+    let (mut log, mut leader) = (create(&disk), Leader::new());
+    log.append(&leader.frames(2, 72), Index(0)).unwrap();
+    let mut before = Leader::after(leader.state.clone(), 1);
+    let replaced = before.frames(1, 64).remove(0);
+    log.append(&leader.frames(1, 72), Index(0)).unwrap();
+    leader.committed = Index(3);
+    log.append(&leader.frames(1, 72), Index(0)).unwrap();
+    sync(&disk, &mut log);
+    let frames = all(&log);
+    drop(log);
+    let whole = content(&disk, FIRST_SEGMENT.as_ref());
+    // Of the truncation before frame 3 was written, one sector came too late.
+    let file = disk.open(FIRST_SEGMENT.as_ref()).unwrap();
+    file.write_at(HEAD + 200, &[0; 400]).unwrap();
+    file.write_at(HEAD + 400, &replaced.header_bytes).unwrap();
+    file.write_at(HEAD + 528, &replaced.body).unwrap();
+    let plan = RepairPlan::of_refused(&*disk, folder(), &refused(&disk)).unwrap();
+    let mut salvage = survey(&disk, &plan);
+    assert_eq!(salvage.lost(), (Index(2), Index(3)));
+    assert!(!salvage.take(replaced), "4 does not name it");
+    assert_eq!(supply(&mut salvage, &frames), 2);
+    build(&disk, &plan, salvage);
+    plan.put_in_place(&*disk).unwrap();
+    assert_eq!(content(&disk, FIRST_SEGMENT.as_ref()), whole);
+}
+
+#[test]
+fn scrubbing_finds_any_flipped_bit_of_a_sealed_segment_and_none_where_the_segment_was_cut_meanwhile() {
+    let scrub = |disk: &MemoryDisk, log: &Log| {
+        let step = log.scrub_after(0, 100).expect("a sealed segment");
+        let (mut next, mut bytes) = (Some(step), 0);
+        while let Some(step) = next.clone() {
+            let TaskResult::Scrubbed(scrubbed) = FileTask::Scrub(step).run(disk) else { unreachable!() };
+            bytes += scrubbed.bytes;
+            match scrubbed.next {
+                Ok(go_on) => next = go_on,
+                Err(_) => return Err(next.expect("the step that was run")),
+            }
+        }
+        Ok(bytes)
+    };
+    let (disk, mut log, _) = forty();
+    let used = scrub(&disk, &log).expect("nothing is damaged");
+    for at in (0..HEAD + used).step_by(131) {
+        disk.flip(FIRST_SEGMENT.as_ref(), at, 16).unwrap();
+        let step = scrub(&disk, &log).expect_err("a bit is flipped");
+        assert!(log.note_damage(&step), "byte {at}");
+        disk.flip(FIRST_SEGMENT.as_ref(), at, 16).unwrap();
+    }
+    let step = log.scrub_after(0, u64::MAX).unwrap();
+    let mut leader = Leader::after(log.state_at(Index(5)).unwrap(), 2);
+    log.append(&leader.frames(1, 72), Index(5)).unwrap();
+    let TaskResult::Scrubbed(scrubbed) = FileTask::Scrub(step.clone()).run(&*disk) else { unreachable!() };
+    assert!(scrubbed.next.is_err() && !log.note_damage(&step), "it is not the segment it was");
+}
+
+#[test]
 fn a_repair_cut_short_at_any_operation_leaves_the_damaged_segment_or_the_repaired_one() {
     for operations in 0..12 {
         let (disk, mut log, frames) = forty();

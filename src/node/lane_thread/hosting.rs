@@ -98,6 +98,8 @@ impl Hosting {
                 self.goal = committed;
                 Ok(())
             }
+            // The node is up and not ready until its peers have given back what is lost.
+            Some(ReplicaStatus { failure: Some(_), .. }) if lane.repair(shard).is_some() => Ok(()),
             Some(ReplicaStatus { failure: Some(reason), .. }) => Err(reason),
             None => Err("it is not open".to_owned()),
         }

@@ -241,9 +241,7 @@ impl Running {
         for (shard, reason) in failed {
             tracing::error!(shard = shard.0, reason, "this node's replica stopped");
         }
-        for note in care {
-            care::tell(&self.shared.metrics, note);
-        }
+        care::tell_all(&self.shared.metrics, care);
         for (shard, full) in full {
             if full {
                 tracing::error!(shard = shard.0, "the disk is full: appends are refused until there is room");

@@ -47,7 +47,10 @@ fn write_log(root: &Path, bytes: u64, shape: &Shape) {
         ..Record::default()
     };
     let records: Vec<_> = (0..shape.records).map(record).collect();
-    let batch = encode_records(&records).unwrap().compressed(shape.compression);
+    let plain = encode_records(&records).unwrap();
+    let plain_bytes = plain.body.len();
+    let batch = plain.compressed(shape.compression);
+    println!("{}: a batch of {plain_bytes} bytes is stored in {}", shape.name, batch.body.len());
     let mut written = 0;
     while written < bytes {
         let header = FrameHeader {

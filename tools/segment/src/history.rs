@@ -98,7 +98,7 @@ pub(crate) fn check_shard(
         last_good_offset: Offset(0),
     };
     let violation = history.run().err();
-    (history.sums, violation.map(|violation| *violation))
+    (history.sums, violation)
 }
 
 struct History<'a> {
@@ -117,19 +117,14 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    fn violation(&self, what: impl Into<String>) -> Box<Violation> {
+    fn violation(&self, what: impl Into<String>) -> Violation {
         let (at_byte, index) = (self.found.at_byte, Some(self.found.header.index.0));
-        Box::new(Violation {
-            file: self.segment.path.display().to_string(),
-            at_byte,
-            index,
-            what: what.into(),
-        })
+        Violation { file: self.segment.path.display().to_string(), at_byte, index, what: what.into() }
     }
 }
 
 impl History<'_> {
-    fn run(&mut self) -> Result<(), Box<Violation>> {
+    fn run(&mut self) -> Result<(), Violation> {
         self.committed = self.known_committed();
         loop {
             let mut steps: Vec<Step<'_>> = Vec::new();
@@ -163,7 +158,7 @@ impl History<'_> {
         committed
     }
 
-    fn next_index(&mut self) -> Result<Option<Index>, Box<Violation>> {
+    fn next_index(&mut self) -> Result<Option<Index>, Violation> {
         let mut next = None;
         for walk in &mut self.walks {
             if let Some(index) = walk.peek()? {
@@ -174,7 +169,7 @@ impl History<'_> {
     }
 
     /// The frames of one index on all replicas that have it.
-    fn compare(&self, steps: &[Step<'_>]) -> Result<(), Box<Violation>> {
+    fn compare(&self, steps: &[Step<'_>]) -> Result<(), Violation> {
         let Some((first, others)) = steps.split_first() else { return Ok(()) };
         for other in others {
             let (a, b) = (&first.found, &other.found);
@@ -212,7 +207,7 @@ impl History<'_> {
 
     /// Ticks off the receipts of these frames' batch. Of several frames of one index one suffices: the others were never
     /// committed.
-    fn match_receipts(&mut self, steps: &[Step<'_>]) -> Result<(), Box<Violation>> {
+    fn match_receipts(&mut self, steps: &[Step<'_>]) -> Result<(), Violation> {
         let Some(first) = steps.first() else { return Ok(()) };
         let (from, next) = (first.found.header.first_offset.0, first.found.header.next_offset().0);
         while let Some(receipt) = self.receipts.next_if(|receipt| receipt.first_offset < next) {
@@ -232,7 +227,7 @@ impl History<'_> {
         Ok(())
     }
 
-    fn unmatched(&mut self) -> Result<(), Box<Violation>> {
+    fn unmatched(&mut self) -> Result<(), Violation> {
         let Some(receipt) = self.receipts.next() else { return Ok(()) };
         let file = self.walks.first().map(|walk| walk.folder.path.display().to_string()).unwrap_or_default();
         let what = format!(
@@ -240,7 +235,7 @@ impl History<'_> {
              of every replica, or the batch is lost",
             receipt.source, receipt.first_offset, self.last_good_offset
         );
-        Err(Box::new(Violation { file, at_byte: 0, index: None, what }))
+        Err(Violation { file, at_byte: 0, index: None, what })
     }
 }
 
@@ -276,14 +271,14 @@ impl<'a> Walk<'a> {
         self.next.take_if(|step| step.found.header.index == index)
     }
 
-    fn peek(&mut self) -> Result<Option<Index>, Box<Violation>> {
+    fn peek(&mut self) -> Result<Option<Index>, Violation> {
         if self.next.is_none() {
             self.next = self.advance()?;
         }
         Ok(self.next.as_ref().map(|step| step.found.header.index))
     }
 
-    fn advance(&mut self) -> Result<Option<Step<'a>>, Box<Violation>> {
+    fn advance(&mut self) -> Result<Option<Step<'a>>, Violation> {
         loop {
             let Some((segment, scan, end)) = &mut self.open else {
                 let Some(segment) = self.segments.next() else { return Ok(None) };
@@ -306,7 +301,7 @@ impl<'a> Walk<'a> {
                 Some(Event::Lost { at_byte, reason, is_found, .. }) if !is_active || is_found => {
                     let what = format!("no frame stands where one is due: {reason}");
                     let file = segment.path.display().to_string();
-                    return Err(Box::new(Violation { file, at_byte, index: self.due(), what }));
+                    return Err(Violation { file, at_byte, index: self.due(), what });
                 }
                 // A tail that was never synced is no part of the history.
                 Some(Event::Lost { .. } | Event::End { .. }) => {}
@@ -319,7 +314,7 @@ impl<'a> Walk<'a> {
         self.tail.as_ref().map(|tail| tail.index.0 + 1)
     }
 
-    fn check(&mut self, step: &Step<'_>) -> Result<(), Box<Violation>> {
+    fn check(&mut self, step: &Step<'_>) -> Result<(), Violation> {
         let found = &step.found;
         if let Err(reason) = &found.body {
             return Err(step.violation(reason.to_string()));

@@ -89,13 +89,11 @@ impl FromStr for Offsets {
             number
                 .map_err(|_| format!("{text:?} is no range of offsets: write 100..199, 100.., ..199 or 100"))
         };
-        match text.split_once("..") {
-            Some((first, last)) => Ok(Self { first: parsed(first, 0)?, last: parsed(last, u64::MAX)? }),
-            None => {
-                let only = text.parse().map_err(|_| parsed("x", 0).expect_err("x is no number"))?;
-                Ok(Self { first: only, last: only })
-            }
+        if let Some((first, last)) = text.split_once("..") {
+            return Ok(Self { first: parsed(first, 0)?, last: parsed(last, u64::MAX)? });
         }
+        let only = if text.is_empty() { "nothing" } else { text };
+        parsed(only, 0).map(|only| Self { first: only, last: only })
     }
 }
 

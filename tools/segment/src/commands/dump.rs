@@ -210,7 +210,6 @@ fn one(
                 *left -= 1;
                 frame(asked, shard, segment, &found, sink)?;
             }
-            Event::Frame(_) => {}
             Event::Lost { at_byte, reason, until_byte, is_found } => {
                 let (file, reason) = (file(), reason.to_string());
                 sink.row(&Line::Lost { shard, file, number, at_byte, until_byte, is_found, reason })?;
@@ -218,7 +217,7 @@ fn one(
             Event::End { at_byte } if is_whole => {
                 sink.row(&Line::End { shard, file: file(), number, at_byte })?;
             }
-            Event::End { .. } => {}
+            Event::Frame(_) | Event::End { .. } => {}
         }
     }
     Ok(())

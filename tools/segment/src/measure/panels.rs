@@ -44,14 +44,17 @@ fn whole(number: f64) -> u64 {
     number.max(0.0) as u64
 }
 
-/// Seconds since the first record, said as the time of day.
+/// Seconds since the first record, said as the time of day; of a few seconds, as what has passed.
 fn clock(measured: &Measured, seconds: f64) -> String {
     let (first, last) = measured.span.unwrap_or_default();
-    let at = Timestamp(first.0.saturating_add(whole(seconds * 1e9)));
+    let since = whole(seconds * 1e9);
+    if last.ns_since(first) < 10_000_000_000 {
+        return format!("+{}", show_ns(since));
+    }
+    let at = Timestamp(first.0.saturating_add(since));
     let Ok(at) = jiff::Timestamp::from_nanosecond(i128::from(at.0)) else { return at.to_string() };
     let form = match last.ns_since(first) {
-        0..10_000_000_000 => "%H:%M:%S.%3f",
-        10_000_000_000..86_400_000_000_000 => "%H:%M:%S",
+        0..86_400_000_000_000 => "%H:%M:%S",
         _ => "%d %b %H:%M",
     };
     at.strftime(form).to_string()
@@ -105,7 +108,9 @@ pub(super) fn spread(
     let filled = || measured.buckets.iter().map(of).filter(|histogram| !histogram.is_empty());
     let least = filled().map(|histogram| histogram.value_at_quantile(0.5)).min().unwrap_or(1).max(1);
     let most = filled().map(Histogram::max).max().unwrap_or(1).max(least);
-    let range = (real(least) * 0.7..real(most) * 1.6).log_scale();
+    // Whole powers of ten: there is a label at each end.
+    let (low, high) = (real(least).log10().floor(), (real(most) * 1.2).log10().ceil());
+    let range = (10_f64.powf(low)..10_f64.powf(high)).log_scale();
     let mut chart = title(area, name).build_cartesian_2d(0.0..seconds(measured), range)?;
     let at = |seconds: &f64| clock(measured, *seconds);
     let shown = |ns: &f64| show_ns(whole(*ns));
@@ -138,7 +143,7 @@ pub(super) fn distribution(
 ) -> Drawn {
     let (least, most) = (histogram.min().max(1), histogram.max().max(1));
     // One bar is too narrow for a picture where all batches are alike.
-    let (low, high) = (real(least).log2() - 0.5, real(most).log2() + 0.5);
+    let (low, high) = (real(least).log2() - 1.0, real(most).log2() + 1.0);
     let width = (high - low) / real(BARS);
     let mut bars = vec![0; BARS as usize];
     for value in histogram.iter_recorded() {

@@ -35,7 +35,7 @@ fn compose(area: &panels::Area<'_>, measured: &Measured, name: &str) -> Drawn {
     );
     let bytes: u64 = measured.bytes.values().sum();
     let below = format!(
-        "{} replicas of shards, {}, {} records, {span}",
+        "shard replicas: {}, {}, {} records, {span}",
         measured.shards,
         show_bytes(bytes),
         show_count(measured.records)

@@ -147,7 +147,7 @@ impl<'a> Planner<'a> {
         if let Some(state) = &self.state
             && Tail::from(state) != Tail::from(&head.state)
         {
-            return Err(self.refused(segment, "its head does not begin where the frames before it end"));
+            return Err(Self::refused(segment, "its head does not begin where the frames before it end"));
         }
         let file = segment.path.display().to_string();
         let name = names::segment("".as_ref(), segment.number);
@@ -170,7 +170,7 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    fn refused(&self, segment: &SegmentFile, what: &str) -> Failure {
+    fn refused(segment: &SegmentFile, what: &str) -> Failure {
         Failure::Refused(format!(
             "{}: {what}; nothing was written: name more peers with --from, or add the replica again under a new \
              replica id",
@@ -223,7 +223,7 @@ impl<'a> Planner<'a> {
     fn head(&mut self, segment: &SegmentFile) -> Result<Option<(SegmentHead, Bytes)>, Failure> {
         if let Ok((head, head_bytes, _)) = &segment.head {
             if head.identity != self.identity {
-                return Err(self.refused(segment, "it is a segment of another replica or shard"));
+                return Err(Self::refused(segment, "it is a segment of another replica or shard"));
             }
             let taken = Taken { bytes: *head_bytes, ..self.taken(segment, "head", Source::Own) };
             self.take(taken);
@@ -249,9 +249,10 @@ impl<'a> Planner<'a> {
             return Ok(None);
         }
         let Some(rebuilt) = rebuilt else {
-            return Err(
-                self.refused(segment, "its head is damaged, and no peer's head begins after the same frame")
-            );
+            return Err(Self::refused(
+                segment,
+                "its head is damaged, and no peer's head begins after the same frame",
+            ));
         };
         let detail = if is_proved {
             "proved by what is left of the damaged head"
@@ -303,7 +304,7 @@ impl<'a> Planner<'a> {
                         "no good copy of frame {} is left, here or with the peers",
                         tail.index.plus(1)
                     );
-                    return Err(self.refused(growing.segment, &what));
+                    return Err(Self::refused(growing.segment, &what));
                 }
             }
         }
@@ -324,7 +325,7 @@ impl<'a> Planner<'a> {
         let len = bytes.len() as u64;
         if growing.at + len > growing.new.size_bytes {
             let what = format!("frame {} does not fit into it: a segment is missing", found.header.index);
-            return Err(self.refused(growing.segment, &what));
+            return Err(Self::refused(growing.segment, &what));
         }
         let is_own = std::ptr::eq(piece.segment, growing.segment);
         let source = if is_own { Source::Own } else { Source::Peer };

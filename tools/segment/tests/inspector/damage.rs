@@ -6,7 +6,7 @@ use std::path::Path;
 use timberline_segment::finding::{Finding, Kind};
 use timberline_segment::scan::{Depth, Event, Scan};
 
-use crate::fixture::{Leader, Replica, findings, golden, places, run};
+use crate::fixture::{Leader, Replica, findings, flip, golden, overwrite, places, run};
 
 fn names(found: &[Finding], file: &Path) -> bool {
     found.iter().any(|finding| Path::new(&finding.file) == file)
@@ -76,12 +76,12 @@ fn a_damaged_segment_costs_the_exit_code_of_corruption_and_is_named_on_stdout() 
 #[test]
 fn two_frames_that_changed_places_are_found_by_verify_and_by_verify_order() {
     let replica = Replica::new(1, &Leader::new().story());
-    let segment = last_of(&replica);
+    let segment = replica.segment(replica.last_used());
     let places = places(&segment);
     let pair = places.windows(2).find(|pair| pair[0].1 - pair[0].0 == pair[1].1 - pair[1].0).unwrap();
     let bytes = std::fs::read(&segment).unwrap();
     let (first, second) = (&bytes[pair[0].0..pair[0].1], &bytes[pair[1].0..pair[1].1]);
-    replica.overwrite(&segment, pair[0].0, &[second, first].concat());
+    overwrite(&segment, pair[0].0, &[second, first].concat());
     let kinds: Vec<_> = findings(replica.root()).iter().map(|finding| finding.kind).collect();
     assert_eq!(kinds, [Kind::MissingFrames, Kind::StaleFrame]);
     let order = run(&["verify-order"], &[replica.root()]);
@@ -92,24 +92,17 @@ fn two_frames_that_changed_places_are_found_by_verify_and_by_verify_order() {
 #[test]
 fn an_unsynced_tail_is_told_from_rot() {
     let replica = Replica::new(1, &Leader::new().story());
-    let last = last_of(&replica);
+    let last = replica.segment(replica.last_used());
     let places = places(&last);
     let (torn, _) = places[places.len() - 1];
-    replica.flip(&last, torn + 40);
+    flip(&last, torn + 40);
     let kinds = |of: &Replica| findings(of.root()).iter().map(|finding| finding.kind).collect::<Vec<_>>();
     assert_eq!(kinds(&replica), [Kind::UnsyncedTail]);
     // The last frame but two is called committed by the last one.
     let replica = Replica::new(1, &Leader::new().story());
     let (rotten, _) = places[places.len() - 4];
-    replica.flip(&last_of(&replica), rotten + 40);
+    flip(&replica.segment(replica.last_used()), rotten + 40);
     assert_eq!(kinds(&replica), [Kind::BitRot]);
-}
-
-fn last_of(replica: &Replica) -> std::path::PathBuf {
-    let used = (1..20)
-        .map(|number| replica.segment(number))
-        .filter(|path| path.exists() && !places(path).is_empty());
-    used.last().unwrap()
 }
 
 #[test]

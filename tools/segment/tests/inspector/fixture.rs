@@ -128,17 +128,24 @@ impl Replica {
         self.folder().join(format!("{number:020}.segment"))
     }
 
-    /// Puts `bytes` into a file of the shard.
-    pub(crate) fn overwrite(&self, file: &Path, at: usize, bytes: &[u8]) {
-        let mut content = std::fs::read(file).unwrap();
-        content[at..at + bytes.len()].copy_from_slice(bytes);
-        std::fs::write(file, content).unwrap();
+    /// The last segment that holds a frame.
+    pub(crate) fn last_used(&self) -> u64 {
+        let is_used =
+            |number: &u64| self.segment(*number).exists() && !places(&self.segment(*number)).is_empty();
+        (1..30).rfind(is_used).unwrap()
     }
+}
 
-    pub(crate) fn flip(&self, file: &Path, at: usize) {
-        let byte = std::fs::read(file).unwrap()[at];
-        self.overwrite(file, at, &[byte ^ 0x40]);
-    }
+/// Puts `bytes` into a file.
+pub(crate) fn overwrite(file: &Path, at: usize, bytes: &[u8]) {
+    let mut content = std::fs::read(file).unwrap();
+    content[at..at + bytes.len()].copy_from_slice(bytes);
+    std::fs::write(file, content).unwrap();
+}
+
+pub(crate) fn flip(file: &Path, at: usize) {
+    let byte = std::fs::read(file).unwrap()[at];
+    overwrite(file, at, &[byte ^ 0x40]);
 }
 
 /// The files of format version 1, copied.

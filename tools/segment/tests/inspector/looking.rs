@@ -2,14 +2,14 @@
 
 use timberline::codec::Compression;
 
-use crate::fixture::{Leader, Replica, contents, places, run};
+use crate::fixture::{Leader, Replica, contents, flip, places, run};
 
 #[test]
 fn dump_finds_the_thread_again_behind_damage() {
     let replica = Replica::new(1, &Leader::new().story());
     let segment = replica.segment(2);
     let places = places(&segment);
-    replica.flip(&segment, places[1].0);
+    flip(&segment, places[1].0);
     let dumped = run(&["dump"], &[&segment]);
     assert_eq!(dumped.code, 0, "{}", dumped.err);
     let lost = format!(r#""at_byte":{},"until_byte":{},"is_found":true"#, places[1].0, places[2].0);
@@ -47,7 +47,9 @@ fn diff_says_where_two_replicas_part() {
     other.story();
     other.state = {
         let mut state = Leader::new().state;
-        frames.iter().for_each(|frame| state.fold(&frame.header, frame.header_crc()));
+        for frame in &frames {
+            state.fold(&frame.header, frame.header_crc());
+        }
         state
     };
     other.term = 2;
@@ -66,7 +68,7 @@ fn diff_says_where_two_replicas_part() {
 #[test]
 fn no_command_changes_a_byte_of_what_it_looks_at() {
     let replica = Replica::new(1, &Leader::new().story());
-    replica.flip(&replica.segment(2), 4200);
+    flip(&replica.segment(2), 4200);
     let before = contents(&replica.folder());
     let pictures = tempfile::tempdir().unwrap();
     let (picture, copy) = (pictures.path().join("stat.svg"), pictures.path().join("copy"));

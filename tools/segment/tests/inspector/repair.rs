@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::fixture::{Leader, Replica, contents, places, run};
+use crate::fixture::{Leader, Replica, contents, flip, overwrite, places, run};
 
 fn repair(damaged: &Path, peer: &Path, to: &Path) -> crate::fixture::Ran {
     let (peer, to) = (peer.to_str().unwrap(), to.to_str().unwrap());
@@ -12,9 +12,7 @@ fn repair(damaged: &Path, peer: &Path, to: &Path) -> crate::fixture::Ran {
 /// Damages, each on its own: which segment, from which byte, how many bytes become noise.
 fn damages(replica: &Replica) -> Vec<(u64, usize, usize)> {
     let second = places(&replica.segment(2));
-    let last =
-        (1..20).filter(|n| replica.segment(*n).exists()).filter(|n| !places(&replica.segment(*n)).is_empty());
-    let last = last.last().unwrap();
+    let last = replica.last_used();
     let of_last = places(&replica.segment(last));
     vec![
         (1, 30, 1),
@@ -44,7 +42,7 @@ fn a_repair_from_a_good_peer_gives_back_every_byte() {
         let path = replica.segment(segment);
         let noise: Vec<u8> =
             std::fs::read(&path).unwrap()[at..at + len].iter().map(|byte| byte ^ 0xa5).collect();
-        replica.overwrite(&path, at, &noise);
+        overwrite(&path, at, &noise);
         assert_eq!(run(&["verify"], &[replica.root()]).code, 7, "damage {number}");
         let target = tempfile::tempdir().unwrap();
         let to = target.path().join("whole");
@@ -65,7 +63,7 @@ fn a_cut_segment_and_a_wrong_index_are_made_whole_again() {
     let whole = std::fs::read(replica.segment(2)).unwrap();
     std::fs::write(replica.segment(2), &whole[..4500]).unwrap();
     let index = replica.folder().join("00000000000000000001.index");
-    replica.flip(&index, 70);
+    flip(&index, 70);
     let target = tempfile::tempdir().unwrap();
     let to = target.path().join("node");
     // A whole data folder, with the shard below it.
@@ -79,8 +77,8 @@ fn without_a_good_copy_nothing_is_written() {
     let frames = Leader::new().story();
     let (replica, peer) = (Replica::new(1, &frames), Replica::new(2, &frames));
     let at = places(&replica.segment(2))[1].0 + 20;
-    replica.flip(&replica.segment(2), at);
-    peer.flip(&peer.segment(2), at);
+    flip(&replica.segment(2), at);
+    flip(&peer.segment(2), at);
     let target = tempfile::tempdir().unwrap();
     let to = target.path().join("whole");
     let ran = repair(&replica.folder(), peer.root(), &to);

@@ -3,9 +3,12 @@
 use bytes::Bytes;
 use timberline::codec::{Frame, checksum, decode_records};
 use timberline::disk::{Misdeed, PendingSync};
-use timberline::lane::{CareNote, Event, Output, ReadAnswer, ReadRefusal, Send, SyncRequest, Ticket};
+use timberline::lane::{
+    CareNote, Event, Output, PrepareRequest, ReadAnswer, ReadRefusal, RemoveRequest, Send, SyncRequest,
+    TaskRequest, Ticket,
+};
 use timberline::shard::Refusal;
-use timberline::types::{NodeId, Receipt};
+use timberline::types::{NodeId, Receipt, ShardId};
 use timberline::wire::NodeMessage;
 use timberline_checkers::{Entry, Leading, Shown, Stamp};
 
@@ -40,23 +43,7 @@ impl World {
         for send in sends {
             self.send(id, send);
         }
-        let life = self.nodes[&id].life;
-        for prepare in prepares {
-            let (token, path, size_bytes) = (prepare.token, prepare.path, prepare.size_bytes);
-            let delay_ns = MS + self.random.below(4 * MS);
-            self.after(delay_ns, Happening::Create { node: id, life, token, path, size_bytes });
-        }
-        for removal in removals {
-            let (token, path) = (removal.token, removal.path);
-            let delay_ns = MS + self.random.below(20 * MS);
-            self.after(delay_ns, Happening::Remove { node: id, life, token, path });
-        }
-        for task in tasks {
-            // Behind all that was asked for before: one thread does what takes time on files.
-            let delay_ns = 21 * MS + self.random.below(20 * MS);
-            let (token, task) = (task.token, task.task);
-            self.after(delay_ns, Happening::Task { node: id, life, token, task });
-        }
+        self.begin_file_work(id, prepares, removals, tasks);
         for note in care {
             self.note_care(id, &note);
         }
@@ -80,19 +67,48 @@ impl World {
             });
         }
         for (shard, reason) in failed {
-            self.trace.mark(self.now_ns, &[4, id.0, shard.0]);
-            *self.node(id).stops.entry(shard).or_default() += 1;
-            self.restarted = true;
-            self.trace
-                .tell(self.now_ns, || format!("node {id} stops its replica of shard {shard}: {reason}"));
-            self.explain(id, &format!("node {id} stopped its replica of shard {shard}: {reason}"));
-            if self.calm && self.is_hurt(id) || self.repairs(id, shard) {
-                continue;
-            }
-            // An operator looks, and starts the process again.
-            let delay_ns = SECOND / 2 + self.random.below(2 * SECOND);
-            self.restart_after(id, delay_ns);
+            self.replica_stopped(id, shard, &reason);
         }
+    }
+
+    fn begin_file_work(
+        &mut self,
+        id: NodeId,
+        prepares: Vec<PrepareRequest>,
+        removals: Vec<RemoveRequest>,
+        tasks: Vec<TaskRequest>,
+    ) {
+        let life = self.nodes[&id].life;
+        for prepare in prepares {
+            let (token, path, size_bytes) = (prepare.token, prepare.path, prepare.size_bytes);
+            let delay_ns = MS + self.random.below(4 * MS);
+            self.after(delay_ns, Happening::Create { node: id, life, token, path, size_bytes });
+        }
+        for removal in removals {
+            let (token, path) = (removal.token, removal.path);
+            let delay_ns = MS + self.random.below(20 * MS);
+            self.after(delay_ns, Happening::Remove { node: id, life, token, path });
+        }
+        for task in tasks {
+            // Behind all that was asked for before: one thread does what takes time on files.
+            let delay_ns = 21 * MS + self.random.below(20 * MS);
+            let (token, task) = (task.token, task.task);
+            self.after(delay_ns, Happening::Task { node: id, life, token, task });
+        }
+    }
+
+    fn replica_stopped(&mut self, id: NodeId, shard: ShardId, reason: &str) {
+        self.trace.mark(self.now_ns, &[4, id.0, shard.0]);
+        *self.node(id).stops.entry(shard).or_default() += 1;
+        self.restarted = true;
+        self.trace.tell(self.now_ns, || format!("node {id} stops its replica of shard {shard}: {reason}"));
+        self.explain(id, &format!("node {id} stopped its replica of shard {shard}: {reason}"));
+        if self.calm && self.is_hurt(id) || self.repairs(id, shard) {
+            return;
+        }
+        // An operator looks, and starts the process again.
+        let delay_ns = SECOND / 2 + self.random.below(2 * SECOND);
+        self.restart_after(id, delay_ns);
     }
 
     fn note_care(&mut self, id: NodeId, note: &CareNote) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use timberline::disk::{Disk, MemoryDisk};
 use timberline::lane::{Event, Placement, ReplicaStatus, ShardSpec, Ticket};
 use timberline::types::{NodeId, Offset, ReplicaId, ShardId, TopicId};
 use timberline_checkers::{History, Load, Positions};
@@ -142,7 +143,7 @@ impl World {
         self.nodes.get(&id).is_some_and(Node::is_up)
     }
 
-    pub(super) fn disk_of(&self, id: NodeId) -> &timberline::disk::MemoryDisk {
+    pub(super) fn disk_of(&self, id: NodeId) -> &MemoryDisk {
         &self.nodes[&id].disk
     }
 
@@ -164,28 +165,16 @@ impl World {
                 self.end_sync(node, (boot, life), token, pending, end);
             }
             Happening::Create { node, life, token, path, size_bytes } => {
-                if self.nodes[&node].life == life && self.is_up(node) {
-                    let result = timberline::disk::Disk::create(self.disk_of(node), &path, size_bytes);
-                    if !self.loses_power(node) {
-                        self.event(node, life, Box::new(Event::Prepared { token, result }));
-                    }
-                }
+                self.file_work(node, life, |disk| Event::Prepared {
+                    token,
+                    result: disk.create(&path, size_bytes),
+                });
             }
             Happening::Remove { node, life, token, path } => {
-                if self.nodes[&node].life == life && self.is_up(node) {
-                    let result = timberline::disk::Disk::remove(self.disk_of(node), &path);
-                    if !self.loses_power(node) {
-                        self.event(node, life, Box::new(Event::Removed { token, result }));
-                    }
-                }
+                self.file_work(node, life, |disk| Event::Removed { token, result: disk.remove(&path) });
             }
             Happening::Task { node, life, token, task } => {
-                if self.nodes[&node].life == life && self.is_up(node) {
-                    let result = task.run(self.disk_of(node));
-                    if !self.loses_power(node) {
-                        self.event(node, life, Box::new(Event::TaskDone { token, result }));
-                    }
-                }
+                self.file_work(node, life, |disk| Event::TaskDone { token, result: task.run(disk) });
             }
             Happening::Refresh { node } => {
                 let now_ns = self.now_ns;
@@ -214,6 +203,16 @@ impl World {
             Happening::Client(event) => return Some(event),
         }
         None
+    }
+
+    /// A node's thread for files does something, unless its process is gone.
+    fn file_work(&mut self, id: NodeId, life: u64, work: impl FnOnce(&MemoryDisk) -> Event) {
+        if self.nodes[&id].life == life && self.is_up(id) {
+            let event = work(self.disk_of(id));
+            if !self.loses_power(id) {
+                self.event(id, life, Box::new(event));
+            }
+        }
     }
 
     fn sample(&mut self, id: NodeId) {
