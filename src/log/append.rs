@@ -256,8 +256,9 @@ impl Log {
     /// `install_segment` or `abandon_segment`.
     pub fn wants_segment(&mut self) -> Option<SegmentPlan> {
         let active = self.active();
-        let due = self.is_full() || active.is_half_full();
-        if self.spare.is_some() || self.planned.is_some() || !due {
+        // On a full disk one is asked for beside a spare, too: it shows when there is room again.
+        let due = self.is_full() || (self.spare.is_none() && active.is_half_full());
+        if self.planned.is_some() || !due {
             return None;
         }
         let bytes = self.options.after(active.size_bytes());

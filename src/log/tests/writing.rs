@@ -119,6 +119,13 @@ fn a_reservation_that_finds_no_room_leaves_the_one_before_it() {
     log.reserve(bytes).unwrap();
     disk.set_capacity_bytes(Some(0));
     assert!(log.reserve(2 * bytes).unwrap_err().is_no_space());
+    let plan = log.wants_segment().unwrap();
+    let refused = disk.create(&plan.path, plan.bytes).err().unwrap();
+    log.abandon_segment(&refused);
+    disk.set_capacity_bytes(None);
+    let plan = log.wants_segment().expect("it is asked for until there is room");
+    log.install_segment(disk.create(&plan.path, plan.bytes).unwrap()).unwrap();
+    log.reserve(2 * bytes).unwrap();
     log.append(&frames, Index(0)).unwrap();
 }
 
