@@ -1,5 +1,6 @@
 //! Laws of whole lanes that need a quiet world: no faults, one thread, virtual time. The hostile one is `tools/sim`.
 
+mod recollections;
 mod repairs;
 mod world;
 
@@ -12,6 +13,8 @@ use world::{NODES, World};
 
 pub(crate) const SHARD: ShardId = ShardId(1);
 pub(crate) const OTHER: ShardId = ShardId(2);
+/// Durability `memory`.
+pub(crate) const VOLATILE: ShardId = ShardId(3);
 
 pub(crate) fn started(seed: u64) -> World {
     let mut world = World::new(seed);

@@ -43,6 +43,8 @@ pub(crate) struct World {
     pub(crate) care: Vec<(NodeId, CareNote)>,
     /// Replicas that stopped are no surprise.
     pub(crate) expects_stops: bool,
+    /// Syncs that are asked for now never end.
+    pub(crate) holds_syncs: bool,
     pub(crate) trace: Vec<String>,
 }
 
@@ -70,6 +72,7 @@ impl World {
             reads: BTreeMap::new(),
             care: Vec::new(),
             expects_stops: false,
+            holds_syncs: false,
             trace: Vec::new(),
         };
         for (node, offset_ns) in NODES.into_iter().zip([0, EPS_NS.cast_signed(), -EPS_NS.cast_signed()]) {
@@ -190,7 +193,8 @@ impl World {
             let event = Event::Message { from, message: send.message, payload };
             self.schedule(delay_ns, send.to, Happening::Lane(Box::new(event)));
         }
-        for sync in output.syncs {
+        let syncs = if self.holds_syncs { Vec::new() } else { output.syncs };
+        for sync in syncs {
             let took_ns = 100_000 + self.draw() % 700_000;
             self.schedule(took_ns, from, Happening::Sync { token: sync.token, files: sync.files });
         }
@@ -276,6 +280,24 @@ impl World {
         self.nodes.get_mut(&node).expect("one of the three").lane = None;
     }
 
+    /// Ends a node's process in good order.
+    pub(crate) fn close(&mut self, node: NodeId) {
+        if let Some(mut lane) = self.nodes.get_mut(&node).and_then(|host| host.lane.take()) {
+            lane.close_volatile();
+        }
+    }
+
+    /// A node's machine loses its power, and with it all that was not synced.
+    pub(crate) fn lose_power(&mut self, node: NodeId) {
+        self.stop(node);
+        self.nodes[&node].disk.lose_unsynced();
+    }
+
+    /// Whether a node said that it has again what its memory may have lost.
+    pub(crate) fn recalled(&self, node: NodeId) -> bool {
+        self.care.iter().any(|(id, note)| *id == node && matches!(note, CareNote::Recalled { .. }))
+    }
+
     /// Reads what a node shows at once.
     pub(crate) fn read_now(
         &mut self,
@@ -355,7 +377,7 @@ fn spec(shard: ShardId) -> ShardSpec {
     ShardSpec {
         shard,
         topic: TopicId(1),
-        durability: Durability::Disk,
+        durability: if shard == crate::VOLATILE { Durability::Memory } else { Durability::Disk },
         retention: Retention { age: None, bytes: Some(KEPT_BYTES) },
         replicas,
         follow_committed: false,
