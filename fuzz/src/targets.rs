@@ -114,7 +114,7 @@ pub fn records(bytes: &[u8]) {
 pub fn vote_and_index(bytes: &[u8]) {
     let (vote, index) = bytes.split_at(bytes.len().min(1024));
     let slots =
-        || vote.chunks(512).flat_map(|slot| resealed(slot, 64).unwrap_or_else(|| slot.to_vec())).collect();
+        || vote.chunks(512).flat_map(|slot| resealed(slot, 80).unwrap_or_else(|| slot.to_vec())).collect();
     for vote in [vote.to_vec(), slots()] {
         let disk = golden();
         disk.replace(&path("vote"), &vote).expect("room");

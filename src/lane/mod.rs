@@ -14,6 +14,7 @@ mod error;
 mod event;
 mod executor;
 mod log_view;
+mod opening;
 mod options;
 mod outbox;
 mod output;
@@ -25,7 +26,8 @@ mod replica;
 pub use crate::consensus::{MembershipChange, MembershipStep};
 pub use error::Error;
 pub use event::{AppendCommand, Event, ReadCommand, ReadFrom, Ticket};
-pub use executor::{Lane, OpenReport};
+pub use executor::Lane;
+pub use opening::OpenReport;
 pub use options::{LaneOptions, Placement, ScrubOptions, ShardSpec};
 pub use output::{
     CareNote, Leadership, Output, PrepareRequest, ReadAnswer, ReadRefusal, RemoveRequest, ReplicaStatus,

@@ -168,10 +168,7 @@ impl Log {
         let Sorted { mut heads, unused } = sort(found);
         check_once(folder, &heads)?;
         let retired = forget_replaced(&mut heads);
-        for pair in heads.windows(2) {
-            let ((number, _, before), (next, head, _)) = (&pair[0], &pair[1]);
-            check_joins(&names::segment(folder, *next), *number, before, head)?;
-        }
+        check_run(folder, &heads)?;
         let Some((active, head, extent)) = heads.pop() else {
             return Err(Error::SegmentsLost { folder: folder.to_owned() });
         };
@@ -179,10 +176,7 @@ impl Log {
         let swept = useless_names(folder, names, &heads);
         let applied = (head.state.applied, head.state.membership.clone());
         let mut segments = seal(heads, Tail::from(&head.state));
-        let may_have_forgotten = match votes.volatile_in() {
-            Some(boot) => boot != disk.boot()?,
-            None => false,
-        };
+        let may_have_forgotten = votes.may_have_forgotten(&**disk)?;
         let file = disk.open(&names::segment(folder, active))?;
         let recovered = recover(file, head, extent, may_have_forgotten)?;
         segments.push(Held { number: active, segment: recovered.segment });
@@ -254,6 +248,15 @@ fn check_once(folder: &Path, heads: &[Headed]) -> Result<(), Error> {
             let (file, found) = (names::segment(folder, *number), extent.start.index.plus(1).0);
             return Err(segment::Error::Gap { file, field: "first index", expected: found + 1, found }.into());
         }
+    }
+    Ok(())
+}
+
+/// Each segment goes on from the one before it.
+fn check_run(folder: &Path, heads: &[Headed]) -> Result<(), Error> {
+    for pair in heads.windows(2) {
+        let ((number, _, before), (next, head, _)) = (&pair[0], &pair[1]);
+        check_joins(&names::segment(folder, *next), *number, before, head)?;
     }
     Ok(())
 }

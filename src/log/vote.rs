@@ -116,8 +116,9 @@ impl VoteFile {
         self.vote
     }
 
-    pub(super) fn volatile_in(&self) -> Option<BootId> {
-        self.volatile_in
+    /// Whether frames may have stood unsynced in another boot of the machine than this.
+    pub(super) fn may_have_forgotten(&self, disk: &dyn Disk) -> Result<bool, Error> {
+        self.volatile_in.map_or(Ok(false), |boot| Ok(boot != disk.boot()?))
     }
 
     /// Notes in which boot frames may stand unsynced, as `save` notes a vote.

@@ -101,7 +101,7 @@ fn another_clusters_topics_shards_or_replicas_folder_is_named() {
 fn anothers_vote_is_named() {
     let world = world();
     for (at, field) in [(48, "shard"), (56, "replica")] {
-        let vote = resealed(&world.read(VOTE.as_ref()), 0, 64, at, &99_u64.to_le_bytes());
+        let vote = resealed(&world.read(VOTE.as_ref()), 0, 80, at, &99_u64.to_le_bytes());
         let error = world.judge(&world.with(VOTE.as_ref(), &vote)).refused("another's vote");
         says(&error, &[VOTE, &format!("{field} 99"), "nothing was changed", "put the folder back"]);
     }
@@ -124,7 +124,7 @@ fn a_vote_of_another_version_is_named_whichever_slot_holds_it() {
     let vote = world.read(VOTE.as_ref());
     for slot in [0, 512] {
         for version in [0_u16, 2] {
-            let vote = resealed(&vote, slot, 64, 4, &version.to_le_bytes());
+            let vote = resealed(&vote, slot, 80, 4, &version.to_le_bytes());
             let error = world.judge(&world.with(VOTE.as_ref(), &vote)).refused("another version");
             let version = format!("version {version}");
             says(&error, &[VOTE, &version, "nothing was changed", "a version of timberline that reads it"]);

@@ -13,7 +13,7 @@ const NEWEST: Vote = Vote { term: Term(2), voted_for: Some(ReplicaId(3)), commit
 fn a_bit_flipped_in_a_vote_gives_the_vote_the_one_before_it_or_a_refusal() {
     let world = World::active();
     // The vote before the newest is that of the log's creation, in the second slot.
-    let (newer, older, used) = (0..512, 512..1024, 64);
+    let (newer, older, used) = (0..512, 512..1024, 80);
     for at in newer.start..older.end {
         for bit in 0..8 {
             let what = format!("byte {at}, bit {bit}");

@@ -54,8 +54,10 @@ impl World {
         self.nodes[&id].lane.as_ref()?.repair(shard)
     }
 
+    /// Whether a replica that does not run is on its way: its files are repaired, or it asks what it forgot.
     pub(super) fn repairs(&self, id: NodeId, shard: ShardId) -> bool {
-        self.repair(id, shard).is_some()
+        let recollects = self.nodes[&id].lane.as_ref().is_some_and(|lane| lane.recollects(shard));
+        recollects || self.repair(id, shard).is_some()
     }
 
     pub(super) fn has_been_calm_for(&self, ns: u64) -> bool {

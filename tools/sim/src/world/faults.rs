@@ -268,7 +268,8 @@ impl World {
                 } else {
                     self.node(id).next_sync = Some(SyncEnd::Failed);
                 }
-                if self.plan.has(FaultClass::PowerCut) && self.random.chance(300) {
+                let may_forget = self.plan.durability == Durability::Disk || id == self.atlas.victim;
+                if may_forget && self.plan.has(FaultClass::PowerCut) && self.random.chance(300) {
                     // After the restart that follows, the page cache goes too.
                     let delay_ns = self.lasting(2000, 5000);
                     self.after(delay_ns, Happening::PowerFails { node: id });

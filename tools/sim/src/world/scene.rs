@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use timberline::disk::{Disk, MemoryDisk};
 use timberline::lane::{Event, Placement, ReplicaStatus, ShardSpec, Ticket};
-use timberline::types::{NodeId, Offset, ReplicaId, ShardId, TopicId};
+use timberline::types::{Durability, NodeId, Offset, ReplicaId, ShardId, TopicId};
 use timberline_checkers::{History, Load, Positions};
 
 use super::agenda::{Agenda, ClientEvent, Happening, Heal};
@@ -192,6 +192,9 @@ impl World {
             Happening::PowerFails { node } => {
                 if self.is_up(node) && !self.calm {
                     self.totals.count(FaultClass::PowerCut);
+                    if self.plan.durability == Durability::Memory {
+                        self.hurt_victim();
+                    }
                     self.kill(node, true);
                     self.restart_after(node, 50 * MS);
                 }
