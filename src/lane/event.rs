@@ -24,7 +24,7 @@ pub enum Event {
     /// A peer's message; `payload` holds the data of its entries.
     Message {
         from: NodeId,
-        message: NodeMessage,
+        message: Box<NodeMessage>,
         payload: Bytes,
     },
     /// An `Output::syncs` request is done: one answer per file.

@@ -100,7 +100,7 @@ impl Lane {
             Event::CancelRead(ticket) => {
                 self.replicas.values_mut().for_each(|replica| replica.cancel_read(ticket));
             }
-            Event::Message { from, message, payload } => self.receive(from, message, payload, now),
+            Event::Message { from, message, payload } => self.receive(from, *message, payload, now),
             Event::Synced { token, results } => {
                 self.answer(token, |replica, outbox| replica.synced(results, now, outbox));
             }

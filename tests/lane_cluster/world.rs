@@ -190,7 +190,7 @@ impl World {
             self.trace.push(format!("{} {from}->{}", self.elapsed_ns, send.to));
             let payload = Bytes::from(send.payload.concat());
             let delay_ns = 50_000 + self.draw() % 450_000;
-            let event = Event::Message { from, message: send.message, payload };
+            let event = Event::Message { from, message: Box::new(send.message), payload };
             self.schedule(delay_ns, send.to, Happening::Lane(Box::new(event)));
         }
         let syncs = if self.holds_syncs { Vec::new() } else { output.syncs };

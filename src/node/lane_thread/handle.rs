@@ -33,7 +33,6 @@ pub(crate) struct LaneLimits {
 pub(crate) struct Busy;
 
 /// What the thread is asked.
-#[expect(clippy::large_enum_variant, reason = "nearly every call is an event")]
 pub(super) enum Call {
     Event(Event),
     /// Statuses of these shards, or of all.
@@ -228,7 +227,7 @@ impl LaneHandle {
 
 impl Inbox for LaneHandle {
     fn on_message(&self, from: NodeId, message: NodeMessage, payload: Bytes) {
-        if self.offer(Event::Message { from, message, payload }).is_err() {
+        if self.offer(Event::Message { from, message: Box::new(message), payload }).is_err() {
             // Whatever mattered in it is sent again.
             self.shared.metrics.messages_dropped.inc();
         }

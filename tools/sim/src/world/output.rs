@@ -136,7 +136,7 @@ impl World {
         let payload = Bytes::from(payload.concat());
         let (life, connection) = (self.nodes[&to].life, self.network.connection(from, to));
         for at_ns in fate.arrivals_ns {
-            let (message, payload) = (message.clone(), payload.clone());
+            let (message, payload) = (Box::new(message.clone()), payload.clone());
             let event = Box::new(Event::Message { from, message, payload });
             let at_ns = at_ns + self.held_up(to, at_ns);
             self.agenda.put(at_ns, Happening::Message { from, to, life, connection, event });
