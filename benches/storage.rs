@@ -94,7 +94,10 @@ fn append_all(disk: &Arc<dyn Disk>, log: &mut Log, frames: &[Frame], synced: boo
     for frame in frames {
         log.append(std::slice::from_ref(frame), Index(0)).expect("room for a frame");
         if synced {
-            disk.sync(&log.take_dirty()).into_iter().collect::<Result<(), _>>().expect("a sound disk");
+            disk.sync(&log.take_dirty().unwrap())
+                .into_iter()
+                .collect::<Result<(), _>>()
+                .expect("a sound disk");
         }
     }
 }

@@ -64,7 +64,7 @@ fn append(c: &mut Criterion) {
                     || create(&disk),
                     |log, number| {
                         log.append(&frames[number..=number], Index(0)).expect("room for a frame");
-                        synced(&*disk, &log.take_dirty());
+                        synced(&*disk, &log.take_dirty().unwrap());
                     },
                 )
             });
@@ -119,7 +119,7 @@ fn walks(c: &mut Criterion) {
         let frames = frames(body_len, 60 << 20);
         let mut log = create(&disk);
         log.append(&frames, Index(0)).expect("room");
-        synced(&*disk, &log.take_dirty());
+        synced(&*disk, &log.take_dirty().unwrap());
         group.throughput(Throughput::Bytes(60 << 20));
         let file = disk.open(&Path::new(FOLDER).join("00000000000000000001.segment")).expect("the segment");
         group.bench_function(format!("bare/body_bytes={body_len}"), |b| {
@@ -156,7 +156,7 @@ fn append_round(disk: &dyn Disk, logs: &mut [(Log, usize)], frames: &[Frame], fi
         log.append(&frames[*next..=*next], Index(0)).expect("room");
         *next += 1;
         if count > 1 || n + 1 == IN_FLIGHT {
-            files.extend(log.take_dirty());
+            files.extend(log.take_dirty().unwrap());
         }
     }
     synced(disk, &files);

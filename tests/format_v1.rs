@@ -208,7 +208,7 @@ fn write_vote(disk: &Arc<dyn Disk>, folder: &Path) {
     let other: PathBuf = "vote-only".into();
     let mut log = Log::create(Arc::clone(disk), &other, &identity(), &genesis(), OPTIONS).unwrap();
     log.save_vote(Vote { term: Term(2), voted_for: Some(ReplicaId(3)), committed: Index(9) }).unwrap();
-    disk.sync(&log.take_dirty()).into_iter().for_each(Result::unwrap);
+    disk.sync(&log.take_dirty().unwrap()).into_iter().for_each(Result::unwrap);
     std::fs::copy(folder.join(&other).join("vote"), folder.join("vote")).unwrap();
     drop(log);
     disk.remove(&other).unwrap();

@@ -13,7 +13,7 @@ use super::replica::{Failure, Replica, Tokens};
 use super::{AppendCommand, Event, LaneOptions, ReadCommand, ShardSpec};
 use crate::clock::Reading;
 use crate::disk::Disk;
-use crate::log::{Log, OpenFiles, RepairPlan};
+use crate::log::{OpenFiles, RepairPlan};
 use crate::shard::{AppendRequest, Refusal};
 use crate::types::{Durability, Monotonic, NodeId, ShardId, Timestamp};
 
@@ -367,11 +367,8 @@ impl Lane {
         let volatile = self.replicas.values().filter(|replica| replica.spec.durability == Durability::Memory);
         for replica in volatile {
             let mut log = replica.log.borrow_mut();
-            let synced = |log: &mut Log| self.disk.sync(&log.take_dirty()).iter().all(Result::is_ok);
-            if synced(&mut log) && log.note_volatile(false).is_ok() {
-                // Not said durably, it was not said.
-                let _ = synced(&mut log);
-            }
+            // A log that cannot say so durably has not said so.
+            let _ = log.sync_all().and_then(|()| log.note_volatile(false)).and_then(|()| log.sync_all());
         }
     }
 

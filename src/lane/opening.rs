@@ -186,7 +186,7 @@ impl Lane {
         RepairPlan::of_refused(&*self.disk, &folder(*shard), source)
     }
 
-    fn identity(&self, spec: &ShardSpec) -> Result<LogIdentity, Error> {
+    pub(super) fn identity(&self, spec: &ShardSpec) -> Result<LogIdentity, Error> {
         let (shard, node) = (spec.shard, self.options.node);
         let replica = spec.replica_on(node).ok_or(Error::NotPlaced { shard, node })?;
         Ok(LogIdentity { cluster: self.options.cluster.clone(), topic: spec.topic, shard, replica })

@@ -23,11 +23,13 @@ use super::{Lane, ShardSpec};
 use crate::clock::Reading;
 use crate::codec::ShardState;
 use crate::log::{self, Log, Recovery};
-use crate::types::{Index, Monotonic, NodeId, ShardId, Term, Vote};
+use crate::types::{Durability, Index, Monotonic, NodeId, ShardId, Term, Vote};
 use crate::wire::{FetchFrames, FetchedFrames, RecallAnswer, RecallRequest};
 
 /// How long an answer may take before the question is asked again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// It doubles with every round in vain, so often at most.
+const DOUBLINGS_MAX: u32 = 5;
 
 /// All replicas of a lane that still ask.
 #[derive(Default)]
@@ -46,6 +48,10 @@ struct Recollection {
     /// Whose log is being taken over, and the next index of it.
     fetching: Option<(NodeId, Index)>,
     fetched: u64,
+    /// Our log does not go over into the newest one, which begins inside ours: it is begun anew where that begins.
+    begins_anew: bool,
+    /// How often it was asked in vain.
+    rounds: u32,
     due: Monotonic,
 }
 
@@ -106,9 +112,8 @@ impl Recollection {
     /// begins is begun anew there.
     fn begin_after(&self, best: &RecallAnswer) -> Result<Index, log::Error> {
         let mut log = self.log.borrow_mut();
-        if best.first_index > log.last_index().0 + 1
-            && let Ok(state) = ShardState::decode(&best.state)
-        {
+        let begins_anew = self.begins_anew || best.first_index > log.last_index().0 + 1;
+        if begins_anew && let Ok(state) = ShardState::decode(&best.state) {
             log.reset(&state)?;
             return Ok(state.index.plus(1));
         }
@@ -154,9 +159,10 @@ impl Recollection {
         let committed = self.committed(&log)?;
         match log.append(&frames[known..], committed.min(next.before())) {
             Ok(()) => {}
-            // The peer's log has changed since it answered.
+            // The peer's log has changed since it answered, or begins where ours is of another history.
             Err(log::Error::NotNext { .. }) => {
                 drop(log);
+                self.begins_anew = self.answers.get(&from).is_some_and(|goal| goal.first_index == next.0);
                 return Ok(self.start_over());
             }
             Err(error) => return Err(error),
@@ -171,17 +177,17 @@ impl Recollection {
         Ok(if reached >= goal { Progress::Remembers } else { self.start_over() })
     }
 
-    /// Makes what was learned durable; gives what raft starts with.
-    fn settle(&mut self, sync: impl FnOnce(&mut Log) -> Result<(), log::Error>) -> Result<(), log::Error> {
+    /// Makes what was learned durable, in one write of the vote.
+    fn settle(&mut self) -> Result<(), log::Error> {
         let mut log = self.log.borrow_mut();
         let seen = self.answers.values().map(|answer| Term(answer.term)).max().unwrap_or_default();
         let Vote { term, .. } = self.recovery.vote;
         if seen > term {
             self.recovery.vote = Vote { term: seen, voted_for: None, ..self.recovery.vote };
-            log.save_vote(self.recovery.vote)?;
         }
-        log.note_volatile(true)?;
-        sync(&mut log)
+        log.save_vote(self.recovery.vote)?;
+        log.note_volatile(self.spec.durability == Durability::Memory)?;
+        log.sync_all()
     }
 }
 
@@ -213,6 +219,8 @@ impl Lane {
             answers: BTreeMap::new(),
             fetching: None,
             fetched: 0,
+            begins_anew: false,
+            rounds: 0,
             due: Monotonic(0),
         };
         self.recollections.shards.insert(shard, recollection);
@@ -226,11 +234,16 @@ impl Lane {
             if now.monotonic < recollection.due {
                 continue;
             }
-            recollection.due = now.monotonic.plus(ASK_AGAIN_AFTER);
+            let wait = ASK_AGAIN_AFTER * 2_u32.pow(recollection.rounds.min(DOUBLINGS_MAX));
+            recollection.due = now.monotonic.plus(wait);
             if recollection.fetching.is_some() {
+                // A slow link is given more time from round to round.
+                recollection.rounds += 1;
                 recollection.start_over();
             }
-            let (token, last_index) = (recollection.token, recollection.log.borrow().last_index().0);
+            let last_index =
+                if recollection.begins_anew { 0 } else { recollection.log.borrow().last_index().0 };
+            let token = recollection.token;
             for node in recollection.others(me).filter(|node| !recollection.answers.contains_key(node)) {
                 let request = RecallRequest { shard: shard.0, token, last_index };
                 self.outbox.to(node).recalls.push(request);
@@ -301,7 +314,8 @@ impl Lane {
         match step(recollection) {
             Ok(Progress::Waits) => {}
             Ok(Progress::Ask(node, request)) => {
-                recollection.due = now.monotonic.plus(ASK_AGAIN_AFTER);
+                let wait = ASK_AGAIN_AFTER * 2_u32.pow(recollection.rounds.min(DOUBLINGS_MAX));
+                recollection.due = now.monotonic.plus(wait);
                 self.outbox.to(node).fetches.push(request);
             }
             Ok(Progress::Remembers) => self.start_recollected(shard, now),
@@ -312,12 +326,8 @@ impl Lane {
     /// Nothing is missing any more: the replica starts.
     fn start_recollected(&mut self, shard: ShardId, now: &Reading) {
         let Some(mut recollection) = self.recollections.shards.remove(&shard) else { return };
-        let disk = &self.disk;
-        let settled = recollection.settle(|log| {
-            let synced = disk.sync(&log.take_dirty());
-            synced.into_iter().collect::<Result<(), _>>().map_err(log::Error::from)
-        });
-        if let Err(error) = settled {
+        if let Err(error) = recollection.settle() {
+            self.recollections.shards.insert(shard, recollection);
             return self.give_up(shard, &error);
         }
         let Recollection { spec, log, recovery, fetched, .. } = recollection;
@@ -327,11 +337,21 @@ impl Lane {
         let _ = self.start_log(&spec, log, &recovery, now);
     }
 
+    /// A log that cannot be read or written: repaired if it is damaged, tried again if its disk is full, else listed.
     fn give_up(&mut self, shard: ShardId, error: &log::Error) {
-        if let Some(recollection) = self.recollections.shards.remove(&shard) {
-            self.failed.insert(shard, (recollection.spec, error.to_string()));
+        let Some(recollection) = self.recollections.shards.get_mut(&shard) else { return };
+        if error.is_no_space() {
+            recollection.start_over();
+            return;
         }
+        let Some(Recollection { spec, log, .. }) = self.recollections.shards.remove(&shard) else { return };
+        let plan = log.borrow().take_damage();
+        self.failed.insert(shard, (spec.clone(), error.to_string()));
         self.output.failed.push((shard, error.to_string()));
+        drop(log);
+        if let Some(plan) = plan {
+            self.begin_repair(&spec, plan, Some(Index(0)));
+        }
     }
 
     /// The log of a replica whose raft has not started.

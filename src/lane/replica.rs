@@ -142,7 +142,7 @@ impl Replica {
         self.note_applied();
         self.beginning.follow(&self.shard, &self.log)?;
         self.follow(output)?;
-        self.request_sync(tokens, output);
+        self.request_sync(tokens, output)?;
         self.request_segment(now, tokens, output);
         if self.removes {
             output.removals.extend(beginning::request_removal(&mut self.log.borrow_mut(), tokens));
@@ -204,15 +204,16 @@ impl Replica {
         }
     }
 
-    fn request_sync(&mut self, tokens: &mut Tokens<'_>, output: &mut Output) {
+    fn request_sync(&mut self, tokens: &mut Tokens<'_>, output: &mut Output) -> Result<(), Failure> {
         let is_due = !self.written.is_empty() || (self.writes_back && self.log.borrow().is_dirty());
         if self.syncing.is_none() && is_due {
             self.writes_back = false;
             self.syncing = Some(std::mem::take(&mut self.written));
             self.on_disk_soon = self.log.borrow().last_index();
-            let files = self.log.borrow_mut().take_dirty();
+            let files = self.log.borrow_mut().take_dirty()?;
             output.syncs.push(SyncRequest { token: tokens.draw(), files });
         }
+        Ok(())
     }
 
     /// The sync under way is done.
@@ -222,7 +223,13 @@ impl Replica {
         now: &Reading,
         outbox: &mut Outbox,
     ) -> Result<(), Failure> {
-        results.into_iter().collect::<Result<(), _>>()?;
+        if let Err(failure) = results.into_iter().collect::<Result<(), _>>() {
+            if self.spec.durability == Durability::Memory {
+                // What was answered for from memory may be gone now. A disk that takes not even this note is asked nothing.
+                let _ = self.log.borrow_mut().note_forgotten();
+            }
+            return Err(failure.into());
+        }
         self.on_disk = self.on_disk_soon;
         for number in self.syncing.take().unwrap_or_default() {
             let freed = self.shard.on_persisted(number, now);

@@ -109,9 +109,13 @@ pub struct Log {
     pub(super) retired: VecDeque<u64>,
     /// One of their files is being removed.
     pub(super) removing: bool,
+    /// Of the oldest of them only the index is left.
+    pub(super) index_remains: bool,
     pub(super) active_dirty: bool,
-    /// The vote's file, written since the last sync.
+    /// The vote's file, written and not yet handed to a sync.
     pub(super) vote_dirty: Option<Arc<dyn DiskFile>>,
+    /// A vote was noted that is not written yet: it is with the next sync, when the one before has ended.
+    pub(super) vote_noted: bool,
     pub(super) condition: Condition,
     /// The number of a segment that a read found damaged.
     pub(super) damaged: Cell<Option<u64>>,
@@ -164,8 +168,10 @@ impl Log {
             next_number: 2,
             retired: VecDeque::new(),
             removing: false,
+            index_remains: false,
             active_dirty: false,
             vote_dirty: None,
+            vote_noted: false,
             condition: Condition::Sound,
             damaged: Cell::new(None),
         })
@@ -220,12 +226,8 @@ impl Log {
     /// Notes the vote; durable with the next sync of `take_dirty`.
     pub fn save_vote(&mut self, vote: Vote) -> Result<(), Error> {
         self.check_usable()?;
-        let file = match &self.vote_dirty {
-            Some(file) => Ok(Arc::clone(file)),
-            None => self.files.vote(&self.folder),
-        };
-        let saved = file.and_then(|file| self.votes.save(&*file, vote).map(|()| file));
-        self.vote_dirty = Some(self.note_failure(saved)?);
+        self.votes.note(vote);
+        self.vote_noted = true;
         Ok(())
     }
 
@@ -233,23 +235,52 @@ impl Log {
     /// sync of `take_dirty`.
     pub fn note_volatile(&mut self, is_volatile: bool) -> Result<(), Error> {
         let boot = if is_volatile { Some(self.disk.boot()?) } else { None };
-        let file = self.files.vote(&self.folder)?;
-        self.votes.note_volatile(&*file, boot)?;
-        self.vote_dirty = Some(file);
+        self.votes.note_volatile(boot);
+        self.vote_noted = true;
         Ok(())
     }
 
-    /// Whether something was written since the last `take_dirty`.
+    /// Whether something was written or noted since the last `take_dirty`.
     pub fn is_dirty(&self) -> bool {
-        self.active_dirty || self.vote_dirty.is_some()
+        self.active_dirty || self.vote_dirty.is_some() || self.vote_noted
     }
 
-    /// The files to sync so that all written so far is durable.
-    pub fn take_dirty(&mut self) -> Vec<Arc<dyn DiskFile>> {
+    /// The files to sync so that all written and noted so far is durable. The sync of the files taken before must have
+    /// ended: a vote is written only now, so that the one before it stays whole until this one is.
+    pub fn take_dirty(&mut self) -> Result<Vec<Arc<dyn DiskFile>>, Error> {
+        if self.vote_noted {
+            let written = self.write_vote();
+            self.vote_dirty = Some(self.note_failure(written)?);
+            self.vote_noted = false;
+        }
         let active = self.active_dirty.then(|| Arc::clone(self.active().file()));
         let vote = self.vote_dirty.take();
         self.active_dirty = false;
-        active.into_iter().chain(vote).collect()
+        Ok(active.into_iter().chain(vote).collect())
+    }
+
+    fn write_vote(&mut self) -> Result<Arc<dyn DiskFile>, Error> {
+        let file = self.files.vote(&self.folder)?;
+        self.votes.save(&*file)?;
+        Ok(file)
+    }
+
+    /// Writes all that was noted, syncs it and all frames, whatever is known to be clean: a sync that another thread has
+    /// under way may still fail.
+    pub fn sync_all(&mut self) -> Result<(), Error> {
+        let active = Arc::clone(self.active().file());
+        let files: Vec<_> = self.take_dirty()?.into_iter().chain([active]).collect();
+        self.disk.sync(&files).into_iter().collect::<Result<(), _>>()?;
+        Ok(())
+    }
+
+    /// Notes for its next opening, durably if the disk still can, that frames answered for may be gone: a sync failed.
+    pub fn note_forgotten(&mut self) -> Result<(), Error> {
+        self.votes.note_forgotten();
+        // The handle that is open may be poisoned by the same failure.
+        let file = self.disk.open(&names::vote(&self.folder))?;
+        self.votes.save(&*file)?;
+        Ok(file.sync()?)
     }
 
     /// Once the active segment is half full, or the disk was: the next one's file, asked for once. Answer with

@@ -20,7 +20,7 @@ use crate::segment::{
     self, Extent, HEAD_BYTES_MIN, Segment, SegmentHead, Tail, check_joins, holds_whole_frame, recover,
 };
 use crate::simulation::{Bug, is_planted};
-use crate::types::Vote;
+use crate::types::{Index, Vote};
 
 /// A prepared file is told from a used one by this much of its start: a head and the first frames would stand there.
 const BLANK_BYTES: u64 = 64 << 10;
@@ -61,9 +61,8 @@ impl Opening {
             return Ok(());
         }
         self.log.note_volatile(true)?;
-        // The vote's file is among those that are synced.
-        self.log.vote_dirty = None;
-        Ok(())
+        // The vote's file is among those that are synced already.
+        self.log.take_dirty().map(drop)
     }
 
     /// Ends the opening: `synced` are the answers for `files`, in order.
@@ -196,21 +195,26 @@ impl Log {
             next_number,
             retired: retired.into(),
             removing: false,
+            index_remains: false,
             active_dirty: true,
             vote_dirty: None,
+            vote_noted: false,
             condition: Condition::Sound,
             damaged: Cell::new(None),
         };
         log.check_beginning(begins_log)?;
         log.write_back()?;
+        // How far the log was committed may be told of frames that it lost.
+        let Vote { term, voted_for, committed } = log.vote();
+        let committed = if may_have_forgotten { Index(0) } else { committed };
         let recovery = Recovery {
             cut: recovered.cut,
-            vote: log.vote(),
+            vote: Vote { term, voted_for, committed },
             may_have_forgotten,
             frames_replayed: recovered.frames,
             bytes_replayed: recovered.bytes,
         };
-        Ok(Opening { dirty: log.take_dirty(), log, unused, swept, recovery })
+        Ok(Opening { dirty: log.take_dirty()?, log, unused, swept, recovery })
     }
 
     /// What a killed process wrote may be in the page cache only, and marked clean by a sync that failed: written

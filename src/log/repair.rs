@@ -5,7 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Error, Log, names};
+use super::vote::VoteFile;
+use super::{Error, Log, LogIdentity, names};
 use crate::disk::Disk;
 use crate::segment::{self, End, Extent, Salvage, SegmentHead};
 use crate::types::Index;
@@ -84,6 +85,17 @@ impl RepairPlan {
         // It holds for the new file as for the old one, but may be as rotten as that was; it is built again.
         let _ = disk.remove(&names::index(&self.folder, self.number));
         Ok(())
+    }
+
+    /// Notes, before the repaired file takes its place, that frames behind those that could be refetched may have been
+    /// answered for: the log's replica finds out from the others before it starts.
+    pub fn note_forgotten(&self, disk: &dyn Disk, identity: &LogIdentity) -> Result<(), Error> {
+        let votes = VoteFile::open(disk, &self.folder, identity)?;
+        let mut votes = votes.ok_or_else(|| Error::Unfinished { folder: self.folder.clone() })?;
+        votes.note_forgotten();
+        let file = disk.open(&names::vote(&self.folder))?;
+        votes.save(&*file)?;
+        Ok(file.sync()?)
     }
 
     /// Removes a new file that is not wanted any more; there may be none.

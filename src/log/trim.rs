@@ -44,22 +44,27 @@ impl Log {
         let recovered_from = last.expect("what is committed is in the log");
         let kept = start.min(self.start_state_of(recovered_from)?.applied.plus(1));
         let gone = self.segments[1..].iter().take_while(|held| held.segment.first_index() <= kept).count();
-        self.retired.extend(self.segments.drain(..gone).map(|held| held.number));
+        self.retire(gone);
         Ok(())
     }
 
-    /// The oldest file that is no part of the log any more. Remove it, durably, then call `removed`.
+    /// The oldest file that is no part of the log any more: a segment, then its index. Remove it, durably, then call `removed`.
     pub fn wants_removal(&mut self) -> Option<PathBuf> {
         let oldest = self.retired.front().filter(|_| !self.removing)?;
         self.removing = true;
-        Some(names::segment(&self.folder, *oldest))
+        let path = if self.index_remains { names::index } else { names::segment };
+        Some(path(&self.folder, *oldest))
     }
 
     /// The file last asked for is gone, or could not be removed and is asked for again.
     pub fn removed(&mut self, is_gone: bool) {
         self.removing = false;
-        if is_gone {
+        if self.index_remains {
+            // There may have been none, and one that stays is swept at the next opening.
+            self.index_remains = false;
             self.retired.pop_front();
+        } else {
+            self.index_remains = is_gone;
         }
     }
 
@@ -91,12 +96,21 @@ impl Log {
         let head = SegmentHead { identity, state, begins_log, previous, file_bytes: 0 };
         let Spare { number, file } = self.blank_file(2 * head.encode().len() as u64)?;
         let segment = Segment::create(file, &head)?;
-        self.retired.extend(self.segments.drain(..).map(|held| held.number));
+        self.retire(self.segments.len());
         self.segments.push(Held { number, segment });
         self.applied = (head.state.applied, head.state.membership.clone());
         self.state = head.state;
         self.active_dirty = false;
         Ok(())
+    }
+
+    /// The first `count` segments are no part of the log any more. Their maps are let go, so that their files' room is free
+    /// once they are removed and no slice of them lives.
+    fn retire(&mut self, count: usize) {
+        for Held { number, .. } in self.segments.drain(..count) {
+            self.files.forget_segment(number);
+            self.retired.push_back(number);
+        }
     }
 
     /// How far membership frames are known to be applied, and the membership there.

@@ -36,6 +36,9 @@ const USED_BYTES: usize = 80;
 const MAGIC: u32 = u32::from_le_bytes(*b"TMVT");
 const VERSION: u16 = 1;
 
+/// No machine's boot: what was answered for may be gone in whatever boot this is.
+const FORGOTTEN: BootId = BootId(u128::MAX);
+
 /// The vote, and whose it is. The file is opened to write; none is held.
 pub(super) struct VoteFile {
     identity: LogIdentity,
@@ -64,7 +67,7 @@ impl VoteFile {
         let file = disk.create(&names::vote(folder), VOTE_FILE_BYTES)?;
         let (identity, vote) = (identity.clone(), Vote::default());
         let mut votes = Self { identity, vote, volatile_in: None, sequence: 0 };
-        votes.save(&*file, Vote::default())?;
+        votes.save(&*file)?;
         file.sync()?;
         Ok(votes)
     }
@@ -121,18 +124,28 @@ impl VoteFile {
         self.volatile_in.map_or(Ok(false), |boot| Ok(boot != disk.boot()?))
     }
 
-    /// Notes in which boot frames may stand unsynced, as `save` notes a vote.
-    pub(super) fn note_volatile(&mut self, file: &dyn DiskFile, boot: Option<BootId>) -> Result<(), Error> {
+    /// Notes in which boot frames may stand unsynced, from the next `save` on.
+    pub(super) fn note_volatile(&mut self, boot: Option<BootId>) {
         self.volatile_in = boot;
-        self.save(file, self.vote)
     }
 
-    /// Writes `vote` over the older slot of the vote's file. Not yet synced.
-    pub(super) fn save(&mut self, file: &dyn DiskFile, vote: Vote) -> Result<(), Error> {
+    /// Notes that something that was answered for is gone, from the next `save` on.
+    pub(super) fn note_forgotten(&mut self) {
+        self.volatile_in = Some(FORGOTTEN);
+    }
+
+    /// Notes a vote, from the next `save` on.
+    pub(super) fn note(&mut self, vote: Vote) {
+        self.vote = vote;
+    }
+
+    /// Writes what was noted over the older slot of the vote's file. Sync it before the next one: two slots keep the vote
+    /// that was answered on only while one of them is left alone.
+    pub(super) fn save(&mut self, file: &dyn DiskFile) -> Result<(), Error> {
         let sequence = self.sequence + 1;
-        let slot = encode_slot(&self.identity, sequence, vote, self.volatile_in);
+        let slot = encode_slot(&self.identity, sequence, self.vote, self.volatile_in);
         file.write_at((sequence % 2) * VOTE_SLOT_BYTES, &slot)?;
-        (self.vote, self.sequence) = (vote, sequence);
+        self.sequence = sequence;
         Ok(())
     }
 }

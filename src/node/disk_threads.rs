@@ -5,7 +5,6 @@
 //! the disk, the larger the sets. Invariant: every request is answered exactly once, unless the node stops.
 
 use std::collections::{HashMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -102,19 +101,24 @@ fn sync(requests: VecDeque<SyncRequest>, disk: &dyn Disk, lane: &LaneHandle) {
     let results = disk.sync(&files);
     let mut results: Vec<Option<Result<(), disk::Error>>> = results.into_iter().map(Some).collect();
     for request in requests {
-        let answers = request.files.iter().map(|file| answer(&mut results[places[file.path()]], file));
+        let answers = request.files.iter().map(|file| answer(&mut results[places[&identity(file)]], file));
         let (token, results) = (request.token, answers.collect());
         lane.report(Event::Synced { token, results });
     }
 }
 
-/// The distinct files, and where in their order each path stands.
+/// Which open file it is. Not its path: a repair puts another file there.
+fn identity(file: &Arc<dyn DiskFile>) -> usize {
+    Arc::as_ptr(file).cast::<()>() as usize
+}
+
+/// The distinct files, and where in their order each stands.
 fn merge<'a>(
     files: impl Iterator<Item = &'a Arc<dyn DiskFile>>,
-) -> (Vec<Arc<dyn DiskFile>>, HashMap<PathBuf, usize>) {
+) -> (Vec<Arc<dyn DiskFile>>, HashMap<usize, usize>) {
     let (mut distinct, mut places) = (Vec::new(), HashMap::new());
     for file in files {
-        places.entry(file.path().to_owned()).or_insert_with(|| {
+        places.entry(identity(file)).or_insert_with(|| {
             distinct.push(Arc::clone(file));
             distinct.len() - 1
         });

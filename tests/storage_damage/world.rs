@@ -69,7 +69,7 @@ pub(crate) fn filler(state: &ShardState, body_len: usize) -> Frame {
 }
 
 pub(crate) fn sync(disk: &MemoryDisk, log: &mut Log) {
-    disk.sync(&log.take_dirty()).into_iter().for_each(Result::unwrap);
+    disk.sync(&log.take_dirty().unwrap()).into_iter().for_each(Result::unwrap);
 }
 
 fn write(first_segment_bytes: u64, batches: &[&[Frame]]) -> World {

@@ -62,6 +62,8 @@ pub(super) struct Case {
     rests: u32,
     /// What a peer must know to be committed, where nothing else proves it.
     by_commitment: Option<Index>,
+    /// Something behind what was refetched may have been answered for.
+    pub(super) forgets: bool,
     /// Peers that have what is lost no more.
     trimmed: BTreeSet<NodeId>,
     reason: String,
@@ -82,6 +84,7 @@ impl Case {
             vain: 0,
             rests: 0,
             by_commitment: None,
+            forgets: false,
             trimmed: BTreeSet::new(),
             reason: String::new(),
         }
@@ -101,7 +104,7 @@ impl Case {
         match &self.stage {
             Stage::Resting { until } if may_begin && now >= *until => {
                 self.stage = Stage::Surveying;
-                (self.vain, self.by_commitment) = (0, None);
+                (self.vain, self.by_commitment, self.forgets) = (0, None, false);
                 self.trimmed.clear();
                 Step::Run(FileTask::Survey(self.plan.clone()))
             }
@@ -144,7 +147,7 @@ impl Case {
             && answer.committed >= wanted.0
         {
             salvage.begin_from_committed(last);
-            self.by_commitment = None;
+            (self.by_commitment, self.forgets) = (None, true);
         }
         let waits = self.by_commitment.is_some();
         let taken =

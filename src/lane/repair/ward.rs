@@ -10,7 +10,7 @@ use super::case::{Case, Step};
 use crate::clock::Reading;
 use crate::lane::output::{CareNote, TaskRequest};
 use crate::lane::{Lane, ShardSpec};
-use crate::log::{FileTask, RepairPlan, TaskResult};
+use crate::log::{self, FileTask, RepairPlan, TaskResult};
 use crate::types::{Index, Monotonic, NodeId, ShardId};
 use crate::wire::FetchedFrames;
 
@@ -192,10 +192,10 @@ impl Lane {
         let shard = patient.0;
         let Some(case) = self.ward.cases.get(&patient) else { return };
         let (plan, fetched) = (case.plan.clone(), case.fetched());
-        let (spec, stopped) = (case.spec.clone(), case.stopped);
+        let (spec, stopped, forgets) = (case.spec.clone(), case.stopped, case.forgets);
         let placed = match (stopped, self.replicas.get(&shard)) {
             (None, Some(replica)) => replica.log.borrow_mut().adopt(&plan),
-            (Some(_), None) => plan.put_in_place(&*self.disk).map(|()| true),
+            (Some(_), None) => self.put_closed_in_place(&spec, &plan, forgets),
             // The replica stopped or was opened meanwhile for another reason.
             _ => {
                 plan.discard(&*self.disk);
@@ -214,6 +214,19 @@ impl Lane {
         if let Some(followed) = stopped.filter(|_| placed) {
             self.open_again(&spec, followed, now);
         }
+    }
+
+    /// The segment of a closed log. Whatever it forgot is noted first: a crash in between finds the damage again.
+    fn put_closed_in_place(
+        &self,
+        spec: &ShardSpec,
+        plan: &RepairPlan,
+        forgets: bool,
+    ) -> Result<bool, log::Error> {
+        if let Some(identity) = self.identity(spec).ok().filter(|_| forgets) {
+            plan.note_forgotten(&*self.disk, &identity)?;
+        }
+        plan.put_in_place(&*self.disk).map(|()| true)
     }
 
     fn open_again(&mut self, spec: &ShardSpec, followed: Index, now: &Reading) {

@@ -172,7 +172,7 @@ fn what_a_failed_sync_left_clean_in_the_page_cache_is_written_again_before_it_is
     let (disk, mut log, mut leader) = three();
     log.append(&leader.frames(2, 72), Index(0)).unwrap();
     log.save_vote(Vote { term: Term(9), ..Vote::default() }).unwrap();
-    let under_way = disk.begin_sync(log.take_dirty());
+    let under_way = disk.begin_sync(log.take_dirty().unwrap());
     assert!(disk.fail_sync(under_way).iter().all(Result::is_err));
     drop(log);
     let (log, recovery) = open(&disk);

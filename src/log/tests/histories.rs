@@ -94,7 +94,7 @@ impl Story {
     }
 
     fn sync(&mut self) -> Result<(), Error> {
-        self.disk.sync(&self.log.take_dirty()).into_iter().collect::<Result<(), _>>()?;
+        self.disk.sync(&self.log.take_dirty().unwrap()).into_iter().collect::<Result<(), _>>()?;
         (self.synced, self.synced_votes) = (self.frames.len(), self.votes);
         self.pasts = vec![self.frames.clone()];
         Ok(())

@@ -127,7 +127,7 @@ fn a_trim_cut_short_at_any_operation_leaves_a_log_that_begins_at_or_below_the_st
         let before = all(&log);
         disk.fail_power_after(Some(operations));
         let _cut_short = log.append(&[leader.trim(start)], Index(0));
-        if disk.sync(&log.take_dirty()).iter().all(Result::is_ok) && !disk.is_power_off() {
+        if disk.sync(&log.take_dirty().unwrap()).iter().all(Result::is_ok) && !disk.is_power_off() {
             log.trim(start, log.last_index()).unwrap();
             remove_retired(&disk, &mut log);
         }

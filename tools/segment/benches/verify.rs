@@ -74,7 +74,7 @@ fn write_log(root: &Path, bytes: u64, shape: &Shape) {
         written += header.frame_len() as u64;
         log.append(&[frame], Index(0)).unwrap();
     }
-    disk.sync(&log.take_dirty()).into_iter().for_each(Result::unwrap);
+    disk.sync(&log.take_dirty().unwrap()).into_iter().for_each(Result::unwrap);
 }
 
 fn speed(criterion: &mut Criterion) {

@@ -105,7 +105,7 @@ impl Replica {
         let folder = Path::new("shards/7");
         let mut log =
             Log::create(Arc::clone(&disk), folder, &identity(replica), &genesis(), OPTIONS).unwrap();
-        let sync = |log: &mut Log| disk.sync(&log.take_dirty()).into_iter().for_each(Result::unwrap);
+        let sync = |log: &mut Log| disk.sync(&log.take_dirty().unwrap()).into_iter().for_each(Result::unwrap);
         for frame in frames {
             log.append(std::slice::from_ref(frame), Index(0)).unwrap();
             sync(&mut log);
