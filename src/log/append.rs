@@ -1,11 +1,11 @@
 //! The writing side of a log: append, truncate, roll, vote.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::open_files::{LogFiles, OpenFiles};
+use super::trim::Retired;
 use super::vote::VoteFile;
 use super::{Error, LogIdentity, names};
 use crate::codec::{Frame, ShardState};
@@ -105,12 +105,7 @@ pub struct Log {
     /// The number of a segment being prepared.
     pub(super) planned: Option<u64>,
     pub(super) next_number: u64,
-    /// Segments that are no part of the log any more and whose files are still there, oldest first.
-    pub(super) retired: VecDeque<u64>,
-    /// One of their files is being removed.
-    pub(super) removing: bool,
-    /// Of the oldest of them only the index is left.
-    pub(super) index_remains: bool,
+    pub(super) retired: Retired,
     pub(super) active_dirty: bool,
     /// The vote's file, written and not yet handed to a sync.
     pub(super) vote_dirty: Option<Arc<dyn DiskFile>>,
@@ -166,9 +161,7 @@ impl Log {
             spare: None,
             planned: None,
             next_number: 2,
-            retired: VecDeque::new(),
-            removing: false,
-            index_remains: false,
+            retired: Retired::default(),
             active_dirty: false,
             vote_dirty: None,
             vote_noted: false,

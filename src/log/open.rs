@@ -194,8 +194,6 @@ impl Log {
             planned: None,
             next_number,
             retired: retired.into(),
-            removing: false,
-            index_remains: false,
             active_dirty: true,
             vote_dirty: None,
             vote_noted: false,
@@ -204,17 +202,20 @@ impl Log {
         };
         log.check_beginning(begins_log)?;
         log.write_back()?;
-        // How far the log was committed may be told of frames that it lost.
-        let Vote { term, voted_for, committed } = log.vote();
-        let committed = if may_have_forgotten { Index(0) } else { committed };
         let recovery = Recovery {
             cut: recovered.cut,
-            vote: Vote { term, voted_for, committed },
+            vote: log.remembered_vote(may_have_forgotten),
             may_have_forgotten,
             frames_replayed: recovered.frames,
             bytes_replayed: recovered.bytes,
         };
         Ok(Opening { dirty: log.take_dirty()?, log, unused, swept, recovery })
+    }
+
+    /// The vote. How far the log was committed may be told of frames that it lost.
+    fn remembered_vote(&self, may_have_forgotten: bool) -> Vote {
+        let Vote { committed, .. } = self.vote();
+        Vote { committed: if may_have_forgotten { Index(0) } else { committed }, ..self.vote() }
     }
 
     /// What a killed process wrote may be in the page cache only, and marked clean by a sync that failed: written

@@ -5,6 +5,7 @@
 //! the head that recovery would start from does not include; files are removed after they are no part of the log any
 //! more, oldest first, one at a time; a reset is durable before the segments that it replaces are forgotten.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use super::append::{Held, Prepared, Spare};
@@ -13,6 +14,23 @@ use crate::codec::ShardState;
 use crate::segment::{HEAD_BYTES_MIN, Segment, SegmentHead};
 use crate::simulation::{Bug, is_planted};
 use crate::types::{Index, Membership, Timestamp};
+
+/// Segments that are no part of a log any more and whose files are still there.
+#[derive(Debug, Default)]
+pub(super) struct Retired {
+    /// Oldest first.
+    numbers: VecDeque<u64>,
+    /// One of their files is being removed.
+    removing: bool,
+    /// Of the oldest of them only the index is left.
+    index_remains: bool,
+}
+
+impl From<Vec<u64>> for Retired {
+    fn from(numbers: Vec<u64>) -> Self {
+        Self { numbers: numbers.into(), ..Self::default() }
+    }
+}
 
 impl Log {
     /// The first index to keep, if the log's oldest segments may go: sealed ones of which all is `released`, and whose
@@ -48,23 +66,26 @@ impl Log {
         Ok(())
     }
 
-    /// The oldest file that is no part of the log any more: a segment, then its index. Remove it, durably, then call `removed`.
+    /// The oldest file that is no part of the log any more: a segment, then its index. Remove it,
+    /// durably, then call `removed`.
     pub fn wants_removal(&mut self) -> Option<PathBuf> {
-        let oldest = self.retired.front().filter(|_| !self.removing)?;
-        self.removing = true;
-        let path = if self.index_remains { names::index } else { names::segment };
+        let retired = &mut self.retired;
+        let oldest = retired.numbers.front().filter(|_| !retired.removing)?;
+        retired.removing = true;
+        let path = if retired.index_remains { names::index } else { names::segment };
         Some(path(&self.folder, *oldest))
     }
 
     /// The file last asked for is gone, or could not be removed and is asked for again.
     pub fn removed(&mut self, is_gone: bool) {
-        self.removing = false;
-        if self.index_remains {
+        let retired = &mut self.retired;
+        retired.removing = false;
+        if retired.index_remains {
             // There may have been none, and one that stays is swept at the next opening.
-            self.index_remains = false;
-            self.retired.pop_front();
+            retired.numbers.pop_front();
+            retired.index_remains = false;
         } else {
-            self.index_remains = is_gone;
+            retired.index_remains = is_gone;
         }
     }
 
@@ -109,7 +130,7 @@ impl Log {
     fn retire(&mut self, count: usize) {
         for Held { number, .. } in self.segments.drain(..count) {
             self.files.forget_segment(number);
-            self.retired.push_back(number);
+            self.retired.numbers.push_back(number);
         }
     }
 

@@ -215,7 +215,7 @@ fn scrubbing_finds_any_flipped_bit_of_a_sealed_segment_and_none_where_the_segmen
             bytes += scrubbed.bytes;
             match scrubbed.next {
                 Ok(go_on) => next = go_on,
-                Err(_) => return Err(next.expect("the step that was run")),
+                Err(_) => return Err(Box::new(next.expect("the step that was run"))),
             }
         }
         Ok(bytes)
