@@ -207,8 +207,8 @@ impl Lane {
         let others: Vec<_> = spec.replicas.iter().filter(|placed| placed.node != self.options.node).collect();
         let others = others.iter().map(|placed| placed.node.to_string()).collect::<Vec<_>>().join(", ");
         let reason = format!(
-            "its machine restarted and may have lost what it held in memory only: it asks nodes {others} what it had, and \
-             waits for all of them; start those that are down"
+            "it may have lost frames that it answered for (its machine restarted, a sync failed, or damage could not be \
+             repaired whole): it asks nodes {others} what it had, and waits for all of them; start those that are down"
         );
         self.failed.insert(shard, (spec.clone(), reason));
         let recollection = Recollection {
