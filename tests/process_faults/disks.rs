@@ -8,7 +8,8 @@ use timberline::types::NodeId;
 
 use super::campaign::{self, Campaign};
 use super::cluster::NODES;
-use super::volume::{Cutter, PoweredVolume, SmallVolume, allowed, drop_caches};
+use super::powered::{Cutter, PoweredVolume, allowed, drop_caches};
+use super::volume::{SmallVolume, log_count, powered_volume};
 
 /// Segments so small that logs are rolled between two cuts.
 const SMALL_SEGMENTS: [&str; 4] =
@@ -24,7 +25,7 @@ fn cut(campaign: &mut Campaign, nodes: &[u16], volumes: &[PoweredVolume], cutter
     for ends_disk in [disk_first, !disk_first] {
         for node in nodes {
             if ends_disk {
-                volumes[usize::from(*node) - 1].cut(cutter, flags);
+                cutter.aim(&volumes[usize::from(*node) - 1], flags, None).cut();
             } else {
                 campaign.cluster.kill(*node);
             }
@@ -43,7 +44,7 @@ async fn a_power_cut_of_some_and_of_all_loses_nothing_acknowledged() {
     }
     let cluster = campaign::prepare(&SMALL_SEGMENTS);
     let cutter = Cutter::build(&cluster.path(""));
-    let volumes: Vec<_> = (1..=NODES).map(|node| PoweredVolume::mount(&cluster, node)).collect();
+    let volumes: Vec<_> = (1..=NODES).map(|node| powered_volume(&cluster, node)).collect();
     drop_caches();
     let mut campaign = Campaign::start(cluster).await;
     let mut round = 0;
@@ -56,12 +57,12 @@ async fn a_power_cut_of_some_and_of_all_loses_nothing_acknowledged() {
         }
         campaign.works_again().await;
         // Cut while the logs of a new topic are being made: as soon as the first is seen.
-        let logs = volumes.iter().map(PoweredVolume::log_count).collect::<Vec<_>>();
+        let logs = volumes.iter().map(log_count).collect::<Vec<_>>();
         let name = format!("unfinished-{round}");
         let mut creation = campaign.cluster.command(&["topic", "create", &name, "--shards", "3"]);
         let mut creation = creation.stdout(Stdio::null()).spawn().expect("the command starts");
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-        while volumes.iter().map(PoweredVolume::log_count).eq(logs.iter().copied()) {
+        while volumes.iter().map(log_count).eq(logs.iter().copied()) {
             assert!(std::time::Instant::now() < deadline, "no log of topic {name} appears");
             let ended = creation.try_wait().expect("its end can be asked for");
             assert!(ended.is_none_or(|status| status.success()), "a topic cannot be created: {ended:?}");

@@ -8,6 +8,7 @@ mod campaign;
 #[path = "../processes/cluster.rs"]
 mod cluster;
 mod disks;
+mod powered;
 mod relay;
 mod volume;
 mod witness;
