@@ -80,12 +80,14 @@ impl Log {
     pub fn removed(&mut self, is_gone: bool) {
         let retired = &mut self.retired;
         retired.removing = false;
-        if retired.index_remains {
-            // There may have been none, and one that stays is swept at the next opening.
+        let Some(oldest) = retired.numbers.front().filter(|_| is_gone || retired.index_remains) else {
+            return;
+        };
+        let index = names::index(&self.folder, *oldest);
+        // There may be none; one that cannot be removed is swept at the next opening.
+        retired.index_remains = !retired.index_remains && self.disk.read_start(&index, 0).is_ok();
+        if !retired.index_remains {
             retired.numbers.pop_front();
-            retired.index_remains = false;
-        } else {
-            retired.index_remains = is_gone;
         }
     }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use timberline::disk::{Disk, DiskFile, Error, FolderLock, OsDisk};
+use timberline::disk::{BootId, Disk, DiskFile, Error, FolderLock, OsDisk};
 use timberline::log::names;
 
 use super::worker::FOLDER;
@@ -126,6 +126,10 @@ impl TellingDisk {
 }
 
 impl Disk for TellingDisk {
+    fn boot(&self) -> Result<BootId, Error> {
+        self.inner.boot()
+    }
+
     fn create(&self, path: &Path, size_bytes: u64) -> Result<Arc<dyn DiskFile>, Error> {
         self.label.step_of_roll();
         let file = self.label.ends(self.inner.create(path, size_bytes))?;

@@ -254,7 +254,7 @@ impl Worker {
     }
 
     fn sync(&mut self) -> Result<(), Error> {
-        let synced = self.disk.sync(&self.log.take_dirty());
+        let synced = self.disk.sync(&self.log.take_dirty()?);
         synced.into_iter().collect::<Result<(), _>>()?;
         self.tell_durable();
         Ok(())
