@@ -1,9 +1,10 @@
 //! A node that must not be believed: its disk is blank, or its clock too wide. The others go on without it.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use super::cluster::Cluster;
-use super::{await_output, lines, number, start, start_with};
+use super::{await_output, flights, lines, number, start, start_with};
 
 /// One record, acknowledged by whoever leads.
 fn append_one(cluster: &Cluster) {
@@ -116,4 +117,38 @@ fn a_client_with_another_clusters_certificates_is_denied_and_told_why() {
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(4), "{message}");
     assert!(message.contains("unknown CA"), "{message}");
+}
+
+/// The first segment of a node's only user shard.
+fn first_segment(cluster: &Cluster, node: u16) -> PathBuf {
+    let shards = cluster.path(&format!("node-{node}")).join("shards");
+    let folders = std::fs::read_dir(shards).expect("the shards").map(|entry| entry.expect("a folder").path());
+    let newest = folders.max_by_key(|folder| std::fs::read_dir(folder).expect("a shard's files").count());
+    newest.expect("there is a shard").join("00000000000000000001.segment")
+}
+
+#[test]
+fn what_rots_on_a_nodes_disk_is_fetched_from_the_others_while_it_serves() {
+    let mut cluster = start();
+    cluster.succeed(&["topic", "create", "flights", "--shards", "1"]);
+    cluster.succeed(&["produce", "flights", "--file", flights().to_str().expect("a plain path")]);
+    await_output(&cluster, &["shard", "list", "flights", "-o", "ndjson"], |list| {
+        let shards = lines(list.as_bytes());
+        let replicas = shards.iter().flat_map(|shard| shard["replicas"].as_array().expect("a list"));
+        let synced: Vec<u64> = replicas.map(|replica| number(replica, "synced")).collect();
+        synced.len() == 3 && synced[0] > 0 && synced.iter().all(|offset| *offset == synced[0])
+    });
+    cluster.kill(3);
+    let segment = first_segment(&cluster, 3);
+    let whole = std::fs::read(&segment).expect("the segment");
+    let mut rotten = whole.clone();
+    rotten[4096 + 1000] ^= 4;
+    std::fs::write(&segment, &rotten).expect("it rots");
+    cluster.spawn(3);
+    let read = ["consume", "flights", "--from", "begin", "--to-end", "--node", "3", "-o", "raw"];
+    let from_3 =
+        await_output(&cluster, &read, |_| std::fs::read(&segment).expect("the segment is there") == whole);
+    let from_1 =
+        cluster.succeed(&["consume", "flights", "--from", "begin", "--to-end", "--node", "1", "-o", "raw"]);
+    assert!(from_3.as_bytes() == from_1.stdout, "all nodes show the same");
 }
