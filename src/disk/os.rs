@@ -123,7 +123,7 @@ pub fn map_read_only(path: &Path) -> Result<Bytes, Error> {
     }
     // SAFETY: the map is private to reading, and the caller's files keep their size (above).
     let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::io("map", path, e))?;
-    Ok(Bytes::from_owner(map))
+    Ok(Bytes::from_owner(NamedMap { _range: MappedRange::of(&map, path), map }))
 }
 
 impl Disk for OsDisk {

@@ -38,6 +38,19 @@ fn in_memory_everywhere(world: &mut World, sequences: std::ops::Range<u64>) -> O
     end
 }
 
+/// The disks move again, one follower is back without what was in its memory, and the other one is down; in this order.
+fn one_forgets_and_one_is_down(world: &mut World) -> (NodeId, NodeId) {
+    let leader = world.leader(VOLATILE).expect("it just acknowledged");
+    let [lost, other] = NODES.into_iter().filter(|node| *node != leader).collect::<Vec<_>>()[..] else {
+        panic!("there are three")
+    };
+    world.holds_syncs = false;
+    world.stop(other);
+    world.lose_power(lost);
+    world.start(lost, &[SHARD, VOLATILE]);
+    (lost, other)
+}
+
 #[test]
 fn memory_is_acknowledged_while_all_disks_stand_still_and_the_receipt_says_so() {
     let mut world = volatile(31);
@@ -53,14 +66,7 @@ fn memory_is_acknowledged_while_all_disks_stand_still_and_the_receipt_says_so() 
 fn a_replica_that_lost_its_memory_stays_still_until_all_others_told_it_what_it_had() {
     let mut world = volatile(32);
     let end = in_memory_everywhere(&mut world, 2..6);
-    let leader = world.leader(VOLATILE).expect("it just acknowledged");
-    let [lost, other] = NODES.into_iter().filter(|node| *node != leader).collect::<Vec<_>>()[..] else {
-        panic!("there are three")
-    };
-    world.holds_syncs = false;
-    world.stop(other);
-    world.lose_power(lost);
-    world.start(lost, &[SHARD, VOLATILE]);
+    let (lost, other) = one_forgets_and_one_is_down(&mut world);
     world.run_for(Duration::from_secs(5));
     let told = world.status(lost, VOLATILE).expect("it is listed").failure.expect("it does not run");
     assert!(told.contains("may have lost") && told.contains(&other.to_string()), "{told}");
@@ -101,14 +107,7 @@ fn a_killed_process_has_nothing_to_recollect_while_its_machine_runs_on() {
 fn a_replica_that_loses_its_memory_again_while_it_recollects_still_knows_that_it_may_have_forgotten() {
     let mut world = volatile(35);
     let end = in_memory_everywhere(&mut world, 2..6);
-    let leader = world.leader(VOLATILE).expect("it just acknowledged");
-    let [lost, other] = NODES.into_iter().filter(|node| *node != leader).collect::<Vec<_>>()[..] else {
-        panic!("there are three")
-    };
-    world.holds_syncs = false;
-    world.stop(other);
-    world.lose_power(lost);
-    world.start(lost, &[SHARD, VOLATILE]);
+    let (lost, other) = one_forgets_and_one_is_down(&mut world);
     world.run_for(Duration::from_secs(1));
     // Killed, not without power: the boot is the one in which it began to ask.
     world.stop(lost);

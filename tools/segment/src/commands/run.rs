@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use timberline::disk::explain_unreadable_pages;
 
 use super::arguments::{Arguments, Command};
 use super::{diff, dump, list, order, repair, stat, verify};
@@ -11,6 +12,9 @@ use crate::output::{Format, say};
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Err(error) = explain_unreadable_pages() {
+        say(&format!("timberline-segment: {error}; a page that cannot be read will end it without a word"));
+    }
     let format = Format::or_default(arguments.output);
     let done = match arguments.command {
         Command::Ls(asked) => list::list(&asked, format),
