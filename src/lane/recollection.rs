@@ -191,6 +191,13 @@ impl Recollection {
     }
 }
 
+/// The state before a log's first entry, with the membership as far as it is known to be applied: what changed it may stand
+/// in entries that are gone.
+fn beginning(log: &Log) -> Result<Bytes, log::Error> {
+    let (applied, membership) = log.applied();
+    Ok(ShardState { applied, membership: membership.clone(), ..log.first_state()? }.encode())
+}
+
 /// The last entry's term and index.
 fn last_of(log: &Log) -> Result<(u64, u64), log::Error> {
     let last = log.last_index();
@@ -265,9 +272,7 @@ impl Lane {
         let Some((_, log, term)) = found.filter(|(spec, ..)| spec.replica_on(from).is_some()) else { return };
         let log = log.borrow();
         let first_index = log.first_index().0;
-        let wants_state = first_index > request.last_index + 1;
-        let state =
-            if wants_state { log.first_state().map(|state| state.encode()) } else { Ok(Bytes::new()) };
+        let state = if first_index > request.last_index + 1 { beginning(&log) } else { Ok(Bytes::new()) };
         let (Ok((last_term, last_index)), Ok(state)) = (last_of(&log), state) else { return };
         let (shard, token, term) = (request.shard, request.token, term.0);
         let answer = RecallAnswer { shard, token, term, last_index, last_term, first_index, state };

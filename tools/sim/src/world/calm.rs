@@ -169,7 +169,13 @@ impl World {
             if !runs || self.is_stopped(&spec) {
                 continue;
             }
-            if let Some(reason) = self.refusal(victim, spec.shard).filter(|reason| !is_beyond_repair(reason))
+            // A frame may be refused whose segment rotted in its head, too: what the repair meets tells.
+            let hopeless = |world: &Self| {
+                world.repair(victim, spec.shard).is_some_and(|repair| is_beyond_repair(&repair))
+            };
+            if let Some(reason) = self.refusal(victim, spec.shard)
+                && !is_beyond_repair(&reason)
+                && !hopeless(self)
             {
                 return Some(format!("node {victim}: {reason}"));
             }
