@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use super::fixture::{Leader, all, create, folder, genesis, open, segment, sync, try_open};
+use super::fixture::{
+    Leader, OPTIONS, all, create, folder, genesis, identity, open, segment, sync, try_open,
+};
 use crate::codec::{Frame, ShardState};
 use crate::disk::{Disk, MemoryDisk};
-use crate::log::{Error, Log, Share};
+use crate::log::{Error, Log, OpenFiles, Share};
 use crate::types::{Index, Offset, Timestamp, Vote};
 
 /// A log of several segments, all of it committed, applied and synced, with its leader.
@@ -214,4 +216,20 @@ fn what_a_reset_replaced_is_removed_after_a_restart() {
     assert_eq!(disk.list(folder()).unwrap().len(), 2, "the vote and one segment");
     assert_eq!(log.last_index(), ahead(&leader).index);
     assert!(log.state_at(log.last_index()).unwrap().next_offset > Offset(1000));
+}
+
+#[test]
+fn at_most_so_many_sealed_segments_are_open_and_trimmed_ones_are_let_go() {
+    let (disk, log, mut leader) = long();
+    drop(log);
+    let files = OpenFiles::new(Arc::clone(&disk) as Arc<dyn Disk>, 2);
+    let opening = Log::begin_open(&files, folder(), &identity(), OPTIONS).unwrap();
+    let synced = disk.sync(opening.files());
+    let (mut log, _) = opening.finish(synced).unwrap();
+    assert_eq!(files.segments(), 0, "opening holds none open");
+    all(&log);
+    assert_eq!(files.segments(), 2, "reading all leaves the last two");
+    let start = everything(&log).unwrap();
+    trim(&disk, &mut log, &mut leader, start);
+    assert_eq!(files.segments(), 0, "all of them were trimmed");
 }
