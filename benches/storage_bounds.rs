@@ -162,15 +162,15 @@ fn append_round(disk: &dyn Disk, logs: &mut [(Log, usize)], frames: &[Frame], fi
     synced(disk, &files);
 }
 
-/// Batches of a hundred records of 100 bytes, 64 frames for each set of syncs: all into one log, or each into another.
+/// Batches of a hundred records, 64 frames for each set of syncs: all into one log, or each into another.
 fn shards(c: &mut Criterion) {
     let root = tempfile::tempdir().expect("a temporary folder");
     let disk = disk(root.path());
     let mut group = c.benchmark_group("append_to_shards");
     group.sample_size(10).measurement_time(Duration::from_secs(8));
-    for count in [1_usize, 1000] {
-        let frames = frames(10_800, 9 << 20);
-        let options = LogOptions { first_segment_bytes: (8 << 20) / count.min(16) as u64, ..OPTIONS };
+    for (record_bytes, count) in [(100, 1), (100, 1000), (1024, 1), (1024, 1000_usize)] {
+        let options = LogOptions { first_segment_bytes: SEGMENT_BYTES / count.min(64) as u64, ..OPTIONS };
+        let frames = frames(100 * (record_bytes + 8), options.first_segment_bytes as usize);
         let make = || {
             let _ = disk.remove(Path::new("many"));
             let folder = |n: usize| PathBuf::from(format!("many/{n}"));
@@ -178,10 +178,11 @@ fn shards(c: &mut Criterion) {
             (0..count).map(|n| (begin(n).expect("room"), 0_usize)).collect::<Vec<_>>()
         };
         // What all logs together hold, before they are made anew.
-        let rounds_max = count * (options.first_segment_bytes as usize - 4096) / 10_936 / IN_FLIGHT;
+        let frame_bytes = frames[0].header.frame_len().next_multiple_of(8);
+        let rounds_max = count * ((options.first_segment_bytes as usize - 4096) / frame_bytes) / IN_FLIGHT;
         let (mut logs, mut round) = (make(), 0);
         group.throughput(Throughput::Elements(100 * IN_FLIGHT as u64));
-        group.bench_function(format!("synced/shards={count}"), |b| {
+        group.bench_function(format!("synced/record_bytes={record_bytes},shards={count}"), |b| {
             b.iter_custom(|iterations| {
                 let mut spent = Duration::ZERO;
                 for _ in 0..iterations {

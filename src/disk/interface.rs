@@ -39,7 +39,7 @@ pub trait Disk: Send + Sync + 'static {
     fn write_unsynced(&self, path: &Path, content: &[u8]) -> Result<(), Error>;
     /// Which run of the machine this is: unsynced writes of another may be lost.
     fn boot(&self) -> Result<BootId, Error>;
-    /// Syncs the data of all `files`, side by side where that is faster. One answer per file, in order.
+    /// Syncs the data of all `files`, side by side or all at once where that is faster. One answer per file, in order.
     fn sync(&self, files: &[Arc<dyn DiskFile>]) -> Vec<Result<(), Error>>;
     /// Locks the disk's root folder for this process until the guard is dropped.
     fn lock(&self) -> Result<FolderLock, Error>;
@@ -58,6 +58,8 @@ pub trait DiskFile: Send + Sync + 'static {
     fn copy(&self, range: Range<u64>) -> Vec<u8>;
     /// Syncs this file's data. A failure poisons the file: later writes and syncs are refused.
     fn sync(&self) -> Result<(), Error>;
+    /// Refused if a sync of this file has failed.
+    fn check_sound(&self) -> Result<(), Error>;
 }
 
 /// Holds a folder's lock until dropped.

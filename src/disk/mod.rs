@@ -7,6 +7,7 @@
 //! durable; a write lands in the same pages that maps show; nothing is durable before a sync says so.
 
 mod error;
+mod file_system;
 mod interface;
 mod memory;
 mod os;

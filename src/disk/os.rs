@@ -6,7 +6,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +14,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::file_system::{FILES_MIN, FileSystem};
 use super::unreadable::MappedRange;
 use super::{BootId, Disk, DiskFile, Error, FolderLock};
 
 /// Syncs run side by side on at most this many threads.
 const SYNC_THREADS_MAX: usize = 8;
-const ZEROS: &[u8] = &[0; 1 << 20];
+/// Zeros are written in pieces of this size. The kernel keeps a piece in one folio, and walks all blocks of a folio for every
+/// small write into it: with pieces of 1 MiB that took 20 us, with these 3 (docs/BENCHMARKS.md).
+const ZEROS: &[u8] = &[0; 64 << 10];
+/// What is owed to the disk while a file is filled: a sync of other files may have to wait for it.
+const OWED_BYTES_MAX: u64 = 4 << 20;
 /// Linux draws a new one at each boot: a UUID.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -27,6 +32,7 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 #[derive(Debug)]
 pub struct OsDisk {
     root: PathBuf,
+    file_system: FileSystem,
 }
 
 impl OsDisk {
@@ -38,7 +44,15 @@ impl OsDisk {
             .and_then(|()| fs::canonicalize(root))
             .map_err(|e| Error::io("create", root, e))?;
         root.parent().map_or(Ok(()), sync_folder)?;
-        Ok(Self { root })
+        let file_system = File::open(&root).and_then(FileSystem::of);
+        let file_system = file_system.map_err(|e| Error::io("open", &root, e))?;
+        Ok(Self { root, file_system })
+    }
+
+    fn map(&self, file: File, path: PathBuf) -> Result<Arc<dyn DiskFile>, Error> {
+        let (file, device) = OsFile::map(file, path)?;
+        self.file_system.note_opened(device);
+        Ok(Arc::new(file))
     }
 
     fn full(&self, path: &Path) -> PathBuf {
@@ -92,6 +106,9 @@ fn write_zeros(file: &mut File, size_bytes: u64) -> std::io::Result<()> {
         let len = left.min(ZEROS.len() as u64);
         file.write_all(&ZEROS[..len as usize])?;
         left -= len;
+        if left.is_multiple_of(OWED_BYTES_MAX) {
+            file.sync_data()?;
+        }
     }
     file.sync_all()
 }
@@ -138,14 +155,14 @@ impl Disk for OsDisk {
             return Err(Error::io("allocate", &path, e));
         }
         sync_folder(parent(&path))?;
-        Ok(Arc::new(OsFile::map(file, path)?))
+        self.map(file, path)
     }
 
     fn open(&self, path: &Path) -> Result<Arc<dyn DiskFile>, Error> {
         let path = self.full(path);
         let opened = OpenOptions::new().read(true).write(true).open(&path);
         let file = opened.map_err(|e| Error::io("open", &path, e))?;
-        Ok(Arc::new(OsFile::map(file, path)?))
+        self.map(file, path)
     }
 
     fn list(&self, folder: &Path) -> Result<Vec<PathBuf>, Error> {
@@ -224,6 +241,9 @@ impl Disk for OsDisk {
         if files.len() <= 1 {
             return files.iter().map(|file| file.sync()).collect();
         }
+        if files.len() >= FILES_MIN && self.file_system.sync() {
+            return files.iter().map(|file| file.check_sound()).collect();
+        }
         let share = files.len().div_ceil(SYNC_THREADS_MAX);
         std::thread::scope(|scope| {
             let sync_all =
@@ -273,8 +293,10 @@ struct OsFile {
 }
 
 impl OsFile {
-    fn map(file: File, path: PathBuf) -> Result<Self, Error> {
-        let size_bytes = file.metadata().map_err(|e| Error::io("open", &path, e))?.len();
+    /// The file, mapped, and which device holds it.
+    fn map(file: File, path: PathBuf) -> Result<(Self, u64), Error> {
+        let metadata = file.metadata().map_err(|e| Error::io("open", &path, e))?;
+        let (size_bytes, device) = (metadata.len(), metadata.dev());
         let map = if size_bytes == 0 {
             Bytes::new()
         } else {
@@ -284,14 +306,7 @@ impl OsFile {
             let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::io("map", &path, e))?;
             Bytes::from_owner(NamedMap { _range: MappedRange::of(&map, &path), map })
         };
-        Ok(Self { file, path, size_bytes, map, poisoned: AtomicBool::new(false) })
-    }
-
-    fn check_poison(&self) -> Result<(), Error> {
-        if self.poisoned.load(Ordering::Acquire) {
-            return Err(Error::Poisoned { path: self.path.clone() });
-        }
-        Ok(())
+        Ok((Self { file, path, size_bytes, map, poisoned: AtomicBool::new(false) }, device))
     }
 }
 
@@ -306,7 +321,7 @@ impl DiskFile for OsFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         assert!(offset + bytes.len() as u64 <= self.size_bytes, "a write stays inside its file");
-        self.check_poison()?;
+        self.check_sound()?;
         self.file.write_all_at(bytes, offset).map_err(|e| Error::io("write", &self.path, e))
     }
 
@@ -319,13 +334,20 @@ impl DiskFile for OsFile {
     }
 
     fn sync(&self) -> Result<(), Error> {
-        self.check_poison()?;
+        self.check_sound()?;
         self.file.sync_data().map_err(|e| {
             // The kernel may have dropped the dirty pages and forgotten the error: a second sync would lie.
             self.poisoned.store(true, Ordering::Release);
             Error::io("sync", &self.path, e)
         })?;
         // The kernel tells an error once: another thread's sync of this file may have been told it meanwhile.
-        self.check_poison()
+        self.check_sound()
+    }
+
+    fn check_sound(&self) -> Result<(), Error> {
+        if self.poisoned.load(Ordering::Acquire) {
+            return Err(Error::Poisoned { path: self.path.clone() });
+        }
+        Ok(())
     }
 }

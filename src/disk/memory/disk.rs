@@ -231,15 +231,6 @@ struct MemoryFile {
     power: Arc<Power>,
 }
 
-impl MemoryFile {
-    fn check_poison(&self) -> Result<(), Error> {
-        if self.poisoned.load(Ordering::Acquire) {
-            return Err(Error::Poisoned { path: self.path.clone() });
-        }
-        Ok(())
-    }
-}
-
 impl DiskFile for MemoryFile {
     fn path(&self) -> &Path {
         &self.path
@@ -251,7 +242,7 @@ impl DiskFile for MemoryFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         assert!(offset + bytes.len() as u64 <= self.size_bytes, "a write stays inside its file");
-        self.check_poison()?;
+        self.check_sound()?;
         self.power.spend("write", &self.path)?;
         self.content.image().write(offset, bytes);
         Ok(())
@@ -267,7 +258,7 @@ impl DiskFile for MemoryFile {
     }
 
     fn sync(&self) -> Result<(), Error> {
-        self.check_poison()?;
+        self.check_sound()?;
         self.power.spend("sync", &self.path)?;
         let mut image = self.content.image();
         let snapshot = image.begin_sync();
@@ -278,6 +269,13 @@ impl DiskFile for MemoryFile {
         }
         for (sector, bytes) in snapshot.sectors {
             image.finish_sync(snapshot.number, sector, bytes, Truth::Written);
+        }
+        Ok(())
+    }
+
+    fn check_sound(&self) -> Result<(), Error> {
+        if self.poisoned.load(Ordering::Acquire) {
+            return Err(Error::Poisoned { path: self.path.clone() });
         }
         Ok(())
     }
