@@ -64,11 +64,15 @@ impl Lane {
         if message.to != replica.me || replica.spec.node_of(message.from) != Some(from) {
             return true;
         }
-        self.touched.insert(shard);
+        // What was reserved for entries is given back by the settling; most messages bring none, and change nothing.
+        let brings = message.manifest.is_some() || !message.entries.is_empty();
         match replica.has_room_for(&message) {
             Ok(true) => {}
             // As if it were lost: its sender tries again.
-            Ok(false) => return true,
+            Ok(false) => {
+                self.touched.insert(shard);
+                return true;
+            }
             Err(failure) => {
                 self.fail(shard, &failure);
                 return true;
@@ -77,6 +81,9 @@ impl Lane {
         if let Err(refusal) = replica.shard.step(message, now) {
             // What stops a replica shows when it settles; anything else concerns this message alone.
             self.output.refused.push((from, shard, refusal));
+        }
+        if brings || !replica.shard.is_idle() {
+            self.touched.insert(shard);
         }
         true
     }
@@ -135,7 +142,9 @@ impl Lane {
             if replica.shard.accept_promise(promise, closed, now) {
                 replica.shard.publish(closed, promise.index);
                 self.promiser.publish(shard, closed);
-                self.touched.insert(shard);
+                if replica.holds_reads() {
+                    self.touched.insert(shard);
+                }
             }
         }
         for (node, publication) in self.promiser.publications() {
@@ -147,7 +156,9 @@ impl Lane {
         for (shard, index) in self.acceptor.published(from, publication) {
             if let Some(replica) = self.replicas.get_mut(&shard) {
                 replica.shard.publish(Timestamp(publication.closed_ns), index);
-                self.touched.insert(shard);
+                if replica.holds_reads() {
+                    self.touched.insert(shard);
+                }
             }
         }
     }
@@ -164,7 +175,9 @@ impl Lane {
             let alone = one.is_alone() || is_planted(Bug::PublishWithoutQuorum);
             if alone && replica.shard.accept_promise(promise, closed, now) {
                 replica.shard.publish(closed, promise.index);
-                self.touched.insert(*shard);
+                if replica.holds_reads() {
+                    self.touched.insert(*shard);
+                }
             }
             led.insert(*shard, one);
         }

@@ -411,6 +411,10 @@ impl Replica {
         self.serve_held(now, output);
     }
 
+    pub(super) fn holds_reads(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     pub(super) fn cancel_read(&mut self, ticket: Ticket) {
         self.held.retain(|held| held.ticket != ticket);
     }

@@ -29,6 +29,14 @@ impl Shard {
         }
     }
 
+    /// Whether `advance` and `take_persist` would find nothing to do. Time may yet expose something: see `wake_after`.
+    pub fn is_idle(&self) -> bool {
+        self.failure.is_none()
+            && self.pending.is_empty()
+            && self.answers.is_empty()
+            && self.group.committed().min(self.log.last_written()) <= self.queue.committed().index
+    }
+
     /// The answers that are due.
     pub fn take_answers(&mut self) -> Vec<Answer> {
         std::mem::take(&mut self.answers)

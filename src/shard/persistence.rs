@@ -26,6 +26,12 @@ pub(super) struct Pending {
     send_after: Vec<Message>,
 }
 
+impl Pending {
+    pub(super) fn is_empty(&self) -> bool {
+        self.number.is_none()
+    }
+}
+
 /// A hand-over that is not durable yet.
 #[derive(Debug)]
 pub(super) struct Outstanding {
