@@ -46,6 +46,10 @@ impl Stages {
     }
 
     fn print(&self, case: &str) {
+        // A case that a filter left out.
+        if self.total.is_empty() {
+            return;
+        }
         let us = |histogram: &Histogram<u64>, quantile| histogram.value_at_quantile(quantile) / 1000;
         let total = [0.5, 0.99, 0.999].map(|quantile| us(&self.total, quantile));
         println!("{case}: append to receipt p50 {} us, p99 {} us, p999 {} us", total[0], total[1], total[2]);

@@ -24,6 +24,7 @@ mod work_queue;
 pub use error::Error;
 pub use folder::Error as FolderError;
 pub use handle::NodeHandle;
+pub use lane_thread::{SPIN_MAX, Waiting};
 pub use options::{Limits, NodeOptions, ReplicationOptions};
 pub use simulated::{Ground, SimulatedNode};
 pub use start::Node;

@@ -45,6 +45,8 @@ pub struct ReplicationOptions {
     pub election_ticks_min: u32,
     pub election_ticks_max: u32,
     pub closed_tick: Duration,
+    /// The last part of each of a lane's waits that is spun rather than slept, at most [`SPIN_MAX`](super::SPIN_MAX).
+    pub wait_spin: Duration,
 }
 
 impl Default for ReplicationOptions {
@@ -55,6 +57,7 @@ impl Default for ReplicationOptions {
             election_ticks_min: 10,
             election_ticks_max: 20,
             closed_tick: Duration::from_millis(20),
+            wait_spin: Duration::ZERO,
         }
     }
 }

@@ -74,7 +74,7 @@ impl Node {
             clock: Arc::clone(&clock),
             outlets: Outlets { link: Arc::clone(&mesh) as _, disk: disk_threads },
         };
-        let (join, system) = lane_thread.start(lane_start).map_err(thread)?;
+        let (join, system) = lane_thread.start(lane_start, options.replication.wait_spin).map_err(thread)?;
         threads.lane_thread(join);
         system.map_err(|reason| Error::SystemShard { node, reason })?;
         let shared = Arc::new(share(options, lane, clock, mesh, metrics));

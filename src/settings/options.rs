@@ -56,6 +56,7 @@ pub struct ReplicationSettings {
     pub election_ticks_min: u32,
     pub election_ticks_max: u32,
     pub closed_tick: Duration,
+    pub wait_spin: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -251,6 +252,7 @@ fn replication(values: &impl Lookup) -> Result<ReplicationSettings, Clash> {
         election_ticks_min,
         election_ticks_max,
         closed_tick,
+        wait_spin: values.duration("replication.wait_spin"),
     })
 }
 

@@ -218,4 +218,8 @@ impl DiskFile for TellingFile {
         self.label.step_of_roll();
         self.label.ends(self.inner.sync())
     }
+
+    fn check_sound(&self) -> Result<(), Error> {
+        self.inner.check_sound()
+    }
 }

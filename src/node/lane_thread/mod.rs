@@ -10,6 +10,7 @@ mod hosting;
 mod progress;
 mod run;
 mod waiters;
+mod waiting;
 
 #[cfg(test)]
 mod tests;
@@ -17,3 +18,4 @@ mod tests;
 pub(crate) use handle::{Append, Busy, LaneHandle, LaneLimits};
 pub(crate) use progress::Progress;
 pub(crate) use run::{LaneStart, LaneThread, Outlets, Running};
+pub use waiting::{SPIN_MAX, Waiting};

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::care;
 use super::handle::{Call, LaneShared, event_bytes};
 use super::hosting::Hosting;
-use super::{LaneHandle, LaneLimits, Progress};
+use super::{LaneHandle, LaneLimits, Progress, Waiting};
 use crate::clock::{Clock, Reading};
 use crate::disk::Disk;
 use crate::lane::{Event, Lane, LaneOptions, Leadership, Output, ShardSpec};
@@ -57,8 +57,13 @@ impl LaneThread {
         (Self { calls, shared, progress }, handle)
     }
 
-    /// Starts the thread. `Err` with the reason if the system shard cannot be opened.
-    pub(crate) fn start(self, start: LaneStart) -> std::io::Result<(JoinHandle<()>, Result<(), String>)> {
+    /// Starts the thread, which spins the last `wait_spin` of its waits. `Err` with the reason if the system shard cannot be
+    /// opened.
+    pub(crate) fn start(
+        self,
+        start: LaneStart,
+        wait_spin: Duration,
+    ) -> std::io::Result<(JoinHandle<()>, Result<(), String>)> {
         let (opened, result) = sync_channel(1);
         // The lane is made on its own thread and never leaves it.
         let thread = spawn("lane", move || {
@@ -67,7 +72,7 @@ impl LaneThread {
             // The starter waits for this.
             let _ = opened.send(result);
             if !failed {
-                running.run();
+                running.run(Waiting::on_this_thread(wait_spin));
             }
         })?;
         let result = result.recv().unwrap_or_else(|_| Err("the lane's thread ended early".to_owned()));
@@ -110,9 +115,9 @@ impl Drop for Running {
 }
 
 impl Running {
-    fn run(&mut self) {
+    fn run(&mut self, waiting: Waiting) {
         while !self.stopped {
-            self.take_in();
+            self.take_in(waiting);
             self.work();
         }
         self.lane.close_volatile();
@@ -140,10 +145,10 @@ impl Running {
     }
 
     /// Waits for the first event or the deadline, then takes in what else waits.
-    fn take_in(&mut self) {
+    fn take_in(&mut self, waiting: Waiting) {
         let now = self.clock.now();
         let wait = self.wait(&now);
-        match self.calls.recv_timeout(wait) {
+        match waiting.receive(&self.calls, wait) {
             Ok(call) => self.handle(call),
             Err(RecvTimeoutError::Timeout) => self.lane.handle(Event::Timer, &self.clock.now()),
             Err(RecvTimeoutError::Disconnected) => self.stopped = true,
