@@ -24,7 +24,7 @@ fn main() {
             }
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-        print_row("tokio's sleep", asked, || runtime.block_on(tokio::time::sleep(asked)));
+        print_row("tokio's sleep", asked, || runtime.block_on(async { tokio::time::sleep(asked).await }));
     }
 }
 
