@@ -169,7 +169,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Where the frame behind `last` would start, and `last`'s header CRC; `last` may be the one before the first.
-    pub(super) fn end_of(&self, last: Index) -> Result<(u64, u32), Error> {
+    pub fn end_of(&self, last: Index) -> Result<(u64, u32), Error> {
         let Extent { start, head_bytes, .. } = self.frames.extent;
         if last == start.index {
             return Ok((head_bytes.into(), start.chain));

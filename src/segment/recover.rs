@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::file::{header_crc, padded_len, slice_within, zero};
+use super::file::{header_crc, padded_len, slice_within};
 use super::mark::Marks;
 use super::{Error, Extent, FrameFault, Segment, SegmentHead, Share, Tail};
 use crate::codec::{self, Frame, FrameHeader, HEADER_BYTES, ShardState};
@@ -17,7 +17,7 @@ use crate::types::Index;
 const CHUNK_BYTES: u64 = 64 << 10;
 const ZEROS: &[u8] = &[0; CHUNK_BYTES as usize];
 
-/// An unsynced tail that was cut: these bytes are zeros now.
+/// An unsynced tail that is cut off: these bytes are to be zeros.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CutTail {
     pub file: PathBuf,
@@ -28,7 +28,7 @@ pub struct CutTail {
     pub reason: FrameFault,
 }
 
-/// A recovered segment, ready for appends once its file is synced.
+/// A recovered segment, ready for appends once its cut tail is cleared and its file synced.
 pub struct Recovered {
     pub segment: Segment,
     /// The state after its last frame.
@@ -38,7 +38,7 @@ pub struct Recovered {
     pub bytes: u64,
 }
 
-/// Scans a log's last segment frame by frame. Cut bytes are zeroed but not yet synced. With `was_volatile`, its frames were
+/// Scans a log's last segment frame by frame, and writes nothing: what it cuts is the caller's to clear. With `was_volatile`, its frames were
 /// answered for without a sync and the memory that held them is gone: then a bad one is no sign of rot.
 pub fn recover(
     file: Arc<dyn DiskFile>,
@@ -81,7 +81,7 @@ pub(super) fn next_frame(
     Ok((header, crc))
 }
 
-/// Cuts whatever stands behind the last good frame, unless it proves that something was lost.
+/// What stands behind the last good frame and is to be cut, unless it proves that something was lost.
 fn cut_tail(
     file: &dyn DiskFile,
     at: u64,
@@ -107,7 +107,6 @@ fn cut_tail(
         let (committed, witness) = (witness.committed, witness.index);
         return Err(Error::Rot { file, at_byte: at, index, reason, witness, witness_at_byte, committed });
     }
-    zero(file, at..end)?;
     Ok(Some(CutTail { file: file.path().to_owned(), at_byte: at, bytes: end - at, after, reason }))
 }
 

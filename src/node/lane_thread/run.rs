@@ -115,7 +115,7 @@ impl Running {
             self.take_in();
             self.work();
         }
-        self.lane.close_volatile();
+        self.lane.close_logs();
     }
 
     /// Does what is due and what waits, without waiting itself.
