@@ -12,6 +12,7 @@ use super::{Error, LogIdentity, names};
 use crate::codec::{Frame, ShardState};
 use crate::disk::{self, Disk, DiskFile};
 use crate::segment::{self, HEAD_BYTES_MIN, Segment, SegmentHead, Tail, is_blank};
+use crate::simulation::{Bug, is_planted};
 use crate::types::{Index, Membership, Vote};
 
 /// Sizes of a log's segments: the first is small, each next one twice as large, up to a maximum.
@@ -375,6 +376,10 @@ impl Log {
             let (run, after) = rest.split_at(fitting);
             self.active_mut().append(run)?;
             self.active_dirty = true;
+            if is_planted(Bug::MarkAppended) {
+                self.synced.proved = Some(self.end());
+                self.mark_synced();
+            }
             for frame in run {
                 self.state.fold(&frame.header, frame.header_crc());
             }

@@ -25,7 +25,7 @@ use super::append::Held;
 use super::{Error, Log, VOTE_SLOT_BYTES};
 use crate::codec::checksum;
 use crate::disk::BootId;
-use crate::simulation::{Bug, Limit, is_planted, limit};
+use crate::simulation::{Limit, limit};
 use crate::types::Index;
 
 /// What is synced behind the mark before it moves: an opening writes back so much in vain at most.
@@ -94,7 +94,7 @@ pub(super) struct Synced {
     /// What the sync of the files taken last proves, once it has ended well.
     pub(super) taken: Option<SyncedMark>,
     /// What syncs have proved.
-    proved: Option<SyncedMark>,
+    pub(super) proved: Option<SyncedMark>,
 }
 
 impl Synced {
@@ -107,11 +107,7 @@ impl Log {
     /// The sync of the files that `take_dirty` gave last has ended well.
     pub fn note_synced(&mut self) {
         let active = self.segments.last().expect("a log has a segment").number;
-        let taken = self.synced.taken.take().filter(|taken| taken.number == active);
-        let Some(proved) = taken.map(|taken| if is_planted(Bug::MarkAppended) { self.end() } else { taken })
-        else {
-            return;
-        };
+        let Some(proved) = self.synced.taken.take().filter(|taken| taken.number == active) else { return };
         self.synced.proved = Some(proved);
         let marked = self.votes.mark().filter(|mark| mark.number == active);
         let behind = proved.end_byte.saturating_sub(marked.map_or(0, |mark| mark.end_byte));

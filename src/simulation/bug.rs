@@ -32,7 +32,7 @@ pub enum Bug {
     RotAsCleanEnd,
     /// What the page cache shows at a restart counts as on the disk, though a sync of it failed.
     TrustPageCache,
-    /// The synced mark says what was appended when a sync ended, not what the sync took.
+    /// The synced mark says what was appended, not what was synced.
     MarkAppended,
     /// A segment is judged by its first timestamp when old ones are trimmed.
     TrimByFirstTimestamp,
