@@ -45,7 +45,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "segment_head" => segments.map(|segment| segment[..HEAD].to_vec()).into(),
         "shard_state" => segments.map(|segment| segment[96..96 + word(segment, 16)].to_vec()).into(),
         "records" => all().filter(|frame| frame[6] == 1).map(as_records).collect(),
-        "vote_and_index" => vec![files[0].clone(), [&files[0][..], &files[3]].concat()],
+        "vote_and_index" => vec![files[0].clone(), [&files[0][..], &[0; 512], &files[3]].concat()],
         "segment" => segments.map(|segment| segment[HEAD..].to_vec()).into(),
         "folder" => (0..FILES.len()).map(|file| as_folder(&files, file)).collect(),
         other => panic!("no target is called {other}"),

@@ -110,11 +110,13 @@ pub fn records(bytes: &[u8]) {
     assert_eq!(again.body, compression.expand(&body).expect("it was expanded once"));
 }
 
-/// The first 1024 bytes are the vote, what follows is the index of the first segment of the golden log.
+/// The first 1536 bytes are votes and mark, what follows is the index of the first segment of the golden log.
 pub fn vote_and_index(bytes: &[u8]) {
-    let (vote, index) = bytes.split_at(bytes.len().min(1024));
-    let slots =
-        || vote.chunks(512).flat_map(|slot| resealed(slot, 80).unwrap_or_else(|| slot.to_vec())).collect();
+    let (vote, index) = bytes.split_at(bytes.len().min(1536));
+    let slots = || {
+        let slots = vote.chunks(512).zip([80, 80, 56]);
+        slots.flat_map(|(slot, end)| resealed(slot, end).unwrap_or_else(|| slot.to_vec())).collect()
+    };
     for vote in [vote.to_vec(), slots()] {
         let disk = golden();
         disk.replace(&path("vote"), &vote).expect("room");

@@ -368,14 +368,17 @@ impl Lane {
         self.recollections.holds(shard)
     }
 
-    /// The process ends in good order: what is held in memory only goes to the disk, and each log says so. A log that cannot
-    /// say so is asked about at its next start. Handle nothing afterwards.
-    pub fn close_volatile(&mut self) {
-        let volatile = self.replicas.values().filter(|replica| replica.spec.durability == Durability::Memory);
-        for replica in volatile {
+    /// The process ends in good order: what is held in memory only goes to the disk, and each log says so, and how far it is
+    /// synced. A log that cannot say so is asked about, or written back, at its next start. Handle nothing afterwards.
+    pub fn close_logs(&mut self) {
+        for replica in self.replicas.values() {
             let mut log = replica.log.borrow_mut();
-            // A log that cannot say so durably has not said so.
-            let _ = log.sync_all().and_then(|()| log.note_volatile(false)).and_then(|()| log.sync_all());
+            if replica.spec.durability == Durability::Memory && log.sync_all().is_ok() {
+                log.note_volatile(false);
+                // A log that cannot say so durably has not said so.
+                let _ = log.sync_all();
+            }
+            log.mark_synced();
         }
     }
 

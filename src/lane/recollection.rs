@@ -186,7 +186,7 @@ impl Recollection {
             self.recovery.vote = Vote { term: seen, voted_for: None, ..self.recovery.vote };
         }
         log.save_vote(self.recovery.vote)?;
-        log.note_volatile(self.spec.durability == Durability::Memory)?;
+        log.note_volatile(self.spec.durability == Durability::Memory);
         log.sync_all()
     }
 }

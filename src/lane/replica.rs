@@ -230,6 +230,7 @@ impl Replica {
             }
             return Err(failure.into());
         }
+        self.log.borrow_mut().note_synced();
         self.on_disk = self.on_disk_soon;
         for number in self.syncing.take().unwrap_or_default() {
             let freed = self.shard.on_persisted(number, now);

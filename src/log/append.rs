@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::open_files::{LogFiles, OpenFiles};
+use super::synced_mark::Synced;
 use super::trim::Retired;
 use super::vote::VoteFile;
 use super::{Error, LogIdentity, names};
 use crate::codec::{Frame, ShardState};
 use crate::disk::{self, Disk, DiskFile};
 use crate::segment::{self, HEAD_BYTES_MIN, Segment, SegmentHead, Tail, is_blank};
+use crate::simulation::{Bug, is_planted};
 use crate::types::{Index, Membership, Vote};
 
 /// Sizes of a log's segments: the first is small, each next one twice as large, up to a maximum.
@@ -107,6 +109,7 @@ pub struct Log {
     pub(super) next_number: u64,
     pub(super) retired: Retired,
     pub(super) active_dirty: bool,
+    pub(super) synced: Synced,
     /// The vote's file, written and not yet handed to a sync.
     pub(super) vote_dirty: Option<Arc<dyn DiskFile>>,
     /// A vote was noted that is not written yet: it is with the next sync, when the one before has ended.
@@ -139,6 +142,7 @@ impl Log {
         options: LogOptions,
     ) -> Result<Self, Error> {
         let disk = Arc::clone(files.disk());
+        let synced = Synced::nothing(disk.boot()?);
         super::open::clear_leftovers(&*disk, folder, identity)?;
         let (state, begins_log) = (genesis.clone(), true);
         let head = SegmentHead { identity: identity.clone(), state, begins_log, previous: 0, file_bytes: 0 };
@@ -163,6 +167,7 @@ impl Log {
             next_number: 2,
             retired: Retired::default(),
             active_dirty: false,
+            synced,
             vote_dirty: None,
             vote_noted: false,
             condition: Condition::Sound,
@@ -226,11 +231,9 @@ impl Log {
 
     /// Notes whether frames are answered for before they are synced, from here on and in this boot; durable with the next
     /// sync of `take_dirty`.
-    pub fn note_volatile(&mut self, is_volatile: bool) -> Result<(), Error> {
-        let boot = if is_volatile { Some(self.disk.boot()?) } else { None };
-        self.votes.note_volatile(boot);
+    pub fn note_volatile(&mut self, is_volatile: bool) {
+        self.votes.note_volatile(is_volatile.then_some(self.synced.boot));
         self.vote_noted = true;
-        Ok(())
     }
 
     /// Whether something was written or noted since the last `take_dirty`.
@@ -239,7 +242,8 @@ impl Log {
     }
 
     /// The files to sync so that all written and noted so far is durable. The sync of the files taken before must have
-    /// ended: a vote is written only now, so that the one before it stays whole until this one is.
+    /// ended: a vote is written only now, so that the one before it stays whole until this one is. Say with `note_synced`
+    /// that it ended well.
     pub fn take_dirty(&mut self) -> Result<Vec<Arc<dyn DiskFile>>, Error> {
         if self.vote_noted {
             let written = self.write_vote();
@@ -247,6 +251,9 @@ impl Log {
             self.vote_noted = false;
         }
         let active = self.active_dirty.then(|| Arc::clone(self.active().file()));
+        if self.active_dirty {
+            self.synced.taken = Some(self.end());
+        }
         let vote = self.vote_dirty.take();
         self.active_dirty = false;
         Ok(active.into_iter().chain(vote).collect())
@@ -264,6 +271,7 @@ impl Log {
         let active = Arc::clone(self.active().file());
         let files: Vec<_> = self.take_dirty()?.into_iter().chain([active]).collect();
         self.disk.sync(&files).into_iter().collect::<Result<(), _>>()?;
+        self.note_synced();
         Ok(())
     }
 
@@ -368,6 +376,10 @@ impl Log {
             let (run, after) = rest.split_at(fitting);
             self.active_mut().append(run)?;
             self.active_dirty = true;
+            if is_planted(Bug::MarkAppended) {
+                self.synced.proved = Some(self.end());
+                self.mark_synced();
+            }
             for frame in run {
                 self.state.fold(&frame.header, frame.header_crc());
             }
@@ -432,6 +444,7 @@ impl Log {
     fn truncate(&mut self, state: ShardState) -> Result<(), Error> {
         let last = self.segments.partition_point(|held| held.segment.start().index <= state.index) - 1;
         let reopened = self.reopened(last)?;
+        self.unmark()?;
         self.active_dirty = false;
         while self.segments.len() > last + 1 {
             let number = self.segments.last().expect("a log has a segment").number;

@@ -16,6 +16,7 @@ mod open;
 mod open_files;
 mod read;
 mod repair;
+mod synced_mark;
 mod trim;
 mod vote;
 
@@ -28,6 +29,7 @@ pub use file_task::{FileTask, ScrubStep, Scrubbed, TaskResult};
 pub use open::{Opening, Recovery};
 pub use open_files::OpenFiles;
 pub use repair::RepairPlan;
-pub use vote::{VOTE_FILE_BYTES, VOTE_SLOT_BYTES, VoteSlot};
+pub use synced_mark::SyncedMark;
+pub use vote::{VOTE_FILE_BYTES, VOTE_SLOT_BYTES, VOTES_BYTES, VoteSlot};
 
 pub use crate::segment::{CutTail, Salvage, SegmentIdentity as LogIdentity, Share};

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::append::{Condition, Held, Prepared};
 use super::open_files::OpenFiles;
+use super::synced_mark::Synced;
 use super::trim::forget_replaced;
 use super::vote::VoteFile;
 use super::{CutTail, Error, Log, LogIdentity, LogOptions, names};
@@ -60,7 +61,7 @@ impl Opening {
         if self.recovery.may_have_forgotten {
             return Ok(());
         }
-        self.log.note_volatile(true)?;
+        self.log.note_volatile(true);
         // The vote's file is among those that are synced already.
         self.log.take_dirty().map(drop)
     }
@@ -70,6 +71,8 @@ impl Opening {
         assert_eq!(synced.len(), self.dirty.len(), "every file is synced");
         synced.into_iter().collect::<Result<(), _>>()?;
         let Self { mut log, unused, swept, recovery, .. } = self;
+        log.note_synced();
+        log.mark_synced();
         for name in swept {
             log.disk.remove(&log.folder.join(name))?;
         }
@@ -175,7 +178,8 @@ impl Log {
         let swept = useless_names(folder, names, &heads);
         let applied = (head.state.applied, head.state.membership.clone());
         let mut segments = seal(heads, Tail::from(&head.state));
-        let may_have_forgotten = votes.may_have_forgotten(&**disk)?;
+        let boot = disk.boot()?;
+        let may_have_forgotten = votes.may_have_forgotten(boot);
         let file = disk.open(&names::segment(folder, active))?;
         let recovered = recover(file, head, extent, may_have_forgotten)?;
         segments.push(Held { number: active, segment: recovered.segment });
@@ -195,13 +199,14 @@ impl Log {
             next_number,
             retired: retired.into(),
             active_dirty: true,
+            synced: Synced::nothing(boot),
             vote_dirty: None,
             vote_noted: false,
             condition: Condition::Sound,
             damaged: Cell::new(None),
         };
         log.check_beginning(begins_log)?;
-        log.write_back()?;
+        log.write_back(recovered.cut.as_ref())?;
         let recovery = Recovery {
             cut: recovered.cut,
             vote: log.remembered_vote(may_have_forgotten),
@@ -218,12 +223,19 @@ impl Log {
         Vote { committed: if may_have_forgotten { Index(0) } else { committed }, ..self.vote() }
     }
 
-    /// What a killed process wrote may be in the page cache only, and marked clean by a sync that failed: written
-    /// again, and synced before anybody answers on it.
-    fn write_back(&mut self) -> Result<(), Error> {
+    /// What a killed process wrote may be in the page cache only, and called clean by a sync that failed: what is not known
+    /// as synced is written again, and synced before anybody answers on it. The mark goes first: from here on this run of
+    /// the machine writes, and should the sync fail, the next opening trusts nothing.
+    fn write_back(&mut self, cut: Option<&CutTail>) -> Result<(), Error> {
+        let synced = self.synced_before()?;
+        self.unmark()?;
         let vote = self.files.vote(&self.folder)?;
+        let segment = &self.segments.last().expect("a log has a segment").segment;
+        if let Some(tail) = cut {
+            segment.clear(tail)?;
+        }
         if !is_planted(Bug::TrustPageCache) {
-            self.segments.last().expect("a log has a segment").segment.write_back()?;
+            segment.write_back(synced)?;
             VoteFile::write_back(&*vote)?;
         }
         self.vote_dirty = Some(vote);

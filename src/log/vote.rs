@@ -1,9 +1,11 @@
-//! The vote file: two slots of one sector each, written in turn; the newest valid slot counts.
+//! The vote file: two slots of one sector each, written in turn, of which the newest valid one counts; and a third for the
+//! synced mark.
 //!
 //! A torn write harms only the slot being written; the other still holds the vote before it, which is
-//! the last one answered on. A file that never held a vote is all zeros; one that did never looks fresh.
+//! the last one answered on. A file that never held a vote is all zeros; one that did never looks fresh. A file may end
+//! behind the votes: then the log keeps no mark.
 //!
-//! | offset in slot | bytes | field |
+//! | offset in slot of a vote | bytes | field |
 //! |---|---|---|
 //! | 0 | 4 | magic `TMVT` |
 //! | 4 | 2 | format version |
@@ -23,15 +25,17 @@ use std::path::Path;
 
 use bytes::{Buf, BufMut};
 
-use super::{Error, LogIdentity, names};
+use super::{Error, LogIdentity, SyncedMark, names};
 use crate::codec::checksum;
 use crate::disk::{BootId, Disk, DiskFile};
 use crate::types::{Index, ReplicaId, Term, Vote};
 
 /// One slot: a sector, which a disk writes whole or leaves torn in a way that its CRC shows.
 pub const VOTE_SLOT_BYTES: u64 = 512;
-/// The whole file: two slots.
-pub const VOTE_FILE_BYTES: u64 = 2 * VOTE_SLOT_BYTES;
+/// The two slots of votes.
+pub const VOTES_BYTES: u64 = 2 * VOTE_SLOT_BYTES;
+/// The whole file: the slots of votes, then that of the synced mark.
+pub const VOTE_FILE_BYTES: u64 = VOTES_BYTES + VOTE_SLOT_BYTES;
 const USED_BYTES: usize = 80;
 const MAGIC: u32 = u32::from_le_bytes(*b"TMVT");
 const VERSION: u16 = 1;
@@ -46,6 +50,8 @@ pub(super) struct VoteFile {
     /// The boot in which frames were acknowledged before they were synced.
     volatile_in: Option<BootId>,
     sequence: u64,
+    /// What the third slot says.
+    mark: Option<SyncedMark>,
 }
 
 /// What one slot with a good CRC says.
@@ -66,7 +72,7 @@ impl VoteFile {
     pub(super) fn create(disk: &dyn Disk, folder: &Path, identity: &LogIdentity) -> Result<Self, Error> {
         let file = disk.create(&names::vote(folder), VOTE_FILE_BYTES)?;
         let (identity, vote) = (identity.clone(), Vote::default());
-        let mut votes = Self { identity, vote, volatile_in: None, sequence: 0 };
+        let mut votes = Self { identity, vote, volatile_in: None, sequence: 0, mark: None };
         votes.save(&*file)?;
         file.sync()?;
         Ok(votes)
@@ -84,11 +90,12 @@ impl VoteFile {
         if bytes.iter().all(|byte| *byte == 0) {
             return Err(Error::Unfinished { folder: folder.to_owned() });
         }
-        // Half a file holds one slot, which need not be the newer one.
-        if bytes.len() as u64 != VOTE_FILE_BYTES {
+        // Half of the votes is one slot, which need not be the newer one.
+        if ![VOTES_BYTES, VOTE_FILE_BYTES].contains(&(bytes.len() as u64)) {
             return Err(damaged());
         }
-        let sealed = || bytes.chunks(VOTE_SLOT_BYTES as usize).filter(|slot| is_sealed(slot));
+        let (votes, mark) = bytes.split_at(VOTES_BYTES as usize);
+        let sealed = || votes.chunks(VOTE_SLOT_BYTES as usize).filter(|slot| is_sealed(slot));
         // What another version says must not pass for a torn slot: an older vote would count.
         if let Some(found) = sealed().map(version).find(|version| *version != VERSION) {
             return Err(Error::VoteVersion { file: path, found });
@@ -107,12 +114,13 @@ impl VoteFile {
             });
         }
         let VoteSlot { vote, volatile_in, sequence, .. } = newest;
-        Ok(Some(Self { identity: identity.clone(), vote, volatile_in, sequence }))
+        let mark = SyncedMark::decode(mark);
+        Ok(Some(Self { identity: identity.clone(), vote, volatile_in, sequence, mark }))
     }
 
-    /// Writes both slots once more, over themselves, so that the next sync of the file covers them.
+    /// Writes both votes once more, over themselves, so that the next sync of the file covers them.
     pub(super) fn write_back(file: &dyn DiskFile) -> Result<(), Error> {
-        Ok(file.write_at(0, &file.copy(0..file.size_bytes()))?)
+        Ok(file.write_at(0, &file.copy(0..VOTES_BYTES))?)
     }
 
     pub(super) fn vote(&self) -> Vote {
@@ -120,8 +128,22 @@ impl VoteFile {
     }
 
     /// Whether frames may have stood unsynced in another boot of the machine than this.
-    pub(super) fn may_have_forgotten(&self, disk: &dyn Disk) -> Result<bool, Error> {
-        self.volatile_in.map_or(Ok(false), |boot| Ok(boot != disk.boot()?))
+    pub(super) fn may_have_forgotten(&self, boot: BootId) -> bool {
+        self.volatile_in.is_some_and(|noted| noted != boot)
+    }
+
+    /// The synced mark that the file holds.
+    pub(super) fn mark(&self) -> Option<SyncedMark> {
+        self.mark
+    }
+
+    /// Writes the synced mark, if the file has room for one. It needs no sync.
+    pub(super) fn save_mark(&mut self, file: &dyn DiskFile, mark: SyncedMark) -> Result<(), Error> {
+        if file.size_bytes() == VOTE_FILE_BYTES {
+            file.write_at(VOTES_BYTES, &mark.encode())?;
+            self.mark = Some(mark);
+        }
+        Ok(())
     }
 
     /// Notes in which boot frames may stand unsynced, from the next `save` on.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::index_file;
 use super::mark::{Goal, Mark, Marks};
 use super::reader::{FindMark, Frames, Reader};
-use super::{Error, Extent, SegmentHead, Tail};
+use super::{CutTail, Error, Extent, SegmentHead, Tail};
 use crate::codec::{self, Frame, HEADER_BYTES};
 use crate::disk::DiskFile;
 use crate::types::Index;
@@ -19,6 +19,8 @@ use crate::types::Index;
 /// Frames up to this size are gathered into one write; larger bodies are written from where they are.
 const GATHERED_BYTES_MAX: usize = 64 << 10;
 const ZEROS: &[u8] = &[0; 64 << 10];
+/// What a file is written back in, at least.
+const PAGE_BYTES: u64 = 4096;
 
 /// How frames leave a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,9 +129,14 @@ impl Segment {
         2 * (self.writing().end - head_bytes) >= self.size_bytes() - head_bytes
     }
 
+    /// Of an active segment: where its last frame ends, padding included.
+    pub fn end(&self) -> u64 {
+        self.writing().end
+    }
+
     /// Of an active segment: room behind its last frame.
     pub fn free_bytes(&self) -> u64 {
-        self.size_bytes() - self.writing().end
+        self.size_bytes() - self.end()
     }
 
     /// How many of `frames` fit behind those here.
@@ -178,10 +185,16 @@ impl Segment {
         Ok(())
     }
 
-    /// Writes what it holds once more, over itself: the next sync then covers all of it. After a sync that failed the
-    /// page cache shows bytes as clean that never reached the disk.
-    pub fn write_back(&self) -> Result<(), Error> {
-        let (mut at, Writing { file, end, .. }) = (0, self.writing());
+    /// Writes zeros where recovery found a tail to cut. Not yet synced.
+    pub fn clear(&self, tail: &CutTail) -> Result<(), Error> {
+        zero(&**self.file(), tail.at_byte..tail.at_byte + tail.bytes)
+    }
+
+    /// Writes what it holds behind `synced` once more, over itself: the next sync then covers all of it. After a sync that
+    /// failed the page cache shows bytes as clean that never reached the disk, whole pages of them.
+    pub fn write_back(&self, synced: u64) -> Result<(), Error> {
+        let Writing { file, end, .. } = self.writing();
+        let mut at = if synced < *end { synced - synced % PAGE_BYTES } else { *end };
         while at < *end {
             let next = (*end).min(at + GATHERED_BYTES_MAX as u64);
             file.write_at(at, &file.copy(at..next))?;

@@ -155,6 +155,11 @@ impl<'a> Reader<'a> {
             if len > *budget_bytes && !frames.is_empty() {
                 return Ok(false);
             }
+            if index == from {
+                // Others are about as long.
+                let rest = to.min(extent.last.plus(1)).0 - index.0;
+                frames.reserve(rest.min(*budget_bytes / len + 1) as usize);
+            }
             *budget_bytes = budget_bytes.saturating_sub(len);
             match self.frame_at(at, &header, share) {
                 Ok(frame) => frames.push(frame),
@@ -169,7 +174,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Where the frame behind `last` would start, and `last`'s header CRC; `last` may be the one before the first.
-    pub(super) fn end_of(&self, last: Index) -> Result<(u64, u32), Error> {
+    pub fn end_of(&self, last: Index) -> Result<(u64, u32), Error> {
         let Extent { start, head_bytes, .. } = self.frames.extent;
         if last == start.index {
             return Ok((head_bytes.into(), start.chain));

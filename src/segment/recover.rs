@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::file::{header_crc, padded_len, slice_within, zero};
+use super::file::{header_crc, padded_len, slice_within};
 use super::mark::Marks;
 use super::{Error, Extent, FrameFault, Segment, SegmentHead, Share, Tail};
-use crate::codec::{self, Frame, FrameHeader, HEADER_BYTES, ShardState};
+use crate::codec::{self, FrameHeader, HEADER_BYTES, ShardState, check_body_crc};
 use crate::disk::DiskFile;
 use crate::simulation::{Bug, is_planted};
 use crate::types::Index;
@@ -17,7 +17,7 @@ use crate::types::Index;
 const CHUNK_BYTES: u64 = 64 << 10;
 const ZEROS: &[u8] = &[0; CHUNK_BYTES as usize];
 
-/// An unsynced tail that was cut: these bytes are zeros now.
+/// An unsynced tail that is cut off: these bytes are to be zeros.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CutTail {
     pub file: PathBuf,
@@ -28,7 +28,7 @@ pub struct CutTail {
     pub reason: FrameFault,
 }
 
-/// A recovered segment, ready for appends once its file is synced.
+/// A recovered segment, ready for appends once its cut tail is cleared and its file synced.
 pub struct Recovered {
     pub segment: Segment,
     /// The state after its last frame.
@@ -38,7 +38,7 @@ pub struct Recovered {
     pub bytes: u64,
 }
 
-/// Scans a log's last segment frame by frame. Cut bytes are zeroed but not yet synced. With `was_volatile`, its frames were
+/// Scans a log's last segment frame by frame, and writes nothing: what it cuts is the caller's to clear. With `was_volatile`, its frames were
 /// answered for without a sync and the memory that held them is gone: then a bad one is no sign of rot.
 pub fn recover(
     file: Arc<dyn DiskFile>,
@@ -49,8 +49,9 @@ pub fn recover(
     let head_bytes = u64::from(extent.head_bytes);
     let (mut state, mut at) = (head.state, head_bytes);
     let (mut marks, mut frames) = (Marks::default(), 0);
+    let content = file.slice(0..file.size_bytes());
     let fault = loop {
-        match next_frame(&*file, at, &Tail::from(&state)) {
+        match next_frame(&content, at, &Tail::from(&state)) {
             Ok((header, crc)) => {
                 marks.note(&header, crc, at);
                 frames += 1;
@@ -66,22 +67,18 @@ pub fn recover(
     Ok(Recovered { segment, state, cut, frames, bytes: at - head_bytes })
 }
 
-/// The header, and its CRC, of the whole frame at `at` that follows `tail`.
-pub(super) fn next_frame(
-    file: &dyn DiskFile,
-    at: u64,
-    tail: &Tail,
-) -> Result<(FrameHeader, u32), FrameFault> {
-    let header_bytes = slice_within(file, at..at + HEADER_BYTES as u64, Share::Map)?;
-    let header = FrameHeader::decode(&header_bytes)?;
+/// The header, and its CRC, of the whole frame at `at` in a segment's bytes that follows `tail`.
+pub(super) fn next_frame(bytes: &[u8], at: u64, tail: &Tail) -> Result<(FrameHeader, u32), FrameFault> {
+    let rest = bytes.get(at as usize..).unwrap_or_default();
+    let header = FrameHeader::decode(rest)?;
     tail.check_next(&header)?;
-    let body = at + HEADER_BYTES as u64..at + header.frame_len() as u64;
-    let crc = header_crc(&header_bytes);
-    Frame::with_body(header, header_bytes, slice_within(file, body, Share::Map)?)?;
-    Ok((header, crc))
+    let (needed, available) = (header.frame_len(), rest.len());
+    let body = rest.get(HEADER_BYTES..needed).ok_or(codec::Error::Short { needed, available })?;
+    check_body_crc(body, header.body_crc)?;
+    Ok((header, header_crc(rest)))
 }
 
-/// Cuts whatever stands behind the last good frame, unless it proves that something was lost.
+/// What stands behind the last good frame and is to be cut, unless it proves that something was lost.
 fn cut_tail(
     file: &dyn DiskFile,
     at: u64,
@@ -107,7 +104,6 @@ fn cut_tail(
         let (committed, witness) = (witness.committed, witness.index);
         return Err(Error::Rot { file, at_byte: at, index, reason, witness, witness_at_byte, committed });
     }
-    zero(file, at..end)?;
     Ok(Some(CutTail { file: file.path().to_owned(), at_byte: at, bytes: end - at, after, reason }))
 }
 

@@ -243,11 +243,12 @@ fn read(old: &dyn DiskFile, piece: &Piece, tail: &Tail) -> Result<Frame, Error> 
 /// another history, which a truncation had not yet overwritten.
 fn told_end(file: &dyn DiskFile, extent: &Extent) -> Option<(FrameName, Index)> {
     let (mut tail, mut at) = (extent.start, u64::from(extent.head_bytes));
-    while let Ok((header, crc)) = next_frame(file, at, &tail) {
+    let content = file.slice(0..file.size_bytes());
+    while let Ok((header, crc)) = next_frame(&content, at, &tail) {
         tail.advance(&header, crc);
         at += padded_len(header.frame_len());
     }
-    let seen = Headers::of(file.slice(at..file.size_bytes()));
+    let seen = Headers::of(content.slice(at as usize..));
     let behind: BTreeMap<FrameName, (Index, u32)> = seen
         .filter(|seen| seen.header.index > tail.index)
         .map(|Seen { header, header_crc, .. }| {

@@ -3,9 +3,10 @@
 //! Knows nothing of when. Invariant: a segment that was gone through without an error is, byte for byte in head and
 //! frames, what was written.
 
-use super::file::{header_crc, padded_len, slice_within};
-use super::{Error, Extent, FrameFault, SegmentHead, Share, Tail};
-use crate::codec::{self, Frame, FrameHeader, HEADER_BYTES};
+use super::file::padded_len;
+use super::recover::next_frame;
+use super::{Error, Extent, FrameFault, SegmentHead, Tail};
+use crate::codec;
 use crate::disk::DiskFile;
 
 /// How far a segment is proved.
@@ -40,12 +41,17 @@ impl ScrubPoint {
         bytes: u64,
     ) -> (u64, Result<Option<Self>, Error>) {
         let begun = self.at_byte;
+        let content = file.slice(0..file.size_bytes());
         while self.tail.index < extent.last {
             if self.at_byte - begun >= bytes {
                 return (self.at_byte - begun, Ok(Some(self)));
             }
-            if let Err(reason) = self.step(file) {
-                return (self.at_byte - begun, Err(self.damaged(file, reason)));
+            match next_frame(&content, self.at_byte, &self.tail) {
+                Ok((header, crc)) => {
+                    self.tail.advance(&header, crc);
+                    self.at_byte += padded_len(header.frame_len());
+                }
+                Err(reason) => return (self.at_byte - begun, Err(self.damaged(file, reason))),
             }
         }
         let (expected, found) = (extent.end_chain.into(), self.tail.chain.into());
@@ -55,19 +61,6 @@ impl ScrubPoint {
             Err(self.damaged(file, FrameFault::NotNext { field: "chain", expected, found }))
         };
         (self.at_byte - begun, ends)
-    }
-
-    fn step(&mut self, file: &dyn DiskFile) -> Result<(), FrameFault> {
-        let at = self.at_byte;
-        let bytes = slice_within(file, at..at + HEADER_BYTES as u64, Share::Map)?;
-        let header = FrameHeader::decode(&bytes)?;
-        self.tail.check_next(&header)?;
-        let crc = header_crc(&bytes);
-        let body = at + HEADER_BYTES as u64..at + header.frame_len() as u64;
-        Frame::decode(bytes, slice_within(file, body, Share::Map)?)?;
-        self.tail.advance(&header, crc);
-        self.at_byte += padded_len(header.frame_len());
-        Ok(())
     }
 
     fn damaged(&self, file: &dyn DiskFile, reason: FrameFault) -> Error {

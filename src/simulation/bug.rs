@@ -32,6 +32,8 @@ pub enum Bug {
     RotAsCleanEnd,
     /// What the page cache shows at a restart counts as on the disk, though a sync of it failed.
     TrustPageCache,
+    /// The synced mark says what was appended, not what was synced.
+    MarkAppended,
     /// A segment is judged by its first timestamp when old ones are trimmed.
     TrimByFirstTimestamp,
     /// A reader that fell behind the log's start goes on there and is not told.
@@ -47,7 +49,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::AckBeforeSync,
         Self::SkipDirectorySync,
         Self::AckBeforeWait,
@@ -61,6 +63,7 @@ impl Bug {
         Self::ServeAboveReleased,
         Self::RotAsCleanEnd,
         Self::TrustPageCache,
+        Self::MarkAppended,
         Self::TrimByFirstTimestamp,
         Self::SkipTrimmedInSilence,
         Self::ResetKeepsOldLog,
@@ -85,6 +88,7 @@ impl Bug {
             Self::ServeAboveReleased => "serve-above-released",
             Self::RotAsCleanEnd => "rot-as-clean-end",
             Self::TrustPageCache => "trust-page-cache",
+            Self::MarkAppended => "mark-appended",
             Self::TrimByFirstTimestamp => "trim-by-first-timestamp",
             Self::SkipTrimmedInSilence => "skip-trimmed-in-silence",
             Self::ResetKeepsOldLog => "reset-keeps-old-log",

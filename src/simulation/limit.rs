@@ -18,16 +18,19 @@ pub enum Limit {
     ReplicationBytes,
     /// Replication messages on their way to one replica.
     ReplicationMessages,
+    /// Bytes that are synced before a log's synced mark moves.
+    SyncedMarkBytes,
 }
 
 impl Limit {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ReleaseQueueEntries,
         Self::AwaitedTicks,
         Self::PublicationLagNs,
         Self::BulkBytes,
         Self::ReplicationBytes,
         Self::ReplicationMessages,
+        Self::SyncedMarkBytes,
     ];
 
     #[cfg(feature = "simulation")]
@@ -37,6 +40,7 @@ impl Limit {
             Self::AwaitedTicks | Self::ReplicationMessages => 2,
             Self::PublicationLagNs => 5_000_000,
             Self::BulkBytes | Self::ReplicationBytes => 600,
+            Self::SyncedMarkBytes => 1,
         }
     }
 }

@@ -283,7 +283,7 @@ impl World {
     /// Ends a node's process in good order.
     pub(crate) fn close(&mut self, node: NodeId) {
         if let Some(mut lane) = self.nodes.get_mut(&node).and_then(|host| host.lane.take()) {
-            lane.close_volatile();
+            lane.close_logs();
         }
     }
 

@@ -256,6 +256,7 @@ impl Worker {
     fn sync(&mut self) -> Result<(), Error> {
         let synced = self.disk.sync(&self.log.take_dirty()?);
         synced.into_iter().collect::<Result<(), _>>()?;
+        self.log.note_synced();
         self.tell_durable();
         Ok(())
     }

@@ -50,6 +50,7 @@ pub(super) fn open(disk: &Arc<MemoryDisk>) -> (Log, Recovery) {
 
 pub(super) fn sync(disk: &MemoryDisk, log: &mut Log) {
     disk.sync(&log.take_dirty().unwrap()).into_iter().for_each(Result::unwrap);
+    log.note_synced();
 }
 
 /// All frames of the log.

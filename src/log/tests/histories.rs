@@ -31,6 +31,17 @@ enum Step {
     Trim,
     /// Reads sealed segments too, and so makes their indexes.
     Read,
+    /// The process ends, and another opens the log on the same page cache.
+    Restart(Ending),
+}
+
+/// How a process ends.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    Killed,
+    InGoodOrder,
+    /// Its last sync left pages clean that never reached the disk.
+    AfterFailedSync,
 }
 
 fn some_step() -> impl Strategy<Value = Step> {
@@ -44,6 +55,8 @@ fn some_step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Prepare),
         1 => Just(Step::Trim),
         1 => Just(Step::Read),
+        1 => prop::sample::select(&[Ending::Killed, Ending::InGoodOrder, Ending::AfterFailedSync][..])
+            .prop_map(Step::Restart),
     ]
 }
 
@@ -95,8 +108,31 @@ impl Story {
 
     fn sync(&mut self) -> Result<(), Error> {
         self.disk.sync(&self.log.take_dirty().unwrap()).into_iter().collect::<Result<(), _>>()?;
+        self.log.note_synced();
+        self.note_durable();
+        Ok(())
+    }
+
+    fn note_durable(&mut self) {
         (self.synced, self.synced_votes) = (self.frames.len(), self.votes);
         self.pasts = vec![self.frames.clone()];
+    }
+
+    /// What the next process reports is durable, whatever became of the syncs before.
+    fn restart(&mut self, ending: Ending) -> Result<(), Error> {
+        match ending {
+            Ending::Killed => {}
+            Ending::InGoodOrder => self.log.mark_synced(),
+            Ending::AfterFailedSync => {
+                let files = self.log.take_dirty()?;
+                self.disk.fail_sync(self.disk.begin_sync(files));
+            }
+        }
+        let (log, recovery) = try_open(&self.disk)?;
+        // A vote that was noted and not written yet died with the process.
+        (self.log, self.votes) = (log, recovery.vote.term.0);
+        assert_eq!(self.log.last_index().0 as usize, self.frames.len(), "the page cache shows all");
+        self.note_durable();
         Ok(())
     }
 
@@ -140,6 +176,7 @@ impl Story {
                     .map(|file| self.log.install_segment(file))?
             }
             Step::Trim => self.trim(),
+            Step::Restart(ending) => self.restart(ending),
             Step::Read => {
                 assert_eq!(all(&self.log), self.frames[self.log.first_index().0 as usize - 1..]);
                 Ok(())

@@ -5,6 +5,7 @@ mod fixture;
 mod histories;
 mod reading;
 mod repair;
+mod synced_mark;
 mod trimming;
 mod truncation;
 mod writing;

@@ -120,7 +120,7 @@ impl Running {
             self.take_in(waiting);
             self.work();
         }
-        self.lane.close_volatile();
+        self.lane.close_logs();
     }
 
     /// Does what is due and what waits, without waiting itself.

@@ -41,6 +41,7 @@ pub enum Kind {
     VoteSlotDamaged,
     VoteIdentity,
     VoteAhead,
+    SyncedMarkDamaged,
     IndexWrong,
     IndexUseless,
     UnknownFile,
@@ -53,6 +54,7 @@ impl Kind {
             | Self::DirtyPadding
             | Self::VoteSlotDamaged
             | Self::VoteAhead
+            | Self::SyncedMarkDamaged
             | Self::IndexWrong
             | Self::IndexUseless
             | Self::UnknownFile => Severity::Warning,
@@ -85,6 +87,7 @@ impl Kind {
             Self::VoteSlotDamaged => "vote-slot-damaged",
             Self::VoteIdentity => "vote-identity",
             Self::VoteAhead => "vote-ahead",
+            Self::SyncedMarkDamaged => "synced-mark-damaged",
             Self::IndexWrong => "index-wrong",
             Self::IndexUseless => "index-useless",
             Self::UnknownFile => "unknown-file",
@@ -109,6 +112,9 @@ impl Kind {
             Self::VoteSlotDamaged => "a write was torn, or the slot was never used; the other slot counts",
             Self::VoteAhead => {
                 "frames that this replica knew as committed are not here; it fetches them from its peers"
+            }
+            Self::SyncedMarkDamaged => {
+                "a crash tore it; the node writes its active segment back when it starts, and then a new mark"
             }
             Self::IndexWrong => "it will be rebuilt when the segment is read",
             Self::IndexUseless => "the node removes it when it starts",

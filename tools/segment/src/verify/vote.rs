@@ -1,8 +1,8 @@
-//! The vote file: two slots, of which the newer valid one counts.
+//! The vote file: two votes, of which the newer valid one counts, and perhaps a synced mark.
 
 use std::path::Path;
 
-use timberline::log::{VOTE_FILE_BYTES, VOTE_SLOT_BYTES, VoteSlot, names};
+use timberline::log::{SyncedMark, VOTE_FILE_BYTES, VOTE_SLOT_BYTES, VOTES_BYTES, VoteSlot, names};
 use timberline::segment::SegmentIdentity;
 use timberline::types::Index;
 
@@ -10,9 +10,16 @@ use crate::finding::{Finding, Kind};
 
 /// The slot that counts, of a file in which one does.
 pub fn newest_vote(bytes: &[u8]) -> Option<VoteSlot> {
-    let slots = || bytes.chunks(VOTE_SLOT_BYTES as usize).filter_map(VoteSlot::decode);
-    let is_whole = bytes.len() as u64 == VOTE_FILE_BYTES && slots().all(|slot| slot.rest_is_zero);
+    let (votes, _) = split(bytes)?;
+    let slots = || votes.chunks(VOTE_SLOT_BYTES as usize).filter_map(VoteSlot::decode);
+    let is_whole = slots().all(|slot| slot.rest_is_zero);
     slots().max_by_key(|slot| slot.sequence).filter(|_| is_whole)
+}
+
+/// The slots of votes, and that of the synced mark, which may be missing; `None` of a file of another size.
+fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let is_whole = [VOTES_BYTES, VOTE_FILE_BYTES].contains(&(bytes.len() as u64));
+    is_whole.then(|| bytes.split_at(VOTES_BYTES as usize))
 }
 
 /// Checks the vote in `folder`, of the replica with that identity, whose log ends at `last`.
@@ -27,15 +34,15 @@ pub(super) fn check(
     let Some(bytes) = vote else {
         return vec![finding(Kind::VoteMissing, 0, "a log without a vote".to_owned())];
     };
-    if bytes.len() as u64 != VOTE_FILE_BYTES {
+    let Some((votes, mark)) = split(bytes) else {
         let detail = format!("the vote file has {} bytes, {VOTE_FILE_BYTES} were due", bytes.len());
         return vec![finding(Kind::VoteDamaged, bytes.len() as u64, detail)];
-    }
-    let slots: Vec<_> = bytes.chunks(VOTE_SLOT_BYTES as usize).map(VoteSlot::decode).collect();
+    };
+    let slots: Vec<_> = votes.chunks(VOTE_SLOT_BYTES as usize).map(VoteSlot::decode).collect();
     let newest = slots.iter().flatten().max_by_key(|slot| slot.sequence);
     let Some(newest) = newest else {
         let detail = "neither slot of the vote can be proved".to_owned();
-        return vec![finding(Kind::VoteDamaged, 0, detail).until(VOTE_FILE_BYTES)];
+        return vec![finding(Kind::VoteDamaged, 0, detail).until(VOTES_BYTES)];
     };
     let mut findings = Vec::new();
     for (place, slot) in slots.iter().enumerate() {
@@ -54,6 +61,10 @@ pub(super) fn check(
             }
             _ => {}
         }
+    }
+    if mark.iter().any(|byte| *byte != 0) && SyncedMark::decode(mark).is_none() {
+        let detail = "the synced mark cannot be proved".to_owned();
+        findings.push(finding(Kind::SyncedMarkDamaged, VOTES_BYTES, detail).until(VOTE_FILE_BYTES));
     }
     if let Some(identity) = identity
         && (newest.shard, newest.replica) != (identity.shard.0, identity.replica.0)
