@@ -44,10 +44,14 @@ pub enum Bug {
     ServeDamaged,
     /// With durability `memory`, a replica whose machine lost its memory starts as if nothing were missing.
     TrustMemory,
+    /// A clock that a message contradicts goes on being exposed by.
+    ExposeWhileSuspended,
+    /// What peers stated before a contradiction decides which of the two clocks is wrong.
+    VoteCountsStale,
 }
 
 impl Bug {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::AckBeforeSync,
         Self::SkipDirectorySync,
         Self::AckBeforeWait,
@@ -67,6 +71,8 @@ impl Bug {
         Self::RepairKeepsDamage,
         Self::ServeDamaged,
         Self::TrustMemory,
+        Self::ExposeWhileSuspended,
+        Self::VoteCountsStale,
     ];
 
     /// What it is called on a command line.
@@ -91,6 +97,8 @@ impl Bug {
             Self::RepairKeepsDamage => "repair-keeps-damage",
             Self::ServeDamaged => "serve-damaged",
             Self::TrustMemory => "trust-memory",
+            Self::ExposeWhileSuspended => "expose-while-suspended",
+            Self::VoteCountsStale => "vote-counts-stale",
         }
     }
 }
