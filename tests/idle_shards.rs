@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use timberline::clock::{Reading, TimeInterval};
+use timberline::clock::{AgreementOptions, Reading, TimeInterval};
 use timberline::disk::{Disk, OsDisk};
 use timberline::lane::{Event, Lane, LaneOptions, Placement, ScrubOptions, ShardSpec};
 use timberline::log::LogOptions;
@@ -31,6 +31,7 @@ fn lane(disk: &Arc<dyn Disk>) -> Lane {
         heartbeat_ticks: 2,
         closed_tick: Duration::from_nanos(TICK_NS),
         eps_max_ns: 10_000_000,
+        agreement: AgreementOptions::among(vec![NodeId(1)]),
         scrub: ScrubOptions::default(),
         unanswered_max: 64,
         seed: 1,

@@ -96,6 +96,7 @@ struct PeerRow {
     offset_high_ns: i64,
     rtt_ns: u64,
     verdict: String,
+    uncertainty_ns: u64,
 }
 
 impl ClockRow {
@@ -106,6 +107,7 @@ impl ClockRow {
             offset_high_ns: peer.offset_high_ns,
             rtt_ns: peer.rtt_ns,
             verdict: peer.verdict.clone(),
+            uncertainty_ns: peer.uncertainty_ns,
         };
         Self {
             node: clock.node.0,

@@ -28,7 +28,7 @@ pub struct NodeInfo {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClockInfo {
     pub node: NodeId,
-    /// `trusted` or `fenced`.
+    /// `trusted`, `suspended` or `fenced`.
     pub state: String,
     pub source: String,
     pub uncertainty_ns: u64,
@@ -49,6 +49,8 @@ pub struct ClockPeerInfo {
     pub offset_high_ns: i64,
     pub rtt_ns: u64,
     pub verdict: String,
+    /// Half the width of the interval that the peer stated last.
+    pub uncertainty_ns: u64,
 }
 
 /// What one node said of its replicas of a topic.
@@ -101,6 +103,7 @@ impl From<wire::ClockBody> for ClockInfo {
             offset_high_ns: peer.offset_high_ns,
             rtt_ns: peer.rtt_ns,
             verdict: peer.verdict,
+            uncertainty_ns: peer.uncertainty_ns,
         };
         Self {
             node: NodeId(body.node),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::types::{Monotonic, Timestamp};
+use crate::types::{Monotonic, NodeId, Timestamp};
 
 /// `[earliest, latest]`, which contains true time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,9 @@ pub struct TimeInterval {
 }
 
 impl TimeInterval {
+    /// What can be said without a clock.
+    pub const UNKNOWN: Self = Self { earliest: Timestamp::ZERO, latest: Timestamp::MAX };
+
     /// The interval of `uncertainty_ns` on both sides of `midpoint`.
     pub fn around(midpoint: Timestamp, uncertainty_ns: u64) -> Self {
         Self { earliest: midpoint.minus_ns(uncertainty_ns), latest: midpoint.plus_ns(uncertainty_ns) }
@@ -36,6 +39,33 @@ pub enum Fault {
     Suspended { for_ns: u64 },
     /// The injection file or the source could not be read.
     Unreadable,
+    /// A majority of the cluster's clocks can be right together, and this one misses it by that much.
+    Outvoted { by_ns: u64 },
+    /// All clocks that can be heard were, more than half of them, and no majority can be right together.
+    NoMajority,
+    /// A peer stated a time that much later than this clock holds possible; a vote is to tell which of the two is wrong.
+    Contradicted { by: NodeId, by_ns: u64 },
+}
+
+impl Fault {
+    /// One word, for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Unsynchronised => "unsynchronised",
+            Self::TooWide { .. } => "too-wide",
+            Self::Stepped { .. } => "stepped",
+            Self::Suspended { .. } => "suspended",
+            Self::Unreadable => "unreadable",
+            Self::Outvoted { .. } => "outvoted",
+            Self::NoMajority => "no-majority",
+            Self::Contradicted { .. } => "contradicted",
+        }
+    }
+
+    /// It is not told yet whether this clock is at fault: it exposes nothing, and nothing else follows.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Contradicted { .. })
+    }
 }
 
 impl fmt::Display for Fault {
@@ -49,6 +79,15 @@ impl fmt::Display for Fault {
             Self::Stepped { by_ns } => write!(f, "the wall clock stepped by {by_ns} ns"),
             Self::Suspended { for_ns } => write!(f, "the machine was suspended for {for_ns} ns"),
             Self::Unreadable => f.write_str("the time source cannot be read"),
+            Self::Outvoted { by_ns } => {
+                write!(f, "the clock misses the majority of the cluster's clocks by {by_ns} ns")
+            }
+            Self::NoMajority => f.write_str("no majority of the cluster's clocks can be right together"),
+            Self::Contradicted { by, by_ns } => write!(
+                f,
+                "node {by} stated a time {by_ns} ns later than this clock holds possible, and it is not told yet which of \
+                 the two is wrong"
+            ),
         }
     }
 }

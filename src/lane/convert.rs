@@ -1,10 +1,11 @@
-//! Raft messages between the core's types and the wire's.
+//! Raft messages and stated times between the core's types and the wire's.
 
 use bytes::Bytes;
 
+use crate::clock::TimeInterval;
 use crate::consensus::{LogEntry, Manifest, Message, MessageKind};
-use crate::types::{Index, Membership, ReplicaId, ShardId, Term};
-use crate::wire::{EntryMeta, RaftManifest, RaftMessage};
+use crate::types::{Index, Membership, ReplicaId, ShardId, Term, Timestamp};
+use crate::wire::{EntryMeta, RaftManifest, RaftMessage, StatedTime};
 
 /// A peer's message that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +14,14 @@ pub(super) enum Malformed {
     Kind(u32),
     #[error("entries want {wanted} bytes of data, {available} came")]
     Payload { wanted: usize, available: usize },
+}
+
+pub(super) fn time_to_wire(stated: TimeInterval) -> StatedTime {
+    StatedTime { earliest_ns: stated.earliest.0, latest_ns: stated.latest.0 }
+}
+
+pub(super) fn time_from_wire(stated: StatedTime) -> TimeInterval {
+    TimeInterval { earliest: Timestamp(stated.earliest_ns), latest: Timestamp(stated.latest_ns) }
 }
 
 /// Splits a message into its wire header and the data of its entries.

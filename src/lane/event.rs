@@ -9,7 +9,7 @@ use crate::consensus::MembershipChange;
 use crate::disk::{self, DiskFile};
 use crate::log::TaskResult;
 use crate::types::{BatchId, Index, Monotonic, NodeId, ShardId, Timestamp};
-use crate::wire::NodeMessage;
+use crate::wire::{ClockProbe, NodeMessage};
 
 /// Names a request until it is answered; chosen by the asker, unique while in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +27,13 @@ pub enum Event {
         message: Box<NodeMessage>,
         payload: Bytes,
     },
+    /// A peer's question for this node's clock, or its answer.
+    Probe {
+        from: NodeId,
+        probe: ClockProbe,
+    },
+    /// A connection to a peer came about.
+    Connected(NodeId),
     /// An `Output::syncs` request is done: one answer per file.
     Synced {
         token: u64,

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use super::closing::{Acceptor, Promiser};
 use super::outbox::Outbox;
+use super::probing::Probing;
 use super::output::{Output, ReadRefusal, ReplicaStatus};
 use super::recollection::Recollections;
 use super::repair::{Scrubber, Ward};
 use super::replica::{Failure, Replica, Tokens};
 use super::{AppendCommand, Event, LaneOptions, ReadCommand, ShardSpec};
-use crate::clock::Reading;
+use crate::clock::{Agreement, AgreementStatus, Reading};
 use crate::disk::Disk;
 use crate::log::{OpenFiles, RepairPlan};
 use crate::shard::{AppendRequest, Refusal};
@@ -49,6 +50,8 @@ pub struct Lane {
     pub(super) scrubber: Scrubber,
     pub(super) outbox: Outbox,
     pub(super) output: Output,
+    /// This node's clock against the others'.
+    pub(super) probing: Probing,
     /// Set while draining: how long successors may still be waited for.
     drain_ticks_left: Option<u32>,
 }
@@ -58,6 +61,7 @@ impl Lane {
         let promiser = Promiser::new(options.node, options.seed);
         let files = OpenFiles::new(Arc::clone(&disk), options.log.open_segments_max);
         let scrubber = Scrubber::new(options.scrub);
+        let probing = Probing::new(options.node, options.agreement.clone());
         Self {
             options,
             disk,
@@ -80,6 +84,7 @@ impl Lane {
             scrubber,
             outbox: Outbox::default(),
             output: Output::default(),
+            probing,
             drain_ticks_left: None,
         }
     }
@@ -94,6 +99,9 @@ impl Lane {
 
     /// Takes one event. What it causes comes out of `take_output`.
     pub fn handle(&mut self, event: Event, now: &Reading) {
+        // What a message proves of this node's clock counts before anything else of it.
+        self.probing.look(&event, now);
+        let now = &self.judged(now);
         match event {
             Event::Append(command) => self.append(command, now),
             Event::Read(command) => self.read(command, now),
@@ -117,6 +125,9 @@ impl Lane {
             Event::Transfer { shard, to } => self.transfer(shard, to),
             Event::ChangeMembership { ticket, shard, change } => {
                 let proposed = match self.replicas.get_mut(&shard) {
+                    Some(replica) if replica.shard.is_leader() && self.probing.is_unheard(now) => {
+                        Err(Refusal::Unheard)
+                    }
                     Some(replica) => replica.shard.change_membership(&change, now),
                     None => Err(Refusal::NotHosted),
                 };
@@ -126,8 +137,18 @@ impl Lane {
             Event::Drain => {
                 self.drain_ticks_left.get_or_insert(2 * self.options.election_ticks.end);
             }
-            Event::Timer => {}
+            Event::Timer | Event::Probe { .. } | Event::Connected(_) => {}
         }
+    }
+
+    /// The reading as the other nodes' clocks leave it: what they hold against this node's is its fault, too.
+    pub fn judged(&self, now: &Reading) -> Reading {
+        self.probing.agreement.judge(now)
+    }
+
+    /// How this node's clock and the others' stand to each other.
+    pub fn clocks(&self, now: &Reading) -> AgreementStatus {
+        self.probing.agreement.status(now)
     }
 
     fn append(&mut self, command: AppendCommand, now: &Reading) {
@@ -135,6 +156,7 @@ impl Lane {
         let refusal = match self.replicas.get_mut(&command.shard) {
             None => Refusal::NotHosted,
             Some(_) if self.drain_ticks_left.is_some() => Refusal::NotLeader { leader: None },
+            Some(replica) if replica.shard.is_leader() && self.probing.is_unheard(now) => Refusal::Unheard,
             Some(replica) => {
                 self.touched.insert(command.shard);
                 let request = AppendRequest {
@@ -219,12 +241,17 @@ impl Lane {
 
     /// Everything that the events so far cause. `now` must not lie before any event's.
     pub fn take_output(&mut self, now: &Reading) -> Output {
+        self.probing.agreement.observe(now);
+        self.output.probes = self.probing.take(now);
+        let stated = Agreement::stated(now);
+        let now = &self.judged(now);
         self.run_ticks(now);
         self.wake_due(now);
         while let Some(shard) = self.touched.pop_first() {
             self.settle(shard, now);
         }
-        self.output.sends = self.outbox.flush(now.interval);
+        self.output.sends = self.outbox.flush(stated);
+        self.output.clock = self.probing.news();
         std::mem::take(&mut self.output)
     }
 
@@ -294,8 +321,9 @@ impl Lane {
 
     fn retention_tick(&mut self, now: &Reading) {
         let mut failures = Vec::new();
+        let may_assign = !self.probing.is_unheard(now);
         for (shard, replica) in &mut self.replicas {
-            if let Err(failure) = replica.keep_to_retention(now) {
+            if let Err(failure) = replica.keep_to_retention(may_assign, now) {
                 failures.push((*shard, failure));
             }
             // What it proposed has to leave; what a full disk kept back is tried again.
@@ -324,12 +352,14 @@ impl Lane {
 
     /// When the shell must come back at the latest.
     pub fn deadline(&self, now: &Reading) -> Option<Monotonic> {
-        let repairs = [self.ward.due(), self.recollections.due()].into_iter().flatten().min();
+        let now = &self.judged(now);
+        let asks = [self.ward.due(), self.recollections.due(), self.probing.agreement.due()];
+        let asks = asks.into_iter().flatten().min();
         if self.replicas.is_empty() {
-            return repairs;
+            return asks;
         }
         let tick = self.next_raft_tick.min(self.next_closed_tick);
-        let tick = repairs.map_or(tick, |due| due.min(tick));
+        let tick = asks.map_or(tick, |due| due.min(tick));
         let wake = self.wakes.first().filter(|_| now.is_trusted()).map(|(wake, _)| {
             now.monotonic.plus(Duration::from_nanos(wake.next().ns_since(now.interval.earliest)))
         });
@@ -337,6 +367,7 @@ impl Lane {
     }
 
     pub fn status(&self, shard: ShardId, now: &Reading) -> Option<ReplicaStatus> {
+        let now = &self.judged(now);
         if let Some(replica) = self.replicas.get(&shard) {
             return Some(replica.status(now));
         }
@@ -344,6 +375,7 @@ impl Lane {
     }
 
     pub fn statuses(&self, now: &Reading) -> Vec<ReplicaStatus> {
+        let now = &self.judged(now);
         let working = self.replicas.values().map(|replica| replica.status(now));
         let failed = self.failed.values().map(|(spec, reason)| self.failed_status(spec, reason));
         working.chain(failed).collect()

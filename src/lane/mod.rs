@@ -18,6 +18,7 @@ mod opening;
 mod options;
 mod outbox;
 mod output;
+mod probing;
 mod receive;
 mod recollection;
 mod repair;

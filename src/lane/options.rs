@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::clock::AgreementOptions;
 use crate::log::LogOptions;
 use crate::types::{ClusterId, Durability, Membership, NodeId, ReplicaId, Retention, ShardId, TopicId};
 
@@ -21,6 +22,8 @@ pub struct LaneOptions {
     pub closed_tick: Duration,
     /// The widest clock uncertainty with which this cluster works.
     pub eps_max_ns: u64,
+    /// How its clock is held against the other nodes'.
+    pub agreement: AgreementOptions,
     /// Appends a shard may have unanswered before it answers `Busy`.
     pub unanswered_max: usize,
     pub scrub: ScrubOptions,

@@ -62,8 +62,8 @@ impl Outbox {
         self.full.push(Send { to: node, message, payload, bulk: true });
     }
 
-    /// Everything to send now, stamped with the sender's interval.
-    pub(super) fn flush(&mut self, interval: TimeInterval) -> Vec<Send> {
+    /// Everything to send now, stamped with what this node states of the time.
+    pub(super) fn flush(&mut self, stated: TimeInterval) -> Vec<Send> {
         let mut sends = std::mem::take(&mut self.full);
         for (to, pending) in std::mem::take(&mut self.peers) {
             if pending.message != NodeMessage::default() {
@@ -71,8 +71,8 @@ impl Outbox {
             }
         }
         for send in &mut sends {
-            send.message.earliest_ns = interval.earliest.0;
-            send.message.latest_ns = interval.latest.0;
+            send.message.earliest_ns = stated.earliest.0;
+            send.message.latest_ns = stated.latest.0;
         }
         sends
     }

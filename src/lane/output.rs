@@ -6,17 +6,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Ticket;
+use crate::clock::Fault;
 use crate::codec::Frame;
 use crate::disk::DiskFile;
 use crate::log::FileTask;
 use crate::shard::{Refusal, StepRefusal};
 use crate::types::{Index, Monotonic, NodeId, Offset, Receipt, ShardId, Term, Timestamp, TopicId};
-use crate::wire::NodeMessage;
+use crate::wire::{ClockProbe, NodeMessage};
 
 /// Everything the shell has to do after the events it brought.
 #[derive(Default)]
 pub struct Output {
     pub sends: Vec<Send>,
+    /// Questions for peers' clocks, and answers to theirs: to leave at once or not at all.
+    pub probes: Vec<(NodeId, ClockProbe)>,
     pub syncs: Vec<SyncRequest>,
     pub prepares: Vec<PrepareRequest>,
     pub removals: Vec<RemoveRequest>,
@@ -37,6 +40,8 @@ pub struct Output {
     pub full: Vec<(ShardId, bool)>,
     /// What became of damage, and how far scrubbing has come.
     pub care: Vec<CareNote>,
+    /// What the cluster holds against this node's clock has changed: the fault and the evidence, or none any more.
+    pub clock: Option<Option<(Fault, String)>>,
 }
 
 /// Damage and its repair, for logs and metrics.

@@ -335,13 +335,14 @@ impl Replica {
         self.log.borrow_mut().removed(result.is_ok());
     }
 
-    /// From time to time: what the topic's retention no longer keeps goes.
-    pub(super) fn keep_to_retention(&mut self, now: &Reading) -> Result<(), Failure> {
+    /// From time to time: what the topic's retention no longer keeps goes. A trim is stamped: it is left to a time when this
+    /// node `may_assign`.
+    pub(super) fn keep_to_retention(&mut self, may_assign: bool, now: &Reading) -> Result<(), Failure> {
         self.removes = true;
         self.writes_back = self.spec.durability == Durability::Memory;
         beginning::forget_trimmed(&self.shard, &mut self.log.borrow_mut(), self.on_disk)?;
         let start = beginning::due_trim(&self.spec, &self.shard, &self.log.borrow(), now);
-        let Some(start) = start else { return Ok(()) };
+        let Some(start) = start.filter(|_| may_assign) else { return Ok(()) };
         if self.has_room(std::iter::once(0))? {
             // A refusal passes: it is proposed again.
             let _ = self.shard.trim(start, now);

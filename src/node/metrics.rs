@@ -4,10 +4,12 @@
 
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::clock::{AgreementStatus, Fault, Standing};
 use crate::types::Receipt;
 
 /// All metrics of one node. The handles are shared with the registry.
@@ -20,6 +22,7 @@ pub(crate) struct Metrics {
     pub(crate) messages_dropped: Counter,
     pub(crate) messages_refused: Counter,
     pub(crate) damage: DamageMetrics,
+    pub(crate) clocks: ClockMetrics,
     pub(crate) shards_led: Gauge,
     pub(crate) shards_failed: Gauge,
     pub(crate) shards_full: Gauge,
@@ -62,6 +65,59 @@ impl DamageMetrics {
     }
 }
 
+type Labels = Vec<(&'static str, String)>;
+
+/// This node's clock held against the others'.
+pub(crate) struct ClockMetrics {
+    faults: Family<Labels, Counter>,
+    offset_ns: Family<Labels, Gauge>,
+    verdict: Family<Labels, Gauge>,
+}
+
+impl ClockMetrics {
+    fn register(registry: &mut Registry) -> Self {
+        let clocks = Self { faults: Family::default(), offset_ns: Family::default(), verdict: Family::default() };
+        registry.register(
+            "clock_faults",
+            "Times that peers' clocks contradicted or outvoted this one",
+            clocks.faults.clone(),
+        );
+        registry.register(
+            "clock_peer_offset_ns",
+            "Bounds of a peer's clock minus this one, midpoint to midpoint",
+            clocks.offset_ns.clone(),
+        );
+        registry.register(
+            "clock_peer_verdict",
+            "1 if a peer's clock is one of a majority, -1 if it misses every one, 0 if it is not heard",
+            clocks.verdict.clone(),
+        );
+        clocks
+    }
+
+    /// Counts a fault that the cluster holds against this clock.
+    pub(crate) fn count(&self, fault: &Fault) {
+        self.faults.get_or_create(&vec![("kind", fault.kind().to_owned())]).inc();
+    }
+
+    /// Takes down how the peers' clocks stand.
+    pub(crate) fn measure(&self, status: &AgreementStatus) {
+        for peer in &status.peers {
+            let label = || ("peer", peer.node.to_string());
+            let verdict = match peer.standing {
+                Standing::Agrees => 1,
+                Standing::Misses { .. } => -1,
+                Standing::Unheard => 0,
+            };
+            self.verdict.get_or_create(&vec![label()]).set(verdict);
+            let Some(offset) = peer.offset else { continue };
+            for (edge, ns) in [("low", offset.low_ns), ("high", offset.high_ns)] {
+                self.offset_ns.get_or_create(&vec![label(), ("edge", edge.to_owned())]).set(ns);
+            }
+        }
+    }
+}
+
 impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("timberline");
@@ -80,6 +136,7 @@ impl Metrics {
         );
         let messages_refused = counter("messages_refused", "Peers' messages that a replica did not take");
         let damage = DamageMetrics::register(&mut registry);
+        let clocks = ClockMetrics::register(&mut registry);
         let mut gauge = |name: &str, help: &str| {
             let metric = Gauge::default();
             registry.register(name, help, metric.clone());
@@ -114,6 +171,7 @@ impl Metrics {
             messages_dropped,
             messages_refused,
             damage,
+            clocks,
             shards_led,
             shards_failed,
             shards_full,

@@ -16,7 +16,7 @@ use super::network::{self, Bound, NetworkStart};
 use super::options::NodeOptions;
 use super::shared::NodeShared;
 use super::{Error, folder};
-use crate::clock::{Clock, ClockKeeper, Declared, Injected, TimeSource};
+use crate::clock::{AgreementOptions, Clock, ClockKeeper, Declared, Injected, TimeSource};
 use crate::disk::{Disk, OsDisk, explain_unreadable_pages};
 use crate::lane::{LaneOptions, Placement, ScrubOptions, ShardSpec};
 use crate::log::LogOptions;
@@ -185,6 +185,10 @@ pub(super) fn lane_options(options: &NodeOptions, boot: u64, identity: u64) -> L
         heartbeat_ticks: replication.heartbeat_ticks,
         closed_tick: replication.closed_tick,
         eps_max_ns: options.clock.eps_max_ns,
+        agreement: AgreementOptions {
+            growth_ppb: options.clock.growth_ppb,
+            ..AgreementOptions::among(options.peers.iter().map(|(node, _)| *node).collect())
+        },
         unanswered_max: options.limits.unanswered_per_shard,
         scrub: ScrubOptions { bytes_per_second: options.scrub_bytes_per_second, ..ScrubOptions::default() },
         seed: identity ^ boot.rotate_left(48),

@@ -8,6 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::session;
 use super::shared::NodeShared;
+use crate::clock::AgreementStatus;
 use crate::lane::ReplicaStatus;
 use crate::types::{Monotonic, NodeId, ShardId};
 use crate::wire::{RegisterNode, SystemChange, SystemRecord};
@@ -28,7 +29,8 @@ pub(crate) async fn run(shared: Arc<NodeShared>) {
         every.tick().await;
         // A lane too busy to say how it stands is left alone for this round.
         let Ok(statuses) = shared.lane.statuses(None).await else { continue };
-        measure(&shared, &statuses);
+        let Ok(clocks) = shared.lane.clocks().await else { continue };
+        measure(&shared, &statuses, &clocks);
         if shared.is_draining() {
             continue;
         }
@@ -44,7 +46,7 @@ pub(crate) async fn run(shared: Arc<NodeShared>) {
     }
 }
 
-fn measure(shared: &NodeShared, statuses: &[ReplicaStatus]) {
+fn measure(shared: &NodeShared, statuses: &[ReplicaStatus], clocks: &AgreementStatus) {
     let count = |wanted: fn(&ReplicaStatus) -> bool| {
         i64::try_from(statuses.iter().filter(|status| wanted(status)).count()).unwrap_or(i64::MAX)
     };
@@ -55,7 +57,8 @@ fn measure(shared: &NodeShared, statuses: &[ReplicaStatus]) {
     let reading = shared.clock.now();
     let uncertainty_ns = reading.interval.uncertainty_ns();
     metrics.clock_uncertainty_ns.set(i64::try_from(uncertainty_ns).unwrap_or(i64::MAX));
-    metrics.clock_trusted.set(reading.is_trusted().into());
+    metrics.clock_trusted.set((reading.is_trusted() && clocks.fault.is_none()).into());
+    metrics.clocks.measure(clocks);
     let connected = shared.addresses.keys().filter(|node| shared.mesh.connected(**node)).count();
     metrics.peers_connected.set(i64::try_from(connected).unwrap_or(i64::MAX));
 }

@@ -1,7 +1,8 @@
 //! A replica whose clock is not to be trusted (TIME.md, rule 3): it replicates and votes, but never campaigns,
 //! and gives its leadership away.
 //!
-//! Knows nothing of why the clock is distrusted.
+//! Knows nothing of why the clock is distrusted, but for one thing: while it is open whether this clock is wrong or another
+//! one, a leader only waits, for most often that is told after one round trip. One election timeout is enough.
 
 use super::replica::Shard;
 use crate::clock::Reading;
@@ -10,6 +11,8 @@ use crate::types::ReplicaId;
 /// Set while the clock is not trusted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fence {
+    /// Ticks that it may stay open whether the clock is wrong, before a leader hands over all the same.
+    waits: Option<u32>,
     /// Ticks a leader has left for handing over, once it began to.
     handing_over: Option<u32>,
 }
@@ -21,9 +24,16 @@ impl Shard {
             return;
         }
         match (self.fault(now), self.fence) {
-            (Some(_), None) => {
-                self.fence = Some(Fence { handing_over: None });
+            (Some(fault), None) => {
+                let waits = fault.is_open().then_some(self.options.election_ticks_min);
+                self.fence = Some(Fence { waits, handing_over: None });
                 self.group.set_campaigning(false);
+                if waits.is_none() {
+                    self.hand_over();
+                }
+            }
+            (Some(fault), Some(Fence { waits: Some(_), .. })) if !fault.is_open() => {
+                self.fence = Some(Fence { waits: None, handing_over: None });
                 self.hand_over();
             }
             (None, Some(_)) => {
@@ -39,6 +49,10 @@ impl Shard {
     pub(super) fn tick_fence(&mut self) {
         let leads = self.is_leader();
         let Some(fence) = self.fence.as_mut() else { return };
+        if let Some(ticks) = fence.waits {
+            fence.waits = ticks.checked_sub(1);
+            return;
+        }
         match fence.handing_over {
             _ if !leads => fence.handing_over = None,
             None => self.hand_over(),

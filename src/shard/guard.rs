@@ -1,8 +1,9 @@
 //! The poison guard: how far ahead of the own clock an entry or a promise may lie.
 //!
-//! One wild leader must not drag a shard into the future, so a replica with a trusted clock refuses, as
-//! "retry later", what lies too far ahead. Never applied to what is committed. Six uncertainties: an honest
-//! entry may lead a follower's `latest` by two for the two clocks and by four more after a floor (C7).
+//! One wild leader must not drag a shard into the future, so a replica with a trusted clock, or one of which it is open
+//! whether it is wrong, refuses, as "retry later", what lies too far ahead. Never applied to what is committed. Six
+//! uncertainties: an honest entry may lead a follower's `latest` by two for the two clocks and by four more after a floor
+//! (C7).
 
 use crate::clock::Reading;
 use crate::types::Timestamp;

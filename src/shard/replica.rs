@@ -114,7 +114,7 @@ impl Shard {
             MessageKind::Append => {
                 intake::prove(&message)?;
                 let committed = self.queue.committed().index;
-                if self.trusts(now) && intake::is_poisoned(&message, committed, self.guard(), now) {
+                if self.guards(now) && intake::is_poisoned(&message, committed, self.guard(), now) {
                     self.guarded += 1;
                     return Ok(());
                 }
@@ -246,6 +246,12 @@ impl Shard {
 
     pub(super) fn trusts(&self, now: &Reading) -> bool {
         self.fault(now).is_none()
+    }
+
+    /// Whether the clock is good enough to hold others' stamps against: one that a peer contradicts may well be the right one,
+    /// and the peer the one to guard against.
+    fn guards(&self, now: &Reading) -> bool {
+        self.fault(now).is_none_or(|fault| fault.is_open())
     }
 
     /// Stops this replica: nothing more is taken, written, or answered but refusals.

@@ -59,6 +59,10 @@ pub enum Refusal {
     NotLeader { leader: Option<ReplicaId> },
     #[error("the leader's clock is not to be trusted: {fault}")]
     Fenced { fault: Fault },
+    #[error(
+        "the leader has not heard from a majority of the nodes' clocks for a moment: it assigns only with their recent agreement"
+    )]
+    Unheard,
     #[error("a new leader is still asking its peers what they promised to readers")]
     FloorPending,
     #[error("{unanswered} appends are unanswered, the limit is {max}")]
@@ -104,6 +108,7 @@ impl Refusal {
             Self::NotHosted
             | Self::NotLeader { .. }
             | Self::Fenced { .. }
+            | Self::Unheard
             | Self::FloorPending
             | Self::Busy { .. }
             | Self::NoSpace

@@ -46,10 +46,14 @@ pub enum Bug {
     ServeDamaged,
     /// With durability `memory`, a replica whose machine lost its memory starts as if nothing were missing.
     TrustMemory,
+    /// A clock that a message contradicts goes on being exposed by.
+    ExposeWhileSuspended,
+    /// What peers stated before a contradiction decides which of the two clocks is wrong.
+    VoteCountsStale,
 }
 
 impl Bug {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::AckBeforeSync,
         Self::SkipDirectorySync,
         Self::AckBeforeWait,
@@ -70,6 +74,8 @@ impl Bug {
         Self::RepairKeepsDamage,
         Self::ServeDamaged,
         Self::TrustMemory,
+        Self::ExposeWhileSuspended,
+        Self::VoteCountsStale,
     ];
 
     /// What it is called on a command line.
@@ -95,6 +101,8 @@ impl Bug {
             Self::RepairKeepsDamage => "repair-keeps-damage",
             Self::ServeDamaged => "serve-damaged",
             Self::TrustMemory => "trust-memory",
+            Self::ExposeWhileSuspended => "expose-while-suspended",
+            Self::VoteCountsStale => "vote-counts-stale",
         }
     }
 }

@@ -32,8 +32,8 @@ const _: () =
     assert!(DATAGRAMS_PER_SEND_MAX * (DATAGRAM_BYTES_MAX as u32) <= 65_507, "a send fits one UDP packet");
 /// Streams that anybody may open before its ALPN and certificate are judged; enough for a peer's hello and classes.
 const FIRST_STREAMS_MAX: u32 = 4;
-/// Unreliable datagrams are reserved for later protocol versions.
-const DATAGRAM_BUFFER_BYTES: usize = 64 << 10;
+/// Unreliable datagrams that wait, each way: probes of clocks, some sixty bytes each. Clients send none.
+const DATAGRAM_BUFFER_BYTES: usize = 16 << 10;
 /// Assumed before the first measurement; a lost first packet is sent again after about three of these.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
 const CONNECTION_ID_BYTES: usize = 8;

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 
 use crate::types::NodeId;
-use crate::wire::NodeMessage;
+use crate::wire::{ClockProbe, NodeMessage};
 
 /// Which of a connection's two streams carries a message: large transfers never delay heartbeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,12 +31,18 @@ pub trait Link: Send + Sync {
     /// Queues a message; `payload` stands beside it in order. `false`: dropped, because the peer is not
     /// connected, its queue is full, or the packet is over the limits.
     fn send(&self, to: NodeId, message: NodeMessage, payload: Vec<Bytes>, class: StreamClass) -> bool;
+
+    /// Sends a probe at once, past everything that is queued; it may be lost or overtaken. `false`: dropped, because the
+    /// peer is not connected.
+    fn probe(&self, to: NodeId, probe: &ClockProbe) -> bool;
 }
 
 /// Receives what peers send. Called on the network's runtime: must return fast.
 pub trait Inbox: Send + Sync {
     /// One message, in the order `from` sent those of its class.
     fn on_message(&self, from: NodeId, message: NodeMessage, payload: Bytes);
+    /// A question for this node's clock, or an answer to its own.
+    fn on_probe(&self, from: NodeId, probe: ClockProbe);
     /// A connection to `peer` now stands. What was sent before may be lost.
     fn on_connected(&self, _peer: NodeId) {}
     /// No connection to `peer` stands any more.

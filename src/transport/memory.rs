@@ -11,7 +11,10 @@ use rand::{Rng, SeedableRng};
 
 use super::{Inbox, Link, StreamClass};
 use crate::types::NodeId;
-use crate::wire::NodeMessage;
+use crate::wire::{ClockProbe, NodeMessage};
+
+/// A probe is lost where more than so much waits.
+const PROBES_WAIT_MAX: usize = 4096;
 
 /// A network in memory. Clones share it.
 #[derive(Clone)]
@@ -32,8 +35,12 @@ struct State {
 struct Envelope {
     from: NodeId,
     to: NodeId,
-    message: NodeMessage,
-    payload: Bytes,
+    content: Content,
+}
+
+enum Content {
+    Message(Box<NodeMessage>, Bytes),
+    Probe(ClockProbe),
 }
 
 impl MemoryNetwork {
@@ -91,9 +98,16 @@ impl MemoryNetwork {
         drop(state);
         let arrived = arriving.len();
         for (inbox, envelope) in arriving {
-            inbox.on_message(envelope.from, envelope.message, envelope.payload);
+            match envelope.content {
+                Content::Message(message, payload) => inbox.on_message(envelope.from, *message, payload),
+                Content::Probe(probe) => inbox.on_probe(envelope.from, probe),
+            }
         }
         arrived
+    }
+
+    fn connects(state: &State, from: NodeId, to: NodeId) -> bool {
+        to != from && state.inboxes.contains_key(&to) && state.inboxes.contains_key(&from)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -110,7 +124,7 @@ pub struct MemoryLink {
 impl Link for MemoryLink {
     fn send(&self, to: NodeId, message: NodeMessage, payload: Vec<Bytes>, class: StreamClass) -> bool {
         let mut state = self.network.lock();
-        if to == self.node || !state.inboxes.contains_key(&to) || !state.inboxes.contains_key(&self.node) {
+        if !MemoryNetwork::connects(&state, self.node, to) {
             return false;
         }
         let limit = state.queue_messages_max;
@@ -121,8 +135,20 @@ impl Link for MemoryLink {
         *depth += 1;
         let loss = state.loss_per_mille;
         if state.random.random_range(0..1000) >= loss {
-            let payload = join(&payload);
-            state.waiting.push_back(Envelope { from: self.node, to, message, payload });
+            let content = Content::Message(Box::new(message), join(&payload));
+            state.waiting.push_back(Envelope { from: self.node, to, content });
+        }
+        true
+    }
+
+    fn probe(&self, to: NodeId, probe: &ClockProbe) -> bool {
+        let mut state = self.network.lock();
+        if !MemoryNetwork::connects(&state, self.node, to) {
+            return false;
+        }
+        let loss = state.loss_per_mille;
+        if state.waiting.len() < PROBES_WAIT_MAX && state.random.random_range(0..1000) >= loss {
+            state.waiting.push_back(Envelope { from: self.node, to, content: Content::Probe(*probe) });
         }
         true
     }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::tls::{Authority, CertFolder, Validity};
 use super::*;
 use crate::types::NodeId;
-use crate::wire::{HelloBody, NodeMessage, PacketLimits, Request, RequestBody, Response, ResponseBody};
+use crate::wire::{ClockProbe, HelloBody, NodeMessage, PacketLimits, Request, RequestBody, Response, ResponseBody};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -234,11 +234,19 @@ async fn a_node_that_is_not_there_is_named_with_what_to_check() {
 }
 
 #[derive(Default)]
-struct Recorder(Mutex<Vec<(NodeId, u64, Bytes)>>, Mutex<Vec<(NodeId, bool)>>);
+struct Recorder(
+    Mutex<Vec<(NodeId, u64, Bytes)>>,
+    Mutex<Vec<(NodeId, bool)>>,
+    Mutex<Vec<(NodeId, ClockProbe)>>,
+);
 
 impl Inbox for Recorder {
     fn on_message(&self, from: NodeId, message: NodeMessage, payload: Bytes) {
         self.0.lock().unwrap().push((from, message.earliest_ns, payload));
+    }
+
+    fn on_probe(&self, from: NodeId, probe: ClockProbe) {
+        self.2.lock().unwrap().push((from, probe));
     }
 
     fn on_connected(&self, peer: NodeId) {

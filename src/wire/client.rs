@@ -276,7 +276,7 @@ pub struct NodeBody {
 pub struct ClockBody {
     #[prost(uint64, tag = "1")]
     pub node: u64,
-    /// `trusted` or `fenced`.
+    /// `trusted`, `suspended` (contradicted, and a vote is to tell by whom rightly) or `fenced`.
     #[prost(string, tag = "2")]
     pub state: String,
     #[prost(string, tag = "3")]
@@ -298,7 +298,8 @@ pub struct ClockBody {
     pub reason: String,
 }
 
-/// What a node knows of a peer's clock against its own.
+/// What a node knows of a peer's clock against its own. The offset is the peer's midpoint minus the node's own; the whole
+/// range of numbers, if nothing recent is known.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct ClockPeer {
     #[prost(uint64, tag = "1")]
@@ -309,8 +310,12 @@ pub struct ClockPeer {
     pub offset_high_ns: i64,
     #[prost(uint64, tag = "4")]
     pub rtt_ns: u64,
+    /// `agrees`, `misses` (every majority) or `unheard`.
     #[prost(string, tag = "5")]
     pub verdict: String,
+    /// Half the width of the interval that the peer stated last.
+    #[prost(uint64, tag = "6")]
+    pub uncertainty_ns: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]

@@ -16,9 +16,9 @@ pub use client::{
     ShardBody, ShardStatusBody, ShardStatusesBody, SubscribeBody, TopicBody, TopicNameBody, TopicsBody,
 };
 pub use node::{
-    ClosedAck, ClosedPublication, ClosedTick, EntryMeta, FetchFrames, FetchedFrames, FloorAnswer,
+    ClockProbe, ClosedAck, ClosedPublication, ClosedTick, EntryMeta, FetchFrames, FetchedFrames, FloorAnswer,
     FloorRequest, NodeHello, NodeMessage, RaftManifest, RaftMessage, RecallAnswer, RecallRequest,
-    ShardPromise,
+    ShardPromise, StatedTime,
 };
 pub use packet::{PREFIX_BYTES, PacketDecoder, PacketError, PacketLimits, encode_packet};
 pub use system::{

@@ -23,7 +23,7 @@ pub struct NodeHello {
 /// entries of all `raft` messages, in order; of `fetched`, its frames.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct NodeMessage {
-    /// The sender's clock interval when sending.
+    /// The sender's clock interval when sending; all there is, if its source does not know the time.
     #[prost(fixed64, tag = "1")]
     pub earliest_ns: u64,
     #[prost(fixed64, tag = "2")]
@@ -49,6 +49,30 @@ pub struct NodeMessage {
     pub recalls: Vec<RecallRequest>,
     #[prost(message, repeated, tag = "12")]
     pub recalled: Vec<RecallAnswer>,
+}
+
+/// What a node states of the time: an interval that contains it. All there is, if it does not know.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct StatedTime {
+    #[prost(fixed64, tag = "1")]
+    pub earliest_ns: u64,
+    #[prost(fixed64, tag = "2")]
+    pub latest_ns: u64,
+}
+
+/// A question for a peer's clock, or the answer to one: a datagram of its own, which may be lost. The four stamps of RFC
+/// 5905, each an interval: the asking node keeps the first and takes the last itself.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct ClockProbe {
+    /// The asking node's; comes back in the answer.
+    #[prost(fixed64, tag = "1")]
+    pub number: u64,
+    /// The sender's time when sending.
+    #[prost(message, required, tag = "2")]
+    pub sent: StatedTime,
+    /// Set in an answer: the answering node's time when the question reached it.
+    #[prost(message, optional, tag = "3")]
+    pub received: Option<StatedTime>,
 }
 
 /// A Raft message of one shard; see `consensus::Message` for the fields' meanings.

@@ -1,5 +1,6 @@
 //! Laws of whole lanes that need a quiet world: no faults, one thread, virtual time. The hostile one is `tools/sim`.
 
+mod clocks;
 mod recollections;
 mod repairs;
 mod world;

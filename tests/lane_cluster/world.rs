@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use timberline::clock::{Reading, TimeInterval};
+use timberline::clock::{AgreementOptions, AgreementStatus, Reading, TimeInterval};
 use timberline::codec::{EncodedBatch, encode_records};
 use timberline::disk::{Disk, MemoryDisk};
 use timberline::lane::{
@@ -45,6 +45,8 @@ pub(crate) struct World {
     pub(crate) expects_stops: bool,
     /// Syncs that are asked for now never end.
     pub(crate) holds_syncs: bool,
+    /// Questions for clocks, and answers, are lost.
+    pub(crate) loses_probes: bool,
     pub(crate) trace: Vec<String>,
 }
 
@@ -52,6 +54,12 @@ struct Node {
     disk: Arc<MemoryDisk>,
     lane: Option<Lane>,
     offset_ns: i64,
+    /// What its clock is off by beyond its bound.
+    lie_ns: i64,
+    /// How long its machine stood still so far, all its clocks included.
+    slipped_ns: u64,
+    frozen_until_ns: u64,
+    eps_ns: u64,
 }
 
 enum Happening {
@@ -73,11 +81,14 @@ impl World {
             care: Vec::new(),
             expects_stops: false,
             holds_syncs: false,
+            loses_probes: false,
             trace: Vec::new(),
         };
         for (node, offset_ns) in NODES.into_iter().zip([0, EPS_NS.cast_signed(), -EPS_NS.cast_signed()]) {
             let disk = Arc::new(MemoryDisk::new());
-            world.nodes.insert(node, Node { disk, lane: None, offset_ns });
+            let (lie_ns, slipped_ns, frozen_until_ns, eps_ns) = (0, 0, 0, EPS_NS);
+            let host = Node { disk, lane: None, offset_ns, lie_ns, slipped_ns, frozen_until_ns, eps_ns };
+            world.nodes.insert(node, host);
         }
         world
     }
@@ -88,10 +99,33 @@ impl World {
     }
 
     fn reading(&self, node: NodeId) -> Reading {
-        let offset_ns = self.nodes[&node].offset_ns;
-        let midpoint = Timestamp((EPOCH_NS + self.elapsed_ns).saturating_add_signed(offset_ns));
-        let interval = TimeInterval::around(midpoint, EPS_NS);
-        Reading { interval, monotonic: Monotonic(self.elapsed_ns), fault: None }
+        let Node { offset_ns, lie_ns, slipped_ns, eps_ns, .. } = &self.nodes[&node];
+        let shown_ns = self.elapsed_ns - slipped_ns;
+        let midpoint = Timestamp((EPOCH_NS + shown_ns).saturating_add_signed(offset_ns + lie_ns));
+        let interval = TimeInterval::around(midpoint, *eps_ns);
+        Reading { interval, monotonic: Monotonic(shown_ns), fault: None }
+    }
+
+    /// A node's clock is off by that much more than its bound allows.
+    pub(crate) fn lie(&mut self, node: NodeId, lie_ns: i64) {
+        self.nodes.get_mut(&node).expect("one of the three").lie_ns = lie_ns;
+    }
+
+    /// A node's bound is that wide from now on, and true.
+    pub(crate) fn widen(&mut self, node: NodeId, eps_ns: u64) {
+        self.nodes.get_mut(&node).expect("one of the three").eps_ns = eps_ns;
+    }
+
+    /// A node's machine stands still with all its clocks; what reaches it meanwhile waits for it.
+    pub(crate) fn freeze(&mut self, node: NodeId, for_ns: u64) {
+        let host = self.nodes.get_mut(&node).expect("one of the three");
+        host.slipped_ns += for_ns;
+        host.frozen_until_ns = self.elapsed_ns + for_ns;
+    }
+
+    /// How a node's clock and the others' stand to each other, as the node sees it.
+    pub(crate) fn clocks(&self, node: NodeId) -> AgreementStatus {
+        self.nodes[&node].lane.as_ref().expect("it runs").clocks(&self.reading(node))
     }
 
     /// splitmix64 (Steele, Lea, Flood 2014).
@@ -144,18 +178,21 @@ impl World {
 
     /// The next thing that happens: an event, or a lane's deadline.
     fn step(&mut self) {
-        let deadline = self
-            .nodes
-            .iter()
-            .filter_map(|(node, host)| Some((host.lane.as_ref()?.deadline(&self.reading(*node))?, *node)))
-            .min();
+        let deadline = self.nodes.keys().filter_map(|node| Some((self.deadline_ns(*node)?, *node))).min();
         let event_ns = self.queue.keys().next().map(|(at, _)| *at);
         match (event_ns, deadline) {
-            (Some(at), Some((deadline, node))) if deadline.0 < at => self.wake(deadline.0, node),
-            (None, Some((deadline, node))) => self.wake(deadline.0, node),
+            (Some(at), Some((deadline, node))) if deadline < at => self.wake(deadline, node),
+            (None, Some((deadline, node))) => self.wake(deadline, node),
             (Some(_), _) => self.deliver(),
             (None, None) => panic!("nothing will ever happen again:\n{}", self.story()),
         }
+    }
+
+    /// When a node's lane must be woken, in true time.
+    fn deadline_ns(&self, node: NodeId) -> Option<u64> {
+        let host = &self.nodes[&node];
+        let deadline = host.lane.as_ref()?.deadline(&self.reading(node))?;
+        Some((deadline.0 + host.slipped_ns).max(host.frozen_until_ns))
     }
 
     fn wake(&mut self, at_ns: u64, node: NodeId) {
@@ -166,6 +203,10 @@ impl World {
     fn deliver(&mut self) {
         let ((at_ns, _), (node, happening)) = self.queue.pop_first().expect("seen by the caller");
         self.elapsed_ns = self.elapsed_ns.max(at_ns);
+        let frozen_until_ns = self.nodes[&node].frozen_until_ns;
+        if frozen_until_ns > self.elapsed_ns {
+            return self.schedule(frozen_until_ns - self.elapsed_ns, node, happening);
+        }
         let event = match happening {
             Happening::Lane(event) => *event,
             Happening::Sync { token, files } => {
@@ -192,6 +233,14 @@ impl World {
             let delay_ns = 50_000 + self.draw() % 450_000;
             let event = Event::Message { from, message: Box::new(send.message), payload };
             self.schedule(delay_ns, send.to, Happening::Lane(Box::new(event)));
+        }
+        let probes = if self.loses_probes { Vec::new() } else { output.probes };
+        for (to, probe) in probes {
+            let delay_ns = 50_000 + self.draw() % 450_000;
+            self.schedule(delay_ns, to, Happening::Lane(Box::new(Event::Probe { from, probe })));
+        }
+        if let Some(held) = output.clock {
+            self.trace.push(format!("{} {from} is held against: {held:?}", self.elapsed_ns));
         }
         let syncs = if self.holds_syncs { Vec::new() } else { output.syncs };
         for sync in syncs {
@@ -366,6 +415,7 @@ fn options(node: NodeId, seed: u64) -> LaneOptions {
         heartbeat_ticks: 2,
         closed_tick: Duration::from_millis(20),
         eps_max_ns: 10_000_000,
+        agreement: AgreementOptions::among(NODES.to_vec()),
         unanswered_max: 64,
         scrub: ScrubOptions { bytes_per_second: 16 << 20, rest: Duration::from_secs(5) },
         seed,

@@ -10,7 +10,7 @@ use timberline::transport::{
     Checked, Endpoint, Inbox, Link, Mesh, PeerIdentities, StreamClass, TransportOptions,
 };
 use timberline::types::NodeId;
-use timberline::wire::{NodeHello, NodeMessage, PROTOCOL_VERSION};
+use timberline::wire::{ClockProbe, NodeHello, NodeMessage, PROTOCOL_VERSION};
 
 use crate::certs;
 use crate::seeds;
@@ -41,6 +41,8 @@ impl Inbox for Ears {
         let before = heard.insert((from.0, self.node, class), sent);
         assert!(before < Some(sent), "{} from {from}, class {class}: {sent} after {before:?}", self.node);
     }
+
+    fn on_probe(&self, _from: NodeId, _probe: ClockProbe) {}
 }
 
 fn body(sent: u64, class: u64) -> Bytes {

@@ -1,7 +1,8 @@
-//! What becomes of damage, told to logs and metrics.
+//! What becomes of damage, and what the cluster holds against this node's clock, told to logs and metrics.
 //!
-//! Knows nothing of repairs themselves.
+//! Knows nothing of repairs or votes themselves.
 
+use crate::clock::Fault;
 use crate::lane::CareNote;
 use crate::node::metrics::Metrics;
 
@@ -9,6 +10,20 @@ use crate::node::metrics::Metrics;
 pub(super) fn tell_all(metrics: &Metrics, notes: Vec<CareNote>) {
     for note in notes {
         tell(metrics, note);
+    }
+}
+
+/// Counts the fault, if there is one, and writes the evidence down.
+pub(super) fn tell_of_clock(metrics: &Metrics, held: Option<(Fault, String)>) {
+    let Some((fault, evidence)) = held else {
+        tracing::info!("nothing is held against this node's clock any more");
+        return;
+    };
+    metrics.clocks.count(&fault);
+    if fault.is_open() {
+        tracing::warn!(evidence, "this node's clock is contradicted: nothing is exposed until a vote");
+    } else {
+        tracing::error!(evidence, "this node's clock is fenced: it assigns and exposes nothing");
     }
 }
 

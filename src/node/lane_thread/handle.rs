@@ -12,12 +12,13 @@ use tokio::sync::{oneshot, watch};
 
 use super::Progress;
 use super::waiters::{AppendResult, ReadResult, Waiters};
+use crate::clock::AgreementStatus;
 use crate::codec::Compression;
 use crate::lane::{AppendCommand, Event, ReadCommand, ReadFrom, ReplicaStatus, Ticket};
 use crate::node::metrics::Metrics;
 use crate::transport::Inbox;
 use crate::types::{BatchId, Monotonic, NodeId, ShardId, Timestamp};
-use crate::wire::NodeMessage;
+use crate::wire::{ClockProbe, NodeMessage};
 
 /// Bounds of what may wait for a lane.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +38,7 @@ pub(super) enum Call {
     Event(Event),
     /// Statuses of these shards, or of all.
     Statuses(Option<Vec<ShardId>>, oneshot::Sender<Vec<ReplicaStatus>>),
+    Clocks(oneshot::Sender<AgreementStatus>),
     Readiness(SyncSender<Ready>),
     IsDrained(SyncSender<bool>),
     Stop,
@@ -185,6 +187,13 @@ impl LaneHandle {
         receiver.await.map_err(|_| Busy)
     }
 
+    /// How this node's clock and the others' stand to each other.
+    pub(crate) async fn clocks(&self) -> Result<AgreementStatus, Busy> {
+        let (answer, receiver) = oneshot::channel();
+        self.calls.try_send(Call::Clocks(answer)).map_err(|_| Busy)?;
+        receiver.await.map_err(|_| Busy)
+    }
+
     /// How far this start has come. Waits for the answer: not for a runtime's thread.
     pub(crate) fn readiness(&self) -> Result<Ready, Busy> {
         let (answer, receiver) = sync_channel(1);
@@ -231,6 +240,16 @@ impl Inbox for LaneHandle {
             // Whatever mattered in it is sent again.
             self.shared.metrics.messages_dropped.inc();
         }
+    }
+
+    fn on_probe(&self, from: NodeId, probe: ClockProbe) {
+        // A lane too busy to take it has no time for a clock that is compared late.
+        let _ = self.offer(Event::Probe { from, probe });
+    }
+
+    fn on_connected(&self, peer: NodeId) {
+        // Its clock is asked anyway, a little later.
+        let _ = self.offer(Event::Connected(peer));
     }
 }
 

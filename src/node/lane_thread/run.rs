@@ -137,7 +137,8 @@ impl Running {
         }
         let output = self.lane.take_output(&self.clock.now());
         self.carry(output);
-        self.hosting.step(&mut self.lane, &self.clock.now());
+        let now = self.lane.judged(&self.clock.now());
+        self.hosting.step(&mut self.lane, &now);
         let took = self.clock.now().monotonic.since(began);
         if took > SLOW_STEP {
             tracing::warn!(?took, "the lane stood still: its disk or its core is too slow");
@@ -179,6 +180,7 @@ impl Running {
             }
             // Those who asked may be gone.
             Call::Statuses(shards, answer) => drop(answer.send(self.statuses(shards, &now))),
+            Call::Clocks(answer) => drop(answer.send(self.lane.clocks(&now))),
             Call::Readiness(answer) => drop(answer.send(self.hosting.readiness(&self.lane, &now))),
             Call::IsDrained(answer) => drop(answer.send(self.lane.is_drained())),
             Call::Stop => self.stopped = true,
@@ -200,6 +202,7 @@ impl Running {
         // No node proposes a change of membership yet.
         let Output {
             sends,
+            probes,
             syncs,
             prepares,
             removals,
@@ -213,6 +216,7 @@ impl Running {
             failed,
             full,
             care,
+            clock,
         } = output;
         self.outlets.disk.sync(syncs);
         for send in sends {
@@ -220,6 +224,10 @@ impl Running {
             if !self.outlets.link.send(send.to, send.message, send.payload, class) {
                 self.shared.metrics.messages_dropped.inc();
             }
+        }
+        for (peer, probe) in probes {
+            // Nobody is connected: it is asked again soon.
+            let _ = self.outlets.link.probe(peer, &probe);
         }
         self.outlets.disk.prepare(prepares);
         self.outlets.disk.remove(removals);
@@ -247,6 +255,9 @@ impl Running {
             tracing::error!(shard = shard.0, reason, "this node's replica stopped");
         }
         care::tell_all(&self.shared.metrics, care);
+        if let Some(held) = clock {
+            care::tell_of_clock(&self.shared.metrics, held);
+        }
         for (shard, full) in full {
             if full {
                 tracing::error!(shard = shard.0, "the disk is full: appends are refused until there is room");

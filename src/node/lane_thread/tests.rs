@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::Progress;
 use super::hosting::Hosting;
-use crate::clock::{Fault, Reading, TimeInterval};
+use crate::clock::{AgreementOptions, Fault, Reading, TimeInterval};
 use crate::codec::{Compression, Frame, FrameHeader, FrameKind, encode_records};
 use crate::disk::{Disk, MemoryDisk};
 use crate::lane::{Lane, LaneOptions, ScrubOptions};
@@ -58,6 +58,7 @@ fn following() -> (Hosting, Lane, watch::Receiver<Progress>) {
         heartbeat_ticks: 2,
         closed_tick: Duration::from_millis(20),
         eps_max_ns: 10,
+        agreement: AgreementOptions::among(vec![node]),
         unanswered_max: 8,
         scrub: ScrubOptions::default(),
         seed: 1,

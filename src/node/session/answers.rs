@@ -64,7 +64,7 @@ pub(super) fn refused(host: &NodeShared, shard: ShardId, refusal: &Refusal) -> E
 fn code_of(refusal: &Refusal) -> ErrorCode {
     match refusal {
         Refusal::NotLeader { .. } | Refusal::Moving => ErrorCode::NotLeader,
-        Refusal::Fenced { .. } | Refusal::FloorPending => ErrorCode::Fenced,
+        Refusal::Fenced { .. } | Refusal::Unheard | Refusal::FloorPending => ErrorCode::Fenced,
         Refusal::Busy { .. } | Refusal::AheadOfClock { .. } | Refusal::Unsettled => ErrorCode::Busy,
         Refusal::NoSpace => ErrorCode::NoSpace,
         Refusal::SequenceGap { .. } => ErrorCode::SequenceGap,

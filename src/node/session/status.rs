@@ -1,11 +1,12 @@
 //! How the cluster, this node's clock and its replicas stand.
 
 use super::{answers, topics};
-use crate::clock::ClockState;
+use crate::clock::{ClockState, PeerStanding, Standing};
 use crate::lane::ReplicaStatus;
 use crate::node::shared::NodeShared;
+use crate::shard::Refusal;
 use crate::types::ShardId;
-use crate::wire::{ClockBody, ClusterBody, ErrorBody, NodeBody, ShardStatusBody, ShardStatusesBody};
+use crate::wire::{ClockBody, ClockPeer, ClusterBody, ErrorBody, NodeBody, ShardStatusBody, ShardStatusesBody};
 
 pub(super) async fn cluster(host: &NodeShared) -> Result<ClusterBody, ErrorBody> {
     let statuses = host.lane.statuses(None).await.map_err(answers::busy)?;
@@ -23,14 +24,18 @@ pub(super) async fn cluster(host: &NodeShared) -> Result<ClusterBody, ErrorBody>
     Ok(ClusterBody { cluster: host.cluster.to_string(), node: host.node.0, nodes: nodes.collect() })
 }
 
-pub(super) fn clock(host: &NodeShared) -> ClockBody {
+pub(super) async fn clock(host: &NodeShared) -> Result<ClockBody, ErrorBody> {
+    let agreement = host.lane.clocks().await.map_err(answers::busy)?;
     let status = host.clock.status();
     let reading = host.clock.now();
-    let state = match status.state {
-        ClockState::Trusted => "trusted",
-        ClockState::Untrusted(_) => "fenced",
+    let (state, reason) = match (status.state, agreement.fault) {
+        (ClockState::Untrusted(_), _) => ("fenced", status.reason.unwrap_or_default()),
+        (ClockState::Trusted, Some((fault, evidence))) if fault.is_open() => ("suspended", evidence),
+        (ClockState::Trusted, Some((_, evidence))) => ("fenced", evidence),
+        (ClockState::Trusted, None) if !agreement.is_heard => ("trusted", Refusal::Unheard.to_string()),
+        (ClockState::Trusted, None) => ("trusted", String::new()),
     };
-    ClockBody {
+    Ok(ClockBody {
         node: host.node.0,
         state: state.to_owned(),
         source: status.source,
@@ -39,9 +44,25 @@ pub(super) fn clock(host: &NodeShared) -> ClockBody {
         drift_ppb: status.growth_ppb,
         earliest_ns: reading.interval.earliest.0,
         latest_ns: reading.interval.latest.0,
-        // Peers' clocks are compared in a later version.
-        peers: Vec::new(),
-        reason: status.reason.unwrap_or_default(),
+        peers: agreement.peers.iter().map(peer).collect(),
+        reason,
+    })
+}
+
+fn peer(standing: &PeerStanding) -> ClockPeer {
+    let (offset, stated) = (standing.offset, standing.stated);
+    ClockPeer {
+        node: standing.node.0,
+        offset_low_ns: offset.map_or(i64::MIN, |offset| offset.low_ns),
+        offset_high_ns: offset.map_or(i64::MAX, |offset| offset.high_ns),
+        rtt_ns: standing.round_trip_ns,
+        verdict: match standing.standing {
+            Standing::Agrees => "agrees",
+            Standing::Misses { .. } => "misses",
+            Standing::Unheard => "unheard",
+        }
+        .to_owned(),
+        uncertainty_ns: stated.map_or(u64::MAX, |stated| stated.uncertainty_ns()),
     }
 }
 

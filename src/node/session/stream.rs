@@ -177,7 +177,7 @@ async fn answer(session: &Session, body: RequestBody) -> Result<ResponseBody, Er
         }
         RequestBody::ListTopics(_) => ResponseBody::Topics(topics::list(host).await?),
         RequestBody::Cluster(_) => ResponseBody::Cluster(status::cluster(host).await?),
-        RequestBody::Clock(_) => ResponseBody::Clock(status::clock(host)),
+        RequestBody::Clock(_) => ResponseBody::Clock(status::clock(host).await?),
         RequestBody::ShardStatus(request) => {
             ResponseBody::ShardStatuses(status::shards(host, &request.name).await?)
         }

@@ -17,7 +17,7 @@ use crate::transport::stream::{Named, PacketReceiver};
 use crate::transport::tls::{explain, peer_name};
 use crate::transport::{CloseCode, Error, StreamClass};
 use crate::types::NodeId;
-use crate::wire::{NodeHello, NodeMessage};
+use crate::wire::{ClockProbe, NodeHello, NodeMessage};
 
 /// A connection that stood this long was a good one: dialling starts over with short pauses.
 const GOOD_AFTER: Duration = Duration::from_secs(1);
@@ -161,6 +161,7 @@ async fn serve(shared: Arc<Shared>, peer: Arc<Peer>, active: Arc<Active>) {
     for class in StreamClass::ALL {
         pumps.spawn(write(active.clone(), class));
     }
+    pumps.spawn(read_probes(shared.clone(), peer.clone(), active.connection.clone()));
     pumps.spawn(read_all(shared, peer.clone(), active.connection.clone()));
     let ended = active.connection.closed().await;
     peer.remove(&active, explain(&ended));
@@ -197,6 +198,16 @@ async fn read(shared: Arc<Shared>, peer: Arc<Peer>, mut packets: PacketReceiver<
             Ok(Some((message, payload))) => shared.inbox.on_message(peer.node, message, payload),
             Err(error @ Error::Packet { .. }) => return peer.complain(&error.to_string()),
             Ok(None) | Err(_) => return,
+        }
+    }
+}
+
+/// Datagrams of a connection between nodes are probes.
+async fn read_probes(shared: Arc<Shared>, peer: Arc<Peer>, connection: quinn::Connection) {
+    while let Ok(bytes) = connection.read_datagram().await {
+        match <ClockProbe as prost::Message>::decode(bytes) {
+            Ok(probe) => shared.inbox.on_probe(peer.node, probe),
+            Err(error) => return peer.complain(&format!("a probe of it cannot be read: {error}")),
         }
     }
 }

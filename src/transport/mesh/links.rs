@@ -14,7 +14,7 @@ use super::peer::Peer;
 use crate::transport::warnings::Warnings;
 use crate::transport::{Endpoint, Inbox, Link, PeerIdentities, StreamClass};
 use crate::types::NodeId;
-use crate::wire::{NodeHello, NodeMessage};
+use crate::wire::{ClockProbe, NodeHello, NodeMessage};
 
 /// What is known of one peer's connection.
 #[derive(Clone, Debug)]
@@ -136,5 +136,9 @@ impl Link for Mesh {
     fn send(&self, to: NodeId, message: NodeMessage, payload: Vec<Bytes>, class: StreamClass) -> bool {
         let limits = &self.shared.endpoint.options().node_limits;
         self.shared.peers.get(&to).is_some_and(|peer| peer.send(&message, payload, class, limits))
+    }
+
+    fn probe(&self, to: NodeId, probe: &ClockProbe) -> bool {
+        self.shared.peers.get(&to).is_some_and(|peer| peer.probe(probe))
     }
 }

@@ -13,7 +13,7 @@ use super::queue::SendQueue;
 use crate::transport::warnings::Warnings;
 use crate::transport::{CloseCode, StreamClass, TransportOptions};
 use crate::types::NodeId;
-use crate::wire::{NodeMessage, PacketLimits, encode_packet};
+use crate::wire::{ClockProbe, NodeMessage, PacketLimits, encode_packet};
 
 /// A connection that passed both hellos.
 pub(super) struct Active {
@@ -142,6 +142,12 @@ impl Peer {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
         sent
+    }
+
+    /// Sends a probe as a datagram. A full buffer drops its oldest one: what matters in a probe is that it is young.
+    pub(super) fn probe(&self, probe: &ClockProbe) -> bool {
+        let bytes = Bytes::from(prost::Message::encode_to_vec(probe));
+        self.active().is_some_and(|active| active.connection.send_datagram(bytes).is_ok())
     }
 
     pub(super) fn dropped(&self) -> u64 {

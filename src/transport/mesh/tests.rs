@@ -18,7 +18,7 @@ use crate::transport::{
     Checked, Endpoint, Identity, Inbox, Link, PeerIdentities, StreamClass, TransportOptions, init_certs,
 };
 use crate::types::NodeId;
-use crate::wire::{NodeHello, NodeMessage, PROTOCOL_VERSION};
+use crate::wire::{ClockProbe, NodeHello, NodeMessage, PROTOCOL_VERSION};
 
 const LIMIT: Duration = Duration::from_secs(10);
 /// Marks the messages of `exchange`.
@@ -33,6 +33,8 @@ impl Inbox for Recorder {
     fn on_message(&self, from: NodeId, message: NodeMessage, payload: Bytes) {
         let _ = self.0.send((from, message, payload));
     }
+
+    fn on_probe(&self, _from: NodeId, _probe: ClockProbe) {}
 }
 
 #[derive(Clone, Default)]

@@ -185,6 +185,9 @@ pub struct Plan {
     /// What the bound grows by, and the most that any clock really drifts.
     pub(crate) growth_ppb: u64,
     pub(crate) sample_every_ns: u64,
+    pub(crate) probe_every_ns: u64,
+    /// How long a fenced node must agree before it is trusted again.
+    pub(crate) unfence_after_ns: u64,
     pub(crate) link_ns: u64,
     pub(crate) sync_ns: u64,
     pub(crate) first_segment_bytes: u64,
@@ -239,6 +242,8 @@ impl Plan {
             eps_ns: random.between(eps_max_ns / 20, eps_max_ns * 7 / 10),
             growth_ppb,
             sample_every_ns: (random.pick(&[200, 1000, 2000]) * MS).min(sample_ns_max),
+            probe_every_ns: probe_every(seed),
+            unfence_after_ns: 3 * SECOND,
             link_ns: random.pick(&[50, 200, 1000, 5000]) * 1000,
             sync_ns: random.pick(&[100, 500, 2000, 10_000]) * 1000,
             first_segment_bytes,
@@ -271,6 +276,11 @@ impl Plan {
 fn durability(seed: u64) -> Durability {
     let chance = Random::new(seed ^ 0x6d_656d).below(8);
     if chance == 0 { Durability::Memory } else { Durability::Disk }
+}
+
+/// How often clocks are compared. Drawn apart, too.
+fn probe_every(seed: u64) -> u64 {
+    Random::new(seed ^ 0x70_726f_6265).pick(&[20, 100, 100]) * MS
 }
 
 /// What topics keep: in half of the runs so little that trims are common.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use timberline::clock::AgreementOptions;
 use timberline::disk::Disk;
 use timberline::lane::{Event, Lane, LaneOptions, ScrubOptions};
 use timberline::log::LogOptions;
@@ -31,6 +32,12 @@ fn options(plan: &Plan, node: NodeId, seed: u64) -> LaneOptions {
         heartbeat_ticks: 2,
         closed_tick: Duration::from_nanos(plan.closed_tick_ns),
         eps_max_ns: plan.eps_max_ns,
+        agreement: AgreementOptions {
+            nodes: (1..=plan.nodes).map(NodeId).collect(),
+            growth_ppb: plan.growth_ppb,
+            probe_every: Duration::from_nanos(plan.probe_every_ns),
+            unfence_after: Duration::from_nanos(plan.unfence_after_ns),
+        },
         unanswered_max: plan.unanswered_max as usize,
         scrub: ScrubOptions { bytes_per_second: 1 << 20, rest: Duration::from_secs(5) },
         seed,

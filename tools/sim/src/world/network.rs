@@ -40,10 +40,33 @@ impl Network {
     /// Decides when, and how often, a message arrives.
     pub(super) fn send(
         &mut self,
-        (from, to): (NodeId, NodeId),
+        link: (NodeId, NodeId),
         now_ns: u64,
         plan: &Plan,
         calm: bool,
+        random: &mut Random,
+    ) -> Fate {
+        self.carry(link, true, now_ns, (plan, calm), random)
+    }
+
+    /// The same for a datagram, which keeps no order with anything.
+    pub(super) fn send_datagram(
+        &mut self,
+        link: (NodeId, NodeId),
+        now_ns: u64,
+        plan: &Plan,
+        calm: bool,
+        random: &mut Random,
+    ) -> Fate {
+        self.carry(link, false, now_ns, (plan, calm), random)
+    }
+
+    fn carry(
+        &mut self,
+        (from, to): (NodeId, NodeId),
+        in_order: bool,
+        now_ns: u64,
+        (plan, calm): (&Plan, bool),
         random: &mut Random,
     ) -> Fate {
         let mut fate = Fate { arrivals_ns: Vec::new(), faults: Vec::new() };
@@ -70,7 +93,7 @@ impl Network {
             if strikes(FaultClass::MessageReordering, 100, random) {
                 fate.faults.push(FaultClass::MessageReordering);
                 at_ns += random.below(20 * plan.link_ns + 50 * MS);
-            } else {
+            } else if in_order {
                 let last_ns = self.last_ns.entry((from, to)).or_default();
                 at_ns = at_ns.max(*last_ns);
                 *last_ns = at_ns;

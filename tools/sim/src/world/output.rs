@@ -9,7 +9,7 @@ use timberline::lane::{
 };
 use timberline::shard::Refusal;
 use timberline::types::{NodeId, Receipt, ShardId};
-use timberline::wire::NodeMessage;
+use timberline::wire::{ClockProbe, NodeMessage};
 use timberline_checkers::{Entry, Leading, Shown, Stamp};
 
 use super::agenda::{Answer, ClientEvent, Happening, SyncEnd};
@@ -20,6 +20,7 @@ impl World {
     pub(super) fn carry_out(&mut self, id: NodeId, output: Output) {
         let Output {
             sends,
+            probes,
             syncs,
             prepares,
             removals,
@@ -31,6 +32,7 @@ impl World {
             refused,
             failed,
             care,
+            clock,
             ..
         } = output;
         for (ticket, change) in changes {
@@ -42,6 +44,15 @@ impl World {
         }
         for send in sends {
             self.send(id, send);
+        }
+        for (to, probe) in probes {
+            self.probe(id, to, probe);
+        }
+        if let Some(held) = clock {
+            self.trace.tell(self.now_ns, || match &held {
+                Some((fault, evidence)) => format!("node {id}'s clock is {}: {evidence}", fault.kind()),
+                None => format!("nothing is held against node {id}'s clock any more"),
+            });
         }
         self.begin_file_work(id, prepares, removals, tasks);
         for note in care {
@@ -138,6 +149,21 @@ impl World {
         for at_ns in fate.arrivals_ns {
             let (message, payload) = (Box::new(message.clone()), payload.clone());
             let event = Box::new(Event::Message { from, message, payload });
+            let at_ns = at_ns + self.held_up(to, at_ns);
+            self.agenda.put(at_ns, Happening::Message { from, to, life, connection, event });
+        }
+    }
+
+    /// A question for a clock, or an answer: it waits for nothing, and is lost where a connection breaks.
+    fn probe(&mut self, from: NodeId, to: NodeId, probe: ClockProbe) {
+        let fate =
+            self.network.send_datagram((from, to), self.now_ns, &self.plan, self.calm, &mut self.random);
+        for class in fate.faults {
+            self.totals.count(class);
+        }
+        let (life, connection) = (self.nodes[&to].life, self.network.connection(from, to));
+        for at_ns in fate.arrivals_ns {
+            let event = Box::new(Event::Probe { from, probe });
             let at_ns = at_ns + self.held_up(to, at_ns);
             self.agenda.put(at_ns, Happening::Message { from, to, life, connection, event });
         }

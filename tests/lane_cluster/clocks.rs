@@ -1,0 +1,154 @@
+//! Laws of clocks that are wrong and do not know it: what a node's lane does when the others' clocks prove it.
+
+use std::time::Duration;
+
+use timberline::clock::{Fault, Standing};
+use timberline::lane::ReadFrom;
+use timberline::shard::Refusal;
+use timberline::types::{NodeId, Timestamp};
+
+use crate::world::{EPS_NS, NODES, World};
+use crate::{SHARD, settle, started};
+
+const MS: u64 = 1_000_000;
+const LIE_NS: i64 = 50_000_000;
+const ELECTION: Duration = Duration::from_secs(1);
+
+/// A world that has settled, and its leader.
+fn led(seed: u64) -> (World, NodeId) {
+    let mut world = started(seed);
+    world.append_surely(SHARD, 1, "x");
+    settle(&mut world);
+    let leader = world.leader(SHARD).expect("it just acknowledged");
+    (world, leader)
+}
+
+fn fault(world: &World, node: NodeId) -> Option<Fault> {
+    world.clocks(node).fault.map(|(fault, _)| fault)
+}
+
+fn others(node: NodeId) -> impl Iterator<Item = NodeId> {
+    NODES.into_iter().filter(move |other| *other != node)
+}
+
+/// The others go on, each trusted, and this one leads no more.
+fn go_on_without(world: &mut World, node: NodeId, sequence: u64) {
+    world.run_until(2 * ELECTION, |world| world.leader(SHARD).is_some_and(|leader| leader != node));
+    let receipt = world.append_surely(SHARD, sequence, "on");
+    assert!(receipt.first_timestamp <= world.true_time());
+    assert!(others(node).all(|other| fault(world, other).is_none()), "the others were right");
+}
+
+/// T3: nothing was stamped by it, and it is fenced at once, so within a second.
+#[test]
+fn a_leader_that_lies_ahead_refuses_the_very_next_append_and_others_lead_within_two_election_timeouts() {
+    let (mut world, leader) = led(41);
+    world.lie(leader, LIE_NS);
+    let ticket = world.append(leader, SHARD, 2, "too late");
+    let (answer, _) = &world.appended[&ticket];
+    assert!(matches!(answer, Err(Refusal::Fenced { fault: Fault::Outvoted { .. } })), "{answer:?}");
+    go_on_without(&mut world, leader, 2);
+    let evidence = world.clocks(leader).fault.expect("it is fenced").1;
+    assert!(evidence.contains(&format!("node {leader} misses the majority by")), "{evidence}");
+}
+
+/// T4: behind it would stamp too low.
+#[test]
+fn a_leader_that_lies_behind_stamps_nothing_and_acknowledges_nothing() {
+    let (mut world, leader) = led(42);
+    world.lie(leader, -LIE_NS);
+    let ticket = world.append(leader, SHARD, 2, "too low");
+    let (answer, _) = &world.appended[&ticket];
+    assert!(matches!(answer, Err(Refusal::Fenced { .. })), "{answer:?}");
+    go_on_without(&mut world, leader, 2);
+}
+
+/// T16: nothing on the machine tells that it stood still; the first answer to what it stamped too low does, before anything
+/// of it is acknowledged or shown there.
+#[test]
+fn a_leader_whose_machine_stood_still_acknowledges_nothing_that_it_stamped_on_its_slipped_clock() {
+    let (mut world, leader) = led(43);
+    world.freeze(leader, 300 * MS);
+    world.run_for(Duration::from_millis(299));
+    let before = world.true_time();
+    // A client's append is the first thing that it finds when it goes on.
+    let ticket = loop {
+        world.run_for(Duration::from_micros(100));
+        if world.true_time().ns_since(before) > 2 * MS {
+            break world.append(leader, SHARD, 2, "stamped too low");
+        }
+    };
+    world.run_for(Duration::from_secs(1));
+    assert!(!matches!(world.appended.get(&ticket), Some((Ok(_), _))), "{:?}", world.appended.get(&ticket));
+    assert!(matches!(fault(&world, leader), Some(Fault::Outvoted { .. })), "{:?}", fault(&world, leader));
+    go_on_without(&mut world, leader, 3);
+}
+
+/// T22: followers refuse its entries, so no transfer ever finishes.
+#[test]
+fn a_fenced_leader_whose_log_is_held_back_steps_down_within_an_election_timeout_and_never_campaigns() {
+    let (mut world, leader) = led(44);
+    let follower = others(leader).next().expect("there are two");
+    // Nobody can take the leadership over: the other follower is gone, this one is fenced as well.
+    let gone = others(leader).nth(1).expect("there are two");
+    world.lie(leader, 8 * 3_600_000_000_000);
+    let ticket = world.append(leader, SHARD, 2, "wild");
+    assert!(matches!(world.appended[&ticket].0, Err(Refusal::Fenced { .. })));
+    world.stop(gone);
+    world.widen(follower, 11 * MS);
+    let term = world.status(leader, SHARD).expect("it runs").term;
+    world.run_until(ELECTION, |world| world.status(leader, SHARD).expect("it runs").leader != Some(leader));
+    world.run_for(5 * ELECTION);
+    let status = world.status(leader, SHARD).expect("it runs");
+    assert_eq!((status.leader, status.term), (None, term), "it never stood for election");
+}
+
+/// T14: a follower that states a time one hour ahead neither moves anything nor stops anybody for longer than a vote takes.
+#[test]
+fn a_follower_an_hour_ahead_is_convicted_and_moves_no_floor() {
+    let (mut world, leader) = led(45);
+    let liar = others(leader).next().expect("there are two");
+    world.lie(liar, 3_600_000_000_000);
+    world.run_for(Duration::from_millis(500));
+    assert_eq!(world.leader(SHARD), Some(leader), "nobody was put out of office");
+    assert_eq!(fault(&world, leader), None);
+    let peers = world.clocks(leader).peers;
+    let standing = peers.iter().find(|peer| peer.node == liar).expect("it is a peer").standing;
+    assert!(matches!(standing, Standing::Misses { .. }), "{standing:?}");
+    let receipt = world.append_surely(SHARD, 2, "on");
+    assert!(receipt.first_timestamp <= world.true_time());
+}
+
+/// T10: what waits for its time waits by the bound of now.
+#[test]
+fn a_bound_that_widens_while_an_append_waits_moves_its_acknowledgement() {
+    let (mut world, leader) = led(46);
+    let ticket = world.append(leader, SHARD, 2, "waits");
+    for node in NODES {
+        world.widen(node, 9 * EPS_NS);
+    }
+    world.run_until(ELECTION, |world| world.appended.contains_key(&ticket));
+    let (answer, at_ns) = &world.appended[&ticket];
+    let receipt = answer.as_ref().expect("it is acknowledged");
+    // True time, less what the leader's clock is off by, less the wider bound: that is past the stamp.
+    let acknowledged = Timestamp(world.true_time().0 - (world.elapsed_ns - at_ns));
+    assert!(acknowledged.ns_since(receipt.first_timestamp) > 7 * EPS_NS, "{receipt:?} {acknowledged}");
+}
+
+#[test]
+fn a_leader_that_hears_no_majority_assigns_nothing_but_shows_what_it_has() {
+    let (mut world, leader) = led(47);
+    let receipt = world.append_surely(SHARD, 2, "there");
+    world.run_for(Duration::from_millis(100));
+    // Clocks that do not answer any more, on links that carry everything else.
+    world.loses_probes = true;
+    world.run_for(Duration::from_secs(2));
+    let leader_now = world.leader(SHARD).expect("raft needs no clock");
+    assert_eq!((leader_now, fault(&world, leader)), (leader, None));
+    let ticket = world.append(leader, SHARD, 3, "not now");
+    assert!(matches!(world.appended[&ticket].0, Err(Refusal::Unheard)), "{:?}", world.appended[&ticket]);
+    let frames = world.read_now(leader, SHARD, ReadFrom::Time(receipt.first_timestamp)).expect("it reads").frames;
+    assert_eq!(frames[0].header.first_offset, receipt.first_offset);
+    world.loses_probes = false;
+    world.append_surely(SHARD, 3, "now");
+}
