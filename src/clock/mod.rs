@@ -4,24 +4,25 @@
 //! operating system's clocks, and no other folder reads them at all. Invariants: an honest sample's interval contains true
 //! time (I1); uncertainty shrinks only on a new sample (I8).
 
-mod declared;
-mod injected;
 mod interval;
 mod keeper;
-mod simulated;
+mod shared_page;
 mod source;
+mod sources;
 mod status;
 #[cfg(test)]
 mod tests;
 mod ticks;
+mod vmclock;
 mod watch;
 
-pub use declared::{DECLARED_QUIET, Declared};
-pub use injected::Injected;
 pub use interval::{Fault, Reading, TimeInterval};
 pub use keeper::ClockKeeper;
-pub use simulated::Simulated;
-pub use source::{Sample, SourceError, TimeSource};
+pub use source::{Leap, Refusal, Sample, SourceError, TimeSource};
+pub use sources::{
+    Auto, Chrony, ClockBound, ClockBoundOptions, DECLARED_QUIET, Declared, Injected, Kernel, Simulated,
+    SourceChoice, SourceOptions,
+};
 pub use status::{ClockState, ClockStatus, Step};
 pub use ticks::{RawTime, SimulatedTicks};
 pub use watch::{Clock, ClockOptions};

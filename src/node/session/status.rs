@@ -1,11 +1,13 @@
 //! How the cluster, this node's clock and its replicas stand.
 
 use super::{answers, topics};
-use crate::clock::ClockState;
+use crate::clock::{ClockState, Refusal};
 use crate::lane::ReplicaStatus;
 use crate::node::shared::NodeShared;
 use crate::types::ShardId;
-use crate::wire::{ClockBody, ClusterBody, ErrorBody, NodeBody, ShardStatusBody, ShardStatusesBody};
+use crate::wire::{
+    ClockBody, ClockRefusal, ClusterBody, ErrorBody, NodeBody, ShardStatusBody, ShardStatusesBody,
+};
 
 pub(super) async fn cluster(host: &NodeShared) -> Result<ClusterBody, ErrorBody> {
     let statuses = host.lane.statuses(None).await.map_err(answers::busy)?;
@@ -42,7 +44,13 @@ pub(super) fn clock(host: &NodeShared) -> ClockBody {
         // Peers' clocks are compared in a later version.
         peers: Vec::new(),
         reason: status.reason.unwrap_or_default(),
+        leap: status.leap.as_str().to_owned(),
+        refused: status.refused.into_iter().map(refusal_body).collect(),
     }
+}
+
+fn refusal_body(refusal: Refusal) -> ClockRefusal {
+    ClockRefusal { source: refusal.source, reason: refusal.reason }
 }
 
 /// This node's replicas of a topic's shards.

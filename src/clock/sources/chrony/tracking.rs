@@ -1,0 +1,81 @@
+//! What a tracking report is worth: a bound, or the reason why it gives none.
+//!
+//! The bound is NTP's root distance (RFC 5905, section 11.1) and what chronyd is still correcting:
+//! `root delay / 2 + root dispersion + |correction|`, true of `CLOCK_REALTIME` while the report was made.
+
+use super::packet::{LeapStatus, Tracking};
+use crate::clock::source::{Leap, SourceError};
+use crate::clock::ticks::RawTime;
+
+/// 127.127.1.0/24: chronyd's own clock, by the convention of NTP.
+const LOCAL_NET: u32 = 0x7F7F_0100;
+const LOCAL_MASK: u32 = 0xFFFF_FF00;
+/// A reference that old, in update intervals, has been lost.
+const INTERVALS_MAX: f64 = 8.0;
+/// The first intervals after a start are those of a burst, or 0: none counts as shorter than the usual poll.
+const INTERVAL_S_MIN: f64 = 64.0;
+/// The wall clock cannot be that far before its own last comparison.
+const AHEAD_S_MAX: f64 = 1.0;
+
+/// A usable report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bound {
+    pub(super) bound_ns: u64,
+    pub(super) growth_ppb: u64,
+    pub(super) leap: Leap,
+}
+
+impl Tracking {
+    /// Judges a report that was asked for at `now`. `Err` is a sentence without its subject, chronyd.
+    pub(super) fn bound(&self, now: RawTime) -> Result<Bound, SourceError> {
+        self.refuse(now).map_err(SourceError::unsynchronised)?;
+        let bound_s = self.root_delay_s.abs() / 2.0 + self.root_dispersion_s + self.correction_s.abs();
+        let growth_ppm = self.skew_ppm + self.residual_ppm.abs();
+        if self.root_dispersion_s < 0.0 || self.skew_ppm < 0.0 {
+            return Err(SourceError::unreadable(format!(
+                "gives a root dispersion of {} s and a skew of {} ppm, expected none below 0",
+                self.root_dispersion_s, self.skew_ppm
+            )));
+        }
+        // Casts of floats saturate; whatever is that large is above any eps_max.
+        Ok(Bound {
+            bound_ns: (bound_s * 1e9).ceil() as u64,
+            growth_ppb: (growth_ppm * 1e3).ceil() as u64,
+            leap: match self.leap {
+                LeapStatus::InsertSecond => Leap::Insert,
+                LeapStatus::DeleteSecond => Leap::Delete,
+                LeapStatus::Normal | LeapStatus::NotSynchronised => Leap::None,
+            },
+        })
+    }
+
+    fn refuse(&self, now: RawTime) -> Result<(), String> {
+        if self.leap == LeapStatus::NotSynchronised || self.reference_id == 0 {
+            return Err("is not synchronised (leap status 3, `Not synchronised`): it has no server, or has not measured one \
+                        yet; see `chronyc sources`"
+                .to_owned());
+        }
+        if self.reference_id & LOCAL_MASK == LOCAL_NET {
+            return Err(format!(
+                "is in local mode: its reference is 127.127.1.{}, this machine's own clock, so its error near 0 means nothing; \
+                 give it a server, pool or refclock in chrony.conf, or wait until one answers",
+                self.reference_id & !LOCAL_MASK
+            ));
+        }
+        let age_s = (now.realtime_ns as f64 - self.reference_time_ns as f64) / 1e9;
+        let age_s_max = INTERVALS_MAX * self.update_interval_s.max(INTERVAL_S_MIN);
+        if age_s > age_s_max {
+            return Err(format!(
+                "last compared its clock {age_s:.0} s ago, expected within {age_s_max:.0} s: its servers no longer answer; see \
+                 `chronyc sources`"
+            ));
+        }
+        if age_s < -AHEAD_S_MAX {
+            return Err(format!(
+                "says that it compared its clock {:.3} s from now: the wall clock was set back since",
+                -age_s
+            ));
+        }
+        Ok(())
+    }
+}
