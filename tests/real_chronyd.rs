@@ -126,10 +126,11 @@ fn a_chronyd_that_follows_another_gives_the_bound_it_shows() {
     let fields: Vec<&str> = shown.trim().split(',').collect();
     let seconds = |at: usize| fields[at].parse::<f64>().unwrap_or_else(|_| panic!("{shown}"));
     assert_eq!(fields[0], "7F000001", "it follows the other: {shown}");
-    let shown_ns = (seconds(10) / 2.0 + seconds(11) + seconds(4).abs()) * 1e9;
+    let shown_bound = Duration::from_secs_f64(seconds(10) / 2.0 + seconds(11) + seconds(4).abs());
     let status = clock.status();
     // Reports are a moment apart; both are some microseconds, and a clock's bound grows by 50 a second.
-    assert!((status.uncertainty_ns as f64) < shown_ns + 500_000.0, "{status:?}, chronyc: {shown}");
+    let bound = Duration::from_nanos(status.uncertainty_ns);
+    assert!(bound < shown_bound + Duration::from_micros(500), "{status:?}, chronyc: {shown}");
     assert!(status.uncertainty_ns > 5_000 && status.leap.as_str() == "none", "{status:?}");
     drop(follower);
     until(&clock, |clock| reason(clock).contains("chronyd at"));

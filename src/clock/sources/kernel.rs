@@ -24,6 +24,20 @@ enum Trust {
     },
 }
 
+impl Trust {
+    /// Whether what the kernel says now was written since the jump.
+    fn look(&mut self, maxerror_us: i64) -> bool {
+        if let Self::AwaitsWriter { maxerror_us: before } = self {
+            if before.is_none_or(|before| maxerror_us >= before) {
+                *before = Some(maxerror_us);
+                return false;
+            }
+            *self = Self::Holds;
+        }
+        true
+    }
+}
+
 #[derive(Debug)]
 struct State {
     trust: Trust,
@@ -68,42 +82,40 @@ impl Kernel {
                 "adjtimex cannot be called: {error}; allow it in the sandbox of this process"
             ))
         })?;
-        self.refuse(&clock, writer).map_err(SourceError::unsynchronised)?;
-        if let Trust::AwaitsWriter { maxerror_us } = state.trust {
-            if maxerror_us.is_none_or(|before| clock.maxerror_us >= before) {
-                state.trust = Trust::AwaitsWriter { maxerror_us: Some(clock.maxerror_us) };
-                return Err(SourceError::unsynchronised(format!(
-                    "{writer} has not written the kernel's maxerror since the clock jumped; it does so with its next update"
-                )));
-            }
-            state.trust = Trust::Holds;
+        let is_written = state.trust.look(clock.maxerror_us);
+        refuse(&clock, writer).map_err(SourceError::unsynchronised)?;
+        if !is_written {
+            return Err(SourceError::unsynchronised(format!(
+                "{writer} has not written the kernel's maxerror since the clock jumped; it does so with its next update"
+            )));
         }
         state.number += 1;
         // The kernel adds at the end of each second: what grew in the one under way, a nanosecond for each part per billion,
         // is not in it, nor what a microsecond rounds off.
-        let unfinished_ns = self.growth_ppb + 1_000;
-        let bound_ns = clock.maxerror_us.unsigned_abs().saturating_mul(1_000) + unfinished_ns;
-        let bound_ns = bound_ns.saturating_add(clock.offset_ns.unsigned_abs());
+        let unfinished_ns = self.growth_ppb.saturating_add(1_000);
+        let parts_ns =
+            [clock.maxerror_us.unsigned_abs().saturating_mul(1_000), clock.offset_ns.unsigned_abs()];
+        let bound_ns = parts_ns.into_iter().fold(unfinished_ns, u64::saturating_add);
         let sample = Sample::measured(state.number, now.boot_ns, bound_ns, self.growth_ppb);
         Ok(Sample { leap: Leap::of(&clock), ..sample })
     }
+}
 
-    fn refuse(&self, clock: &KernelClock, writer: &str) -> Result<(), String> {
-        if clock.is_unsynchronised {
-            return Err(format!(
-                "adjtimex says STA_UNSYNC: {writer} is not synchronised or not running, or the clock was set by hand since it \
-                 wrote; see its status"
-            ));
-        }
-        if clock.maxerror_us <= 0 {
-            return Err(format!(
-                "adjtimex gives maxerror = {}, which no {writer} writes: systemd-timesyncd and linuxptp do, and know no \
-                 bound; run {DAEMONS} alone, or use another clock.source",
-                clock.maxerror_us
-            ));
-        }
-        Ok(())
+fn refuse(clock: &KernelClock, writer: &str) -> Result<(), String> {
+    if clock.is_unsynchronised {
+        return Err(format!(
+            "adjtimex says STA_UNSYNC: {writer} is not synchronised or not running, or the clock was set by hand since it \
+             wrote; see its status"
+        ));
     }
+    if clock.maxerror_us <= 0 {
+        return Err(format!(
+            "adjtimex gives maxerror = {}, which no {writer} writes: systemd-timesyncd and linuxptp do, and know no bound; run \
+             {DAEMONS} alone, or use another clock.source",
+            clock.maxerror_us
+        ));
+    }
+    Ok(())
 }
 
 impl TimeSource for Kernel {

@@ -1,4 +1,4 @@
-//! Every source of time there is, and the choice among them; docs/CLOCK_SOURCES.md is their manual.
+//! Every source of time there is, and the choice among them; `docs/CLOCK_SOURCES.md` is their manual.
 //!
 //! A source turns what somebody else measured, or vouches for, into samples. It knows nothing of the clock that carries
 //! them on, nor of peers. Invariants: nothing here blocks, but for reading a small file or asking the kernel; a refusal

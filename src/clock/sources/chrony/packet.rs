@@ -131,7 +131,7 @@ pub(super) mod testing {
         }
         let exponent = (value.log2().floor() as i32) + 2;
         let coefficient = (value / f64::from(exponent - 25).exp2()).ceil();
-        ((exponent as u32) << 25) | (coefficient as u32)
+        (exponent << 25 | coefficient as i32).cast_unsigned()
     }
 
     /// An answer that says `tracking`.

@@ -129,7 +129,7 @@ impl Chrony {
             }
         }
         state.number += 1;
-        let sample = Sample::measured(state.number, asked.boot_ns, bound.bound_ns, bound.growth_ppb);
+        let sample = Sample::measured(state.number, asked.boot_ns, bound.error_ns, bound.growth_ppb);
         Ok(Sample { leap: bound.leap, ..sample })
     }
 

@@ -92,11 +92,12 @@ fn no_bytes_make_the_reader_panic_and_malformed_ones_say_what_they_are() {
 #[test]
 fn the_bound_is_root_distance_and_what_is_still_corrected() {
     let bound = tracking().bound(at_start()).unwrap();
-    assert_eq!(bound.bound_ns, 500_000 + 2_000_000 + 125_000);
-    assert_eq!(bound.growth_ppb, 2_250);
+    // Rounded up, each.
+    assert_eq!(bound.error_ns, 500_000 + 2_000_000 + 125_000 + 1);
+    assert_eq!(bound.growth_ppb, 2_250 + 1);
     let behind = Tracking { correction_s: -0.000_125, residual_ppm: -0.25, ..tracking() };
     assert_eq!(behind.bound(at_start()).unwrap(), bound, "signs only say which way");
-    assert!(refused(&Tracking { skew_ppm: -1.0, ..tracking() }).contains("below 0"));
+    assert!(refused(&Tracking { skew_ppm: -1.0, ..tracking() }).contains("at least 0"));
 }
 
 #[test]
@@ -124,7 +125,7 @@ fn a_reference_older_than_eight_intervals_is_refused() {
         ..tracking()
     };
     assert!(aged(128.0, 1_024).bound(at_start()).is_ok());
-    assert!(refused(&aged(128.0, 1_025)).contains("expected within 1024 s"));
+    assert!(refused(&aged(128.0, 1_026)).contains("expected within 1024 s"));
     assert!(aged(0.0, 512).bound(at_start()).is_ok(), "the first interval is 0");
     assert!(refused(&aged(0.0, 513)).contains("no longer answer"));
     let ahead = Tracking { reference_time_ns: START + 2 * SECOND, ..tracking() };

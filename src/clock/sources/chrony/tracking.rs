@@ -3,6 +3,8 @@
 //! The bound is NTP's root distance (RFC 5905, section 11.1) and what chronyd is still correcting:
 //! `root delay / 2 + root dispersion + |correction|`, true of `CLOCK_REALTIME` while the report was made.
 
+use std::time::Duration;
+
 use super::packet::{LeapStatus, Tracking};
 use crate::clock::source::{Leap, SourceError};
 use crate::clock::ticks::RawTime;
@@ -15,45 +17,47 @@ const INTERVALS_MAX: f64 = 8.0;
 /// The first intervals after a start are those of a burst, or 0: none counts as shorter than the usual poll.
 const INTERVAL_S_MIN: f64 = 64.0;
 /// The wall clock cannot be that far before its own last comparison.
-const AHEAD_S_MAX: f64 = 1.0;
+const AHEAD_NS_MAX: u64 = 1_000_000_000;
 
 /// A usable report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bound {
-    pub(super) bound_ns: u64,
+    /// Of the error of `CLOCK_REALTIME`.
+    pub(super) error_ns: u64,
     pub(super) growth_ppb: u64,
     pub(super) leap: Leap,
 }
 
 impl Tracking {
-    /// Judges a report that was asked for at `now`. `Err` is a sentence without its subject, chronyd.
+    /// Judges a report that was asked for at `now`. The evidence is a sentence without its subject, chronyd.
     pub(super) fn bound(&self, now: RawTime) -> Result<Bound, SourceError> {
         self.refuse(now).map_err(SourceError::unsynchronised)?;
-        let bound_s = self.root_delay_s.abs() / 2.0 + self.root_dispersion_s + self.correction_s.abs();
-        let growth_ppm = self.skew_ppm + self.residual_ppm.abs();
-        if self.root_dispersion_s < 0.0 || self.skew_ppm < 0.0 {
+        let distance_s = self.root_delay_s.abs() / 2.0 + self.root_dispersion_s + self.correction_s.abs();
+        // What drifts by a part per million loses a microsecond a second.
+        let growth_s = (self.skew_ppm + self.residual_ppm.abs()) / 1e6;
+        let is_sound = self.root_dispersion_s >= 0.0 && self.skew_ppm >= 0.0;
+        let (Some(error_ns), Some(growth_ppb), true) = (above_ns(distance_s), above_ns(growth_s), is_sound)
+        else {
             return Err(SourceError::unreadable(format!(
-                "gives a root dispersion of {} s and a skew of {} ppm, expected none below 0",
+                "gives a root dispersion of {} s and a skew of {} ppm, expected two numbers of at least 0",
                 self.root_dispersion_s, self.skew_ppm
             )));
-        }
-        // Casts of floats saturate; whatever is that large is above any eps_max.
-        Ok(Bound {
-            bound_ns: (bound_s * 1e9).ceil() as u64,
-            growth_ppb: (growth_ppm * 1e3).ceil() as u64,
-            leap: match self.leap {
-                LeapStatus::InsertSecond => Leap::Insert,
-                LeapStatus::DeleteSecond => Leap::Delete,
-                LeapStatus::Normal | LeapStatus::NotSynchronised => Leap::None,
-            },
-        })
+        };
+        let leap = match self.leap {
+            LeapStatus::InsertSecond => Leap::Insert,
+            LeapStatus::DeleteSecond => Leap::Delete,
+            LeapStatus::Normal | LeapStatus::NotSynchronised => Leap::None,
+        };
+        Ok(Bound { error_ns, growth_ppb, leap })
     }
 
     fn refuse(&self, now: RawTime) -> Result<(), String> {
         if self.leap == LeapStatus::NotSynchronised || self.reference_id == 0 {
-            return Err("is not synchronised (leap status 3, `Not synchronised`): it has no server, or has not measured one \
-                        yet; see `chronyc sources`"
-                .to_owned());
+            return Err(
+                "is not synchronised (leap status 3, `Not synchronised`): it has no server, or has not measured one yet; see \
+                 `chronyc sources`"
+                    .to_owned(),
+            );
         }
         if self.reference_id & LOCAL_MASK == LOCAL_NET {
             return Err(format!(
@@ -62,20 +66,29 @@ impl Tracking {
                 self.reference_id & !LOCAL_MASK
             ));
         }
-        let age_s = (now.realtime_ns as f64 - self.reference_time_ns as f64) / 1e9;
-        let age_s_max = INTERVALS_MAX * self.update_interval_s.max(INTERVAL_S_MIN);
-        if age_s > age_s_max {
+        let ahead_ns = self.reference_time_ns.saturating_sub(now.realtime_ns);
+        if ahead_ns > AHEAD_NS_MAX {
             return Err(format!(
-                "last compared its clock {age_s:.0} s ago, expected within {age_s_max:.0} s: its servers no longer answer; see \
-                 `chronyc sources`"
+                "says that it compared its clock {:?} from now: the wall clock was set back since; it notices with its next \
+                 measurement",
+                Duration::from_nanos(ahead_ns)
             ));
         }
-        if age_s < -AHEAD_S_MAX {
+        let age_ns = now.realtime_ns.saturating_sub(self.reference_time_ns);
+        let age_s_max = INTERVALS_MAX * self.update_interval_s.max(INTERVAL_S_MIN);
+        if above_ns(age_s_max).is_none_or(|age_ns_max| age_ns > age_ns_max) {
             return Err(format!(
-                "says that it compared its clock {:.3} s from now: the wall clock was set back since",
-                -age_s
+                "last compared its clock {} s ago, expected within {age_s_max:.0} s: its servers no longer answer; see \
+                 `chronyc sources`",
+                age_ns / 1_000_000_000
             ));
         }
         Ok(())
     }
+}
+
+/// Nanoseconds, rounded up; `None` below 0 and beyond what fits.
+fn above_ns(seconds: f64) -> Option<u64> {
+    let nearest_ns = Duration::try_from_secs_f64(seconds).ok()?.as_nanos();
+    u64::try_from(nearest_ns).ok()?.checked_add(1)
 }

@@ -36,7 +36,7 @@ impl Message {
         Self {
             as_of_ns: now.monotonic_ns,
             void_after_ns: now.monotonic_ns + 1_000_000_000_000,
-            bound_ns: BOUND_NS as i64,
+            bound_ns: BOUND_NS.cast_signed(),
             drift_ppb: DRIFT_PPB as u32,
             status: 1,
             generation: 2,
@@ -51,8 +51,8 @@ impl Message {
         bytes.extend(VERSION.to_ne_bytes());
         bytes.extend(self.generation.to_ne_bytes());
         for moment_ns in [self.as_of_ns, self.void_after_ns] {
-            bytes.extend(((moment_ns / 1_000_000_000) as i64).to_ne_bytes());
-            bytes.extend(((moment_ns % 1_000_000_000) as i64).to_ne_bytes());
+            bytes.extend((moment_ns / 1_000_000_000).cast_signed().to_ne_bytes());
+            bytes.extend((moment_ns % 1_000_000_000).cast_signed().to_ne_bytes());
         }
         bytes.extend(self.bound_ns.to_ne_bytes());
         bytes.extend(0_u64.to_ne_bytes());
