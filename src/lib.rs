@@ -12,6 +12,9 @@ pub mod types;
 pub mod disk;
 
 #[cfg(any(feature = "client", feature = "lane"))]
+pub mod timex;
+
+#[cfg(any(feature = "client", feature = "lane"))]
 pub mod clock;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod codec;

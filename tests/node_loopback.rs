@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use timberline::clock::ClockOptions;
+use timberline::clock::{ClockOptions, SourceOptions};
 use timberline::codec::{Frame, FrameHeader, FrameKind, HEADER_BYTES, decode_records, encode_records};
 use timberline::node::{Limits, Node, NodeHandle, NodeOptions, ReplicationOptions};
 use timberline::transport::{ClientEndpoint, ClientOptions, ClientStream, Identity, init_certs};
@@ -49,7 +49,7 @@ impl Cluster {
             peers,
             metrics_listen: Some("127.0.0.1:0".parse().unwrap()),
             clock: ClockOptions::default(),
-            clock_uncertainty: Duration::from_millis(1),
+            clock_source: SourceOptions::declared(Duration::from_millis(1)),
             clock_inject_file: None,
             replication: ReplicationOptions::default(),
             first_segment_bytes: 64 << 10,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use timberline::client::{Client, ClientOptions, CreateTopic, Partitioning, Topic};
-use timberline::clock::ClockOptions;
+use timberline::clock::{ClockOptions, SourceOptions};
 use timberline::node::{Limits, Node, NodeHandle, NodeOptions, ReplicationOptions};
 use timberline::transport::init_certs;
 use timberline::types::{Durability, NodeId, Retention};
@@ -54,7 +54,7 @@ impl Nodes {
             peers: (1..).map(NodeId).zip(self.addresses.iter().map(ToString::to_string)).collect(),
             metrics_listen: None,
             clock: ClockOptions::default(),
-            clock_uncertainty: uncertainty,
+            clock_source: SourceOptions::declared(uncertainty),
             clock_inject_file: (offset_ns != 0).then_some(inject),
             replication: ReplicationOptions::default(),
             first_segment_bytes: 64 << 10,

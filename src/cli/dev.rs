@@ -61,6 +61,7 @@ fn settings(arguments: &DevArguments, node: u64) -> Result<Settings, Failure> {
         "cluster.id=dev".to_owned(),
         format!("node.data_dir={}", path(&data.join(format!("node-{node}")))),
         format!("node.certs_dir={}", path(&data.join("certs"))),
+        "clock.source=declared".to_owned(),
         format!("clock.uncertainty={uncertainty}"),
     ];
     all.extend(overrides.iter().cloned());

@@ -7,7 +7,7 @@ use super::connect::connect;
 use super::failure::Failure;
 use super::moment::{show, show_ns};
 use super::output::{Format, Row, print_rows};
-use crate::client::{ClockInfo, ClockPeerInfo, ClusterInfo, NodeInfo};
+use crate::client::{ClockInfo, ClockPeerInfo, ClockRefusalInfo, ClusterInfo, NodeInfo};
 use crate::types::{NodeId, Timestamp};
 
 pub(super) async fn cluster_status(common: &Common) -> Result<(), Failure> {
@@ -85,7 +85,16 @@ struct ClockRow {
     drift_ppb: u64,
     earliest_ns: u64,
     latest_ns: u64,
+    leap: String,
     peers: Vec<PeerRow>,
+    refused: Vec<RefusalRow>,
+    reason: String,
+}
+
+/// A source that is not used.
+#[derive(Serialize)]
+struct RefusalRow {
+    source: String,
     reason: String,
 }
 
@@ -109,6 +118,10 @@ impl ClockRow {
             verdict: peer.verdict.clone(),
             uncertainty_ns: peer.uncertainty_ns,
         };
+        let refusal = |refusal: &ClockRefusalInfo| RefusalRow {
+            source: refusal.source.clone(),
+            reason: refusal.reason.clone(),
+        };
         Self {
             node: clock.node.0,
             state: clock.state.clone(),
@@ -118,7 +131,9 @@ impl ClockRow {
             drift_ppb: clock.drift_ppb,
             earliest_ns: clock.earliest.0,
             latest_ns: clock.latest.0,
+            leap: clock.leap.clone(),
             peers: clock.peers.iter().map(peer).collect(),
+            refused: clock.refused.iter().map(refusal).collect(),
             reason: clock.reason.clone(),
         }
     }
@@ -130,7 +145,7 @@ impl ClockRow {
 
 impl Row for ClockRow {
     fn titles() -> Vec<&'static str> {
-        vec!["NODE", "STATE", "SOURCE", "UNCERTAINTY", "AGE", "DRIFT", "EARLIEST", "REASON"]
+        vec!["NODE", "STATE", "SOURCE", "UNCERTAINTY", "AGE", "DRIFT", "LEAP", "EARLIEST", "REASON"]
     }
     fn cells(&self) -> Vec<Vec<String>> {
         vec![vec![
@@ -140,6 +155,7 @@ impl Row for ClockRow {
             show_ns(self.uncertainty_ns),
             show_ns(self.age_ns),
             format!("{} ppb", self.drift_ppb),
+            self.leap.clone(),
             show(Timestamp(self.earliest_ns)),
             self.reason.clone(),
         ]]

@@ -8,9 +8,9 @@ use super::configuration::read;
 use super::failure::{Failure, Kind};
 use super::logging;
 use super::output::say;
-use crate::clock::ClockOptions;
+use crate::clock::{ClockBoundOptions, ClockOptions, SourceChoice, SourceOptions};
 use crate::node::{self, Limits, Node, NodeOptions, ReplicationOptions};
-use crate::settings::Settings;
+use crate::settings::{ClockSettings, ClockSource, Settings};
 
 pub(super) fn serve(arguments: &ServeArguments, common: &Common) -> Result<(), Failure> {
     if common.output.is_some() {
@@ -38,7 +38,7 @@ pub(super) fn options(settings: &Settings) -> NodeOptions {
         peers: cluster.initial_nodes.iter().map(|node| (node.id, node.address.clone())).collect(),
         metrics_listen: settings.metrics_listen,
         clock: ClockOptions { eps_max_ns: clock.eps_max.as_nanos() as u64, growth_ppb: clock.drift_ppb },
-        clock_uncertainty: clock.uncertainty,
+        clock_source: clock_source(clock),
         clock_inject_file: clock.inject_file.clone(),
         replication: ReplicationOptions {
             raft_tick: replication.raft_tick,
@@ -62,6 +62,26 @@ pub(super) fn options(settings: &Settings) -> NodeOptions {
             shards: limits.shards,
         },
         drain_timeout: node.drain_timeout,
+    }
+}
+
+fn clock_source(clock: &ClockSettings) -> SourceOptions {
+    SourceOptions {
+        choice: match clock.source {
+            ClockSource::Auto => SourceChoice::Auto,
+            ClockSource::ClockBound => SourceChoice::ClockBound,
+            ClockSource::Chrony => SourceChoice::Chrony,
+            ClockSource::Kernel => SourceChoice::Kernel,
+            ClockSource::Declared => SourceChoice::Declared,
+        },
+        declared_uncertainty: clock.uncertainty,
+        clockbound: ClockBoundOptions {
+            path: clock.clockbound_path.clone(),
+            drift_ppb_min: clock.clockbound_drift_ppb_min,
+        },
+        chrony_address: clock.chrony_address,
+        kernel_attested: clock.kernel_attested.clone(),
+        vmclock_path: clock.vmclock_path.clone(),
     }
 }
 

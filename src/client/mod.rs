@@ -23,5 +23,7 @@ pub use consumer::{Consumed, Consumer, ConsumerOptions, Cursor, InvalidCursor, O
 pub use error::{Error, Kind, Outcome, Refusal};
 pub use handle::{Client, ClientOptions, CreateTopic, Partitioning};
 pub use producer::{AppendFailure, BatchReport, Delivered, Delivery, OnReport, Producer, ProducerOptions};
-pub use rows::{ClockInfo, ClockPeerInfo, ClusterInfo, NodeInfo, NodeShards, ReplicaStatus};
+pub use rows::{
+    ClockInfo, ClockPeerInfo, ClockRefusalInfo, ClusterInfo, NodeInfo, NodeShards, ReplicaStatus,
+};
 pub use topic::{ReplicaInfo, ShardInfo, Topic};

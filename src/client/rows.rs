@@ -39,6 +39,16 @@ pub struct ClockInfo {
     pub peers: Vec<ClockPeerInfo>,
     /// One sentence with the evidence, when fenced.
     pub reason: String,
+    /// A leap second at the end of the day: `none`, `insert`, `delete` or `unknown`.
+    pub leap: String,
+    pub refused: Vec<ClockRefusalInfo>,
+}
+
+/// A source of time that a node does not use, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClockRefusalInfo {
+    pub source: String,
+    pub reason: String,
 }
 
 /// What a node knows of a peer's clock against its own.
@@ -105,6 +115,8 @@ impl From<wire::ClockBody> for ClockInfo {
             verdict: peer.verdict,
             uncertainty_ns: peer.uncertainty_ns,
         };
+        let refusal =
+            |refusal: wire::ClockRefusal| ClockRefusalInfo { source: refusal.source, reason: refusal.reason };
         Self {
             node: NodeId(body.node),
             state: body.state,
@@ -116,6 +128,8 @@ impl From<wire::ClockBody> for ClockInfo {
             latest: Timestamp(body.latest_ns),
             peers: body.peers.into_iter().map(peer).collect(),
             reason: body.reason,
+            leap: body.leap,
+            refused: body.refused.into_iter().map(refusal).collect(),
         }
     }
 }

@@ -37,6 +37,8 @@ pub enum Fault {
     Stepped { by_ns: i64 },
     /// The machine slept: the boot clock ran on by this much while the monotonic clock stood.
     Suspended { for_ns: u64 },
+    /// The hypervisor says that the machine was moved, restored or otherwise torn out of time.
+    Disrupted { marker: u64 },
     /// The injection file or the source could not be read.
     Unreadable,
     /// A majority of the cluster's clocks can be right together, and this one misses it by that much.
@@ -55,6 +57,7 @@ impl Fault {
             Self::TooWide { .. } => "too-wide",
             Self::Stepped { .. } => "stepped",
             Self::Suspended { .. } => "suspended",
+            Self::Disrupted { .. } => "disrupted",
             Self::Unreadable => "unreadable",
             Self::Outvoted { .. } => "outvoted",
             Self::NoMajority => "no-majority",
@@ -78,6 +81,9 @@ impl fmt::Display for Fault {
             ),
             Self::Stepped { by_ns } => write!(f, "the wall clock stepped by {by_ns} ns"),
             Self::Suspended { for_ns } => write!(f, "the machine was suspended for {for_ns} ns"),
+            Self::Disrupted { marker } => {
+                write!(f, "the hypervisor says that this machine's clock was disrupted (marker {marker})")
+            }
             Self::Unreadable => f.write_str("the time source cannot be read"),
             Self::Outvoted { by_ns } => {
                 write!(f, "the clock misses the majority of the cluster's clocks by {by_ns} ns")
@@ -105,4 +111,11 @@ impl Reading {
     pub fn is_trusted(&self) -> bool {
         self.fault.is_none()
     }
+}
+
+/// How far `ppb` has run between two moments, backwards too.
+pub(super) fn drift(ppb: i64, at_ns: u64, since_ns: u64) -> i64 {
+    let elapsed = i128::from(at_ns) - i128::from(since_ns);
+    let drifted = elapsed * i128::from(ppb) / 1_000_000_000;
+    i64::try_from(drifted).unwrap_or(if drifted < 0 { i64::MIN } else { i64::MAX })
 }

@@ -5,27 +5,29 @@
 //! time (I1); uncertainty shrinks only on a new sample (I8).
 
 mod agreement;
-mod declared;
-mod injected;
 mod interval;
 mod keeper;
-mod simulated;
+mod shared_page;
 mod source;
+mod sources;
 mod status;
 #[cfg(test)]
 mod tests;
 mod ticks;
+mod vmclock;
 mod watch;
 
 pub use agreement::{
-    Agreement, AgreementOptions, AgreementStatus, Answer, Ballot, Claim, Offsets, PeerStanding, Span, Standing, Verdict, Vote,
+    Agreement, AgreementOptions, AgreementStatus, Answer, Ballot, Claim, Offsets, PeerStanding, Span,
+    Standing, Verdict, Vote,
 };
-pub use declared::{DECLARED_QUIET, Declared};
-pub use injected::Injected;
 pub use interval::{Fault, Reading, TimeInterval};
 pub use keeper::ClockKeeper;
-pub use simulated::Simulated;
-pub use source::{Sample, SourceError, TimeSource};
+pub use source::{Leap, Refusal, Sample, SourceError, TimeSource};
+pub use sources::{
+    Auto, Chrony, ClockBound, ClockBoundOptions, DECLARED_QUIET, Declared, Injected, Kernel, Simulated,
+    SourceChoice, SourceOptions,
+};
 pub use status::{ClockState, ClockStatus, Step};
 pub use ticks::{RawTime, SimulatedTicks};
 pub use watch::{Clock, ClockOptions};

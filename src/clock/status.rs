@@ -1,6 +1,6 @@
 //! What an operator is told of a clock.
 
-use super::Fault;
+use super::{Fault, Leap, Refusal};
 use crate::types::Timestamp;
 
 /// Whether a clock may be used, and if not, why.
@@ -30,6 +30,9 @@ pub struct ClockStatus {
     /// How fast the uncertainty grows, in parts per billion. 0 for a declared bound.
     pub growth_ppb: u64,
     pub last_step: Option<Step>,
+    pub leap: Leap,
+    /// Sources that would be better, or that the choice was among, and why each is not used.
+    pub refused: Vec<Refusal>,
     /// If untrusted: one sentence with the evidence.
     pub reason: Option<String>,
 }

@@ -127,10 +127,44 @@ fn a_step_within_what_the_source_declared_is_no_fault() {
 }
 
 #[test]
-fn a_sleeping_machine_wakes_untrusted() {
+fn a_jump_of_the_boot_clock_is_untrusted_until_a_newer_sample() {
     let bench = bench();
     bench.ticks.suspend(seconds(9));
-    assert_eq!(bench.clock.now().fault, Some(Fault::Suspended { for_ns: 9_000_000_000 }));
+    let asleep = Some(Fault::Suspended { for_ns: 9_000_000_000 });
+    assert_eq!(bench.clock.now().fault, asleep, "seen by the next look, before any refresh");
+    for _ in 0..3 {
+        bench.clock.refresh();
+        assert_eq!(bench.clock.now().fault, asleep, "what was sampled before the sleep is void");
+        bench.ticks.advance(seconds(1));
+    }
+    assert!(bench.clock.status().reason.unwrap().contains("suspended for 9000000000 ns"));
+    bench.source.set(bench.ticks.read(), 0, 1_000, 50_000);
+    bench.clock.refresh();
+    assert!(bench.clock.now().is_trusted());
+    assert_eq!(bench.clock.status().last_step.map(|step| step.fault), asleep);
+}
+
+#[test]
+fn a_new_marker_of_the_hypervisor_is_untrusted_until_a_newer_sample() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vmclock0");
+    fs::write(&path, vmclock::tests::page(2, 7)).unwrap();
+    let Bench { ticks, source, clock } = bench();
+    let clock = clock.watching_vmclock(&path);
+    clock.refresh();
+    assert!(clock.now().is_trusted());
+    fs::write(&path, vmclock::tests::page(4, 8)).unwrap();
+    for _ in 0..3 {
+        clock.refresh();
+        assert_eq!(clock.now().fault, Some(Fault::Disrupted { marker: 8 }));
+    }
+    source.set(ticks.read(), 0, 1_000, 50_000);
+    clock.refresh();
+    assert!(clock.now().is_trusted());
+    fs::write(&path, "no such page").unwrap();
+    clock.refresh();
+    assert!(clock.now().is_trusted(), "what cannot be read proves nothing");
+    assert_eq!(clock.status().refused[0].source, "vmclock");
 }
 
 #[test]
@@ -228,36 +262,6 @@ fn a_malformed_control_file_is_unreadable_with_evidence_until_mended() {
         fs::write(&file.path, "offset_ns = 5").unwrap();
         assert!(look_again(&clock, &ticks).is_trusted());
     }
-}
-
-/// What every source owes, honest reference or not.
-fn conforms(source: &dyn TimeSource, ticks: &SimulatedTicks, renew: impl Fn()) {
-    let first = source.sample(ticks.read()).expect("it is synchronised at first");
-    ticks.advance(Duration::from_millis(11));
-    renew();
-    let second = source.sample(ticks.read()).expect("it stays so");
-    assert!(second.number >= first.number, "numbers never fall");
-    assert!(second.at_boot_ns <= ticks.read().boot_ns, "no sample is from the future");
-    assert!(second.number > first.number || second.uncertainty_ns >= first.uncertainty_ns, "I8");
-    assert!(!source.name().is_empty());
-    source.disturbed(ticks.read());
-    let after = source.sample(ticks.read());
-    assert!(after.is_err_and(|error| !error.evidence.is_empty()), "what was sampled before is void");
-}
-
-#[test]
-fn every_source_conforms() {
-    let ticks = SimulatedTicks::starting_at(START);
-    let simulated = Simulated::default();
-    let set = || simulated.set(ticks.read(), 0, 1_000, 50_000);
-    set();
-    conforms(&simulated, &ticks, set);
-    conforms(&Declared::new(Duration::from_micros(100)), &ticks, || ());
-    let file = control_file();
-    let declared = || Box::new(Declared::new(Duration::from_micros(100)));
-    conforms(&Injected::new(declared(), &file.path), &ticks, || ());
-    let lie = || fs::write(&file.path, "claimed_uncertainty_ns=5").unwrap();
-    conforms(&Injected::new(declared(), &file.path), &ticks, lie);
 }
 
 #[test]

@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use super::Leap;
+use crate::timex;
+
 /// How often the clocks are looked at to find how they stand to each other.
 const CLOSE_LOOKS: usize = 8;
 
@@ -64,6 +67,14 @@ impl Ticks {
         let looks = (0..CLOSE_LOOKS).map(|_| self.look());
         let (_, raw, witness) = looks.min_by_key(|(took_ns, ..)| *took_ns).unwrap_or_default();
         (raw, witness)
+    }
+
+    /// The leap second that the operating system is about to make.
+    pub(super) fn leap(&self) -> Leap {
+        match self {
+            Self::Os => timex::read().map_or(Leap::Unknown, |clock| Leap::of(&clock)),
+            Self::ByHand(_) => Leap::Unknown,
+        }
     }
 
     fn look(&self) -> (u64, RawTime, Witness) {

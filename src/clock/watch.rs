@@ -6,14 +6,16 @@
 //! jumps.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use super::injected::drift;
-use super::source::{Sample, SourceError, TimeSource};
+use super::interval::drift;
+use super::source::{Leap, Sample, SourceError, TimeSource};
 use super::status::{ClockState, ClockStatus, Step};
 use super::ticks::{RawTime, SimulatedTicks, Ticks, Witness};
+use super::vmclock::VmClock;
 use super::{Fault, Reading, TimeInterval};
 use crate::types::{Monotonic, Timestamp};
 
@@ -74,6 +76,7 @@ struct Watch {
     last_step: Option<Step>,
     /// A jump was seen: samples up to this number are void.
     void_to: Option<u64>,
+    vmclock: Option<VmClock>,
 }
 
 /// A node's clock.
@@ -95,6 +98,14 @@ impl Clock {
     /// A clock on raw clocks moved by hand.
     pub fn simulated(options: ClockOptions, source: Arc<dyn TimeSource>, ticks: SimulatedTicks) -> Self {
         Self::on(options, source, Ticks::ByHand(ticks))
+    }
+
+    /// Watches the hypervisor's page at `path`, too, which need not be there.
+    #[must_use]
+    pub fn watching_vmclock(mut self, path: &Path) -> Self {
+        let watch = self.watch.get_mut().unwrap_or_else(PoisonError::into_inner);
+        watch.vmclock = Some(VmClock::new(path));
+        self
     }
 
     fn on(options: ClockOptions, source: Arc<dyn TimeSource>, ticks: Ticks) -> Self {
@@ -126,7 +137,10 @@ impl Clock {
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         let view = self.view.load_full();
         let (raw, witness) = self.ticks.read_closely();
-        let jump = self.jump(&view, raw).or_else(|| pushed(&mut watch, witness));
+        // Each looks, whatever the others saw: what is seen late would void a sample from after the jump.
+        let (jump, pushed, disrupted) =
+            (self.jump(&view, raw), pushed(&mut watch, witness), disrupted(&mut watch));
+        let jump = jump.or(disrupted).or(pushed);
         if let Some(fault) = jump {
             self.source.disturbed(raw);
             watch.void_to = Some(view.sample.map_or(0, |sample| sample.number));
@@ -163,6 +177,8 @@ impl Clock {
         let view = self.view.load();
         let raw = self.ticks.read();
         let evidence = view.failure.as_ref().map(|failure| failure.evidence.clone());
+        let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let vmclock = watch.vmclock.as_ref().and_then(VmClock::refusal);
         ClockStatus {
             state: reading.fault.map_or(ClockState::Trusted, ClockState::Untrusted),
             source: self.source.name(),
@@ -170,9 +186,17 @@ impl Clock {
             eps_max_ns: self.options.eps_max_ns,
             age_ns: view.sample.map_or(0, |sample| raw.boot_ns.saturating_sub(sample.at_boot_ns)),
             growth_ppb: view.sample.map_or(0, |sample| self.growth_ppb(&sample)),
-            last_step: self.watch.lock().unwrap_or_else(PoisonError::into_inner).last_step,
+            last_step: watch.last_step,
+            leap: self.leap(view.sample.as_ref()),
+            refused: self.source.refusals().into_iter().chain(vmclock).collect(),
             reason: reading.fault.map(|fault| evidence.unwrap_or_else(|| fault.to_string())),
         }
+    }
+
+    /// What the source says of a leap second; if it says nothing, what the kernel is about to do.
+    fn leap(&self, sample: Option<&Sample>) -> Leap {
+        let told = sample.map_or(Leap::Unknown, |sample| sample.leap);
+        if told == Leap::Unknown { self.ticks.leap() } else { told }
     }
 
     pub fn eps_max_ns(&self) -> u64 {
@@ -216,6 +240,11 @@ impl Clock {
         }
         jump
     }
+}
+
+/// Whether the hypervisor says that the machine was torn out of time.
+fn disrupted(watch: &mut Watch) -> Option<Fault> {
+    watch.vmclock.as_mut()?.disrupted().map(|marker| Fault::Disrupted { marker })
 }
 
 /// Whether somebody slews the clock faster than any honest correction.

@@ -1,7 +1,8 @@
 //! Files as the log needs them: preallocated, memory-mapped, written in place, synced as a set.
 //!
-//! The only folder with `unsafe`, `memmap2` or file IO. Knows nothing of frames. Two twins fulfil the
-//! traits, `OsDisk` and `MemoryDisk`, and one conformance suite holds both to them.
+//! The only folder with `memmap2`, and with `unsafe` and file IO but for what docs/ARCHITECTURE.md excepts. Knows
+//! nothing of frames. Two twins fulfil the traits, `OsDisk` and `MemoryDisk`, and one conformance suite holds both to
+//! them.
 //!
 //! Invariants: a file handed out by `create` is all zeros, fully allocated, and its directory entry is
 //! durable; a write lands in the same pages that maps show; nothing is durable before a sync says so.

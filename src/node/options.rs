@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::clock::ClockOptions;
+use crate::clock::{ClockOptions, SourceOptions};
 use crate::types::{ClusterId, NodeId};
 
 /// Everything a node needs to know before it starts. The ticks and the clock's `eps_max` must be equal on
@@ -22,8 +22,8 @@ pub struct NodeOptions {
     /// Where to serve `/metrics` and `/ready` over HTTP; `None`: nowhere.
     pub metrics_listen: Option<SocketAddr>,
     pub clock: ClockOptions,
-    /// The bound that the operator declares for this machine's clock.
-    pub clock_uncertainty: Duration,
+    /// Where this machine's time and its error come from.
+    pub clock_source: SourceOptions,
     /// Faults to inject into the clock, for tests; `{node}` in the path becomes the node's id.
     pub clock_inject_file: Option<PathBuf>,
     pub replication: ReplicationOptions,

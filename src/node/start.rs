@@ -16,7 +16,7 @@ use super::network::{self, Bound, NetworkStart};
 use super::options::NodeOptions;
 use super::shared::NodeShared;
 use super::{Error, folder};
-use crate::clock::{AgreementOptions, Clock, ClockKeeper, Declared, Injected, TimeSource};
+use crate::clock::{AgreementOptions, Clock, ClockKeeper};
 use crate::disk::{Disk, OsDisk, explain_unreadable_pages};
 use crate::lane::{LaneOptions, Placement, ScrubOptions, ShardSpec};
 use crate::log::LogOptions;
@@ -44,7 +44,7 @@ impl Node {
         let opened = open_folder(&disk, &options, &nodes, rand::random())
             .map_err(|source| Error::Folder { node, source })?;
         let thread = |source| Error::Thread { node, source };
-        let clock = start_clock(&options);
+        let clock = Arc::new(options.clock_source.clock(options.clock, options.inject_file().as_deref()));
         let keeper = ClockKeeper::start(Arc::clone(&clock)).map_err(thread)?;
         let metrics = Arc::new(Metrics::new());
         let limits = LaneLimits { events_max: LANE_EVENTS_MAX, bytes_max: options.limits.queue_bytes };
@@ -141,15 +141,6 @@ pub(super) fn open_folder(
     let registry = Registry::open(Arc::clone(disk))?;
     let peers = RememberedPeers::open(Arc::clone(disk))?;
     Ok(Opened { folder, registry, peers })
-}
-
-fn start_clock(options: &NodeOptions) -> Arc<Clock> {
-    let declared = Declared::new(options.clock_uncertainty);
-    let source: Arc<dyn TimeSource> = match options.inject_file() {
-        Some(file) => Arc::new(Injected::new(Box::new(declared), &file)),
-        None => Arc::new(declared),
-    };
-    Arc::new(Clock::new(options.clock, source))
 }
 
 pub(super) fn hello(options: &NodeOptions, folder: &NodeFolder) -> NodeHello {

@@ -7,10 +7,10 @@ use std::time::Duration;
 pub enum Kind {
     /// A name; its rule is checked where the name becomes a type.
     Name,
-    /// One word. `planned` words belong to features that this build does not have: refused as such.
+    /// One word. `refused` words are what somebody may well try, each with the reason why not and what to do.
     Choice {
-        built: &'static [&'static str],
-        planned: &'static [&'static str],
+        words: &'static [&'static str],
+        refused: &'static [(&'static str, &'static str)],
     },
     Integer {
         min: u64,
@@ -38,7 +38,7 @@ impl Kind {
     pub fn expected(self) -> String {
         match self {
             Self::Name => "a name in quotes".into(),
-            Self::Choice { built, .. } => format!("one of \"{}\"", built.join("\", \"")),
+            Self::Choice { words, .. } => format!("one of \"{}\"", words.join("\", \"")),
             Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
             Self::Duration { .. } => "a duration in quotes, such as \"10ms\"".into(),
             Self::Size { .. } => "a size in quotes, such as \"64KiB\"".into(),
@@ -95,10 +95,26 @@ const fn ms(min: u64, max: u64) -> Kind {
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-const SOURCE: Kind =
-    Kind::Choice { built: &["declared"], planned: &["clockbound", "chrony", "ptp", "kernel"] };
-const LEVEL: Kind = Kind::Choice { built: &["error", "warn", "info", "debug", "trace"], planned: &[] };
-const FORMAT: Kind = Kind::Choice { built: &["text", "json"], planned: &[] };
+const SOURCE: Kind = Kind::Choice {
+    words: &["auto", "clockbound", "chrony", "kernel", "declared"],
+    refused: &[(
+        "ptp",
+        "comes through chrony or ClockBound, which know its error: see docs/CLOCK_SOURCES.md",
+    )],
+};
+const ATTESTED: Kind = Kind::Choice {
+    words: &["nobody", "chronyd", "ntpd", "ntpd-rs"],
+    refused: &[
+        ("systemd-timesyncd", "writes a maxerror of 0, which bounds nothing; install chrony in its place"),
+        (
+            "linuxptp",
+            "writes a maxerror of 0, which bounds nothing; let chrony follow the PTP hardware clock",
+        ),
+        ("openntpd", "writes no maxerror at all; install chrony in its place"),
+    ],
+};
+const LEVEL: Kind = Kind::Choice { words: &["error", "warn", "info", "debug", "trace"], refused: &[] };
+const FORMAT: Kind = Kind::Choice { words: &["text", "json"], refused: &[] };
 const SPIN: Kind = Kind::Duration { min: Duration::ZERO, max: Duration::from_millis(1) };
 const UNCERTAINTY: Kind = Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(10) };
 
@@ -112,8 +128,13 @@ pub const CATALOGUE: &[Setting] = &[
     required("node.certs_dir", Kind::Path),
     with_default("node.drain_timeout", ms(0, 60_000), "5s"),
     optional("metrics.listen", Kind::Address),
-    with_default("clock.source", SOURCE, "declared"),
+    with_default("clock.source", SOURCE, "auto"),
     with_default("clock.uncertainty", UNCERTAINTY, "1ms"),
+    with_default("clock.clockbound_path", Kind::Path, "/var/run/clockbound/shm0"),
+    with_default("clock.clockbound_drift_ppb_min", Kind::Integer { min: 0, max: 10_000_000 }, "10000"),
+    with_default("clock.chrony_address", Kind::Address, "127.0.0.1:323"),
+    with_default("clock.kernel_attested", ATTESTED, "nobody"),
+    with_default("clock.vmclock_path", Kind::Path, "/dev/vmclock0"),
     with_default("clock.drift_ppb", Kind::Integer { min: 10, max: 10_000_000 }, "50000"),
     with_default("clock.eps_max", ms(1, 10_000), "10ms"),
     fault("clock.inject_file", Kind::Path),

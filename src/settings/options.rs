@@ -40,13 +40,31 @@ pub struct NodeSettings {
     pub drain_timeout: Duration,
 }
 
-/// The declared clock: the only source of this build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClockSettings {
+    pub source: ClockSource,
+    /// The bound that the operator vouches for, with `ClockSource::Declared`.
     pub uncertainty: Duration,
+    pub clockbound_path: PathBuf,
+    pub clockbound_drift_ppb_min: u64,
+    /// On this machine.
+    pub chrony_address: SocketAddr,
+    /// The daemon that writes the kernel's `maxerror`; `None`: nobody vouches for one.
+    pub kernel_attested: Option<String>,
+    pub vmclock_path: PathBuf,
     pub drift_ppb: u64,
     pub eps_max: Duration,
     pub inject_file: Option<PathBuf>,
+}
+
+/// Where time and its error come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockSource {
+    Auto,
+    ClockBound,
+    Chrony,
+    Kernel,
+    Declared,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,18 +220,52 @@ fn node(values: &impl Lookup, nodes: &[NodeAddress]) -> Result<NodeSettings, Cla
 }
 
 fn clock(values: &impl Lookup, testing_enabled: bool) -> Result<ClockSettings, Clash> {
-    let uncertainty = values.duration("clock.uncertainty");
-    let eps_max = values.duration("clock.eps_max");
-    if uncertainty > eps_max {
+    let settings = ClockSettings {
+        source: clock_source(values),
+        uncertainty: values.duration("clock.uncertainty"),
+        clockbound_path: values.path("clock.clockbound_path").expect("it has a default"),
+        clockbound_drift_ppb_min: values.integer("clock.clockbound_drift_ppb_min"),
+        chrony_address: values.address("clock.chrony_address").expect("it has a default"),
+        kernel_attested: Some(values.text("clock.kernel_attested"))
+            .filter(|daemon| *daemon != "nobody")
+            .map(str::to_owned),
+        vmclock_path: values.path("clock.vmclock_path").expect("it has a default"),
+        drift_ppb: values.integer("clock.drift_ppb"),
+        eps_max: values.duration("clock.eps_max"),
+        inject_file: values.path("clock.inject_file"),
+    };
+    if settings.source == ClockSource::Declared && settings.uncertainty > settings.eps_max {
         let what = "clock.uncertainty is above clock.eps_max: the node would be fenced for ever".to_owned();
         return clash("clock.uncertainty", what, "an uncertainty of at most clock.eps_max");
     }
-    let inject_file = values.path("clock.inject_file");
-    if inject_file.is_some() && !testing_enabled {
+    if settings.source == ClockSource::Kernel && settings.kernel_attested.is_none() {
+        let what =
+            "clock.source is \"kernel\", and nobody attests who writes the kernel's maxerror".to_owned();
+        return clash("clock.kernel_attested", what, "the daemon that does: chronyd, ntpd or ntpd-rs");
+    }
+    if !settings.chrony_address.ip().is_loopback() {
+        let what = format!(
+            "{} is another machine's chronyd, which knows that machine's clock",
+            settings.chrony_address
+        );
+        return clash("clock.chrony_address", what, "a loopback address, such as 127.0.0.1:323");
+    }
+    if settings.inject_file.is_some() && !testing_enabled {
         let what = "clock.inject_file makes the clock lie, and testing.enabled is false".to_owned();
         return clash("clock.inject_file", what, "testing.enabled = true, or no clock.inject_file");
     }
-    Ok(ClockSettings { uncertainty, drift_ppb: values.integer("clock.drift_ppb"), eps_max, inject_file })
+    Ok(settings)
+}
+
+fn clock_source(values: &impl Lookup) -> ClockSource {
+    match values.text("clock.source") {
+        "auto" => ClockSource::Auto,
+        "clockbound" => ClockSource::ClockBound,
+        "chrony" => ClockSource::Chrony,
+        "kernel" => ClockSource::Kernel,
+        "declared" => ClockSource::Declared,
+        other => unreachable!("the catalogue has no clock.source {other:?}"),
+    }
 }
 
 fn replication(values: &impl Lookup) -> Result<ReplicationSettings, Clash> {

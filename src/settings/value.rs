@@ -46,7 +46,7 @@ impl Value {
     pub(super) fn from_text(kind: Kind, text: &str) -> Result<Self, String> {
         match kind {
             Kind::Name => Ok(Self::Text(text.to_owned())),
-            Kind::Choice { built, planned } => choose(text, built, planned),
+            Kind::Choice { words, refused } => choose(text, words, refused),
             Kind::Integer { min, max } => {
                 let number =
                     text.replace('_', "").parse().map_err(|_| format!("{text:?} is not a whole number"))?;
@@ -102,14 +102,15 @@ impl fmt::Display for Value {
     }
 }
 
-fn choose(text: &str, built: &[&str], planned: &[&str]) -> Result<Value, String> {
-    if built.contains(&text) {
-        Ok(Value::Text(text.to_owned()))
-    } else if planned.contains(&text) {
-        Err(format!("{text:?} is not built yet; this build has: {}", built.join(", ")))
-    } else {
-        Err(format!("{text:?} is not a choice; this build has: {}", built.join(", ")))
+fn choose(text: &str, words: &[&str], refused: &[(&str, &str)]) -> Result<Value, String> {
+    if words.contains(&text) {
+        return Ok(Value::Text(text.to_owned()));
     }
+    let reason = refused.iter().find(|(word, _)| *word == text).map(|(_, reason)| *reason);
+    Err(reason.map_or_else(
+        || format!("{text:?} is not a choice; there are: {}", words.join(", ")),
+        |reason| format!("{text:?} {reason}"),
+    ))
 }
 
 fn within<T: PartialOrd>(value: T, min: &T, max: &T, show: impl Fn(&T) -> String) -> Result<T, String> {

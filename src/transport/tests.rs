@@ -11,7 +11,9 @@ use tempfile::TempDir;
 use super::tls::{Authority, CertFolder, Validity};
 use super::*;
 use crate::types::NodeId;
-use crate::wire::{ClockProbe, HelloBody, NodeMessage, PacketLimits, Request, RequestBody, Response, ResponseBody};
+use crate::wire::{
+    ClockProbe, HelloBody, NodeMessage, PacketLimits, Request, RequestBody, Response, ResponseBody,
+};
 
 const LIMIT: Duration = Duration::from_secs(10);
 

@@ -296,6 +296,20 @@ pub struct ClockBody {
     /// One sentence with the evidence, when fenced.
     #[prost(string, tag = "10")]
     pub reason: String,
+    /// A leap second at the end of the day: `none`, `insert`, `delete` or `unknown`.
+    #[prost(string, tag = "11")]
+    pub leap: String,
+    #[prost(message, repeated, tag = "12")]
+    pub refused: Vec<ClockRefusal>,
+}
+
+/// A source of time that is not used, and why.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ClockRefusal {
+    #[prost(string, tag = "1")]
+    pub source: String,
+    #[prost(string, tag = "2")]
+    pub reason: String,
 }
 
 /// What a node knows of a peer's clock against its own. The offset is the peer's midpoint minus the node's own; the whole

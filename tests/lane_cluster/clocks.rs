@@ -147,7 +147,8 @@ fn a_leader_that_hears_no_majority_assigns_nothing_but_shows_what_it_has() {
     assert_eq!((leader_now, fault(&world, leader)), (leader, None));
     let ticket = world.append(leader, SHARD, 3, "not now");
     assert!(matches!(world.appended[&ticket].0, Err(Refusal::Unheard)), "{:?}", world.appended[&ticket]);
-    let frames = world.read_now(leader, SHARD, ReadFrom::Time(receipt.first_timestamp)).expect("it reads").frames;
+    let frames =
+        world.read_now(leader, SHARD, ReadFrom::Time(receipt.first_timestamp)).expect("it reads").frames;
     assert_eq!(frames[0].header.first_offset, receipt.first_offset);
     world.loses_probes = false;
     world.append_surely(SHARD, 3, "now");

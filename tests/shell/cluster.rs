@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng};
 use timberline::client::{
     Client, Consumed, ConsumerOptions, CreateTopic, Order, Outcome, Partitioning, ProducerOptions, Until,
 };
-use timberline::clock::ClockOptions;
+use timberline::clock::{ClockOptions, SourceOptions};
 use timberline::disk::Disk;
 use timberline::node::{Ground, Limits, NodeOptions, ReplicationOptions, SimulatedNode};
 use timberline::transport::ClientEndpoint;
@@ -58,7 +58,7 @@ fn options(node: u64) -> NodeOptions {
         peers: NODES.map(|peer| (NodeId(peer), address(peer).to_string())).to_vec(),
         metrics_listen: None,
         clock: ClockOptions::default(),
-        clock_uncertainty: UNCERTAINTY,
+        clock_source: SourceOptions::declared(UNCERTAINTY),
         clock_inject_file: None,
         replication: ReplicationOptions::default(),
         first_segment_bytes: 16 << 10,

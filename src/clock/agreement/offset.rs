@@ -50,19 +50,13 @@ impl Span {
     /// Moved by `by_ns`.
     #[must_use]
     pub fn shifted(&self, by_ns: i64) -> Self {
-        Self {
-            low_ns: self.low_ns.saturating_add(by_ns),
-            high_ns: self.high_ns.saturating_add(by_ns),
-        }
+        Self { low_ns: self.low_ns.saturating_add(by_ns), high_ns: self.high_ns.saturating_add(by_ns) }
     }
 
     /// Wider by `by_ns` on both sides.
     #[must_use]
     pub fn widened(&self, by_ns: i64) -> Self {
-        Self {
-            low_ns: self.low_ns.saturating_sub(by_ns),
-            high_ns: self.high_ns.saturating_add(by_ns),
-        }
+        Self { low_ns: self.low_ns.saturating_sub(by_ns), high_ns: self.high_ns.saturating_add(by_ns) }
     }
 }
 
@@ -134,7 +128,9 @@ impl Offsets {
     fn keep(&mut self, low: Option<Bound>, high: Option<Bound>) {
         let growth_ppb = self.growth_ppb;
         if let Some(low) = low {
-            keep(&mut self.lows, low, |old, new, age_ns| old.ns.saturating_sub(drift(growth_ppb, age_ns)) > new.ns);
+            keep(&mut self.lows, low, |old, new, age_ns| {
+                old.ns.saturating_sub(drift(growth_ppb, age_ns)) > new.ns
+            });
         }
         if let Some(high) = high {
             keep(&mut self.highs, high, |old, new, age_ns| {

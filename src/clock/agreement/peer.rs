@@ -130,7 +130,13 @@ impl Peer {
     }
 
     /// `midpoint_ns`: this node's midpoint minus its monotonic clock.
-    pub(super) fn show(&self, node: NodeId, midpoint_ns: i64, now: Monotonic, standing: Standing) -> PeerStanding {
+    pub(super) fn show(
+        &self,
+        node: NodeId,
+        midpoint_ns: i64,
+        now: Monotonic,
+        standing: Standing,
+    ) -> PeerStanding {
         let offset = self.offsets.midpoint(now).map(|offset| offset.shifted(midpoint_ns.saturating_neg()));
         PeerStanding { node, offset, round_trip_ns: self.round_trip_ns, stated: self.stated, standing }
     }

@@ -48,7 +48,9 @@ pub enum Verdict {
 pub enum Standing {
     Agrees,
     /// It misses every majority, by so much.
-    Misses { by_ns: u64 },
+    Misses {
+        by_ns: u64,
+    },
     Unheard,
 }
 

@@ -1,12 +1,14 @@
 //! How the cluster, this node's clock and its replicas stand.
 
 use super::{answers, topics};
-use crate::clock::{ClockState, PeerStanding, Standing};
+use crate::clock::{ClockState, PeerStanding, Refusal as SourceRefusal, Standing};
 use crate::lane::ReplicaStatus;
 use crate::node::shared::NodeShared;
 use crate::shard::Refusal;
 use crate::types::ShardId;
-use crate::wire::{ClockBody, ClockPeer, ClusterBody, ErrorBody, NodeBody, ShardStatusBody, ShardStatusesBody};
+use crate::wire::{
+    ClockBody, ClockPeer, ClockRefusal, ClusterBody, ErrorBody, NodeBody, ShardStatusBody, ShardStatusesBody,
+};
 
 pub(super) async fn cluster(host: &NodeShared) -> Result<ClusterBody, ErrorBody> {
     let statuses = host.lane.statuses(None).await.map_err(answers::busy)?;
@@ -46,6 +48,8 @@ pub(super) async fn clock(host: &NodeShared) -> Result<ClockBody, ErrorBody> {
         latest_ns: reading.interval.latest.0,
         peers: agreement.peers.iter().map(peer).collect(),
         reason,
+        leap: status.leap.as_str().to_owned(),
+        refused: status.refused.into_iter().map(refusal_body).collect(),
     })
 }
 
@@ -64,6 +68,10 @@ fn peer(standing: &PeerStanding) -> ClockPeer {
         .to_owned(),
         uncertainty_ns: stated.map_or(u64::MAX, |stated| stated.uncertainty_ns()),
     }
+}
+
+fn refusal_body(refusal: SourceRefusal) -> ClockRefusal {
+    ClockRefusal { source: refusal.source, reason: refusal.reason }
 }
 
 /// This node's replicas of a topic's shards.

@@ -61,15 +61,38 @@ fn all_mistakes_are_reported_at_once_from_the_top_of_the_file() {
 }
 
 #[test]
-fn a_clock_source_that_is_not_built_is_refused_with_what_is() {
-    let text = refusal("[clock]\nsource = \"chrony\"\n");
-    assert!(text.contains("\"chrony\" is not built yet; this build has: declared"), "{text}");
+fn a_word_that_cannot_be_chosen_is_refused_with_the_reason_and_what_can() {
+    let text = refusal("[clock]\nsource = \"ptp\"\n");
+    assert!(
+        text.contains("\"ptp\" comes through chrony or ClockBound") && text.contains("\"chrony\""),
+        "{text}"
+    );
+    let text = refusal("[clock]\nsource = \"gps\"\n");
+    assert!(text.contains("\"gps\" is not a choice; there are: auto, clockbound"), "{text}");
+    for daemon in ["systemd-timesyncd", "linuxptp"] {
+        let text = refusal(&format!("[clock]\nkernel_attested = \"{daemon}\"\n"));
+        assert!(text.contains("writes a maxerror of 0"), "{text}");
+    }
+}
+
+#[test]
+fn the_kernel_is_a_source_only_if_its_writer_is_attested() {
+    let text = refusal("[clock]\nsource = \"kernel\"\n");
+    assert!(text.contains("nobody attests who writes the kernel's maxerror"), "{text}");
+    let attested = "[clock]\nsource = \"kernel\"\nkernel_attested = \"chronyd\"\n";
+    assert_eq!(load(&sources(attested)).unwrap().settings.clock.kernel_attested.as_deref(), Some("chronyd"));
+}
+
+#[test]
+fn a_chronyd_of_another_machine_is_refused() {
+    let text = refusal("[clock]\nchrony_address = \"192.0.2.1:323\"\n");
+    assert!(text.contains("another machine's chronyd") && text.contains("127.0.0.1:323"), "{text}");
 }
 
 #[test]
 fn a_clash_points_at_the_value_to_change() {
     assert!(
-        refusal("[clock]\nuncertainty = \"20ms\"\n")
+        refusal("[clock]\nuncertainty = \"20ms\"\nsource = \"declared\"\n")
             .starts_with("node.toml:9:15: clock.uncertainty is above")
     );
     assert!(
@@ -105,7 +128,7 @@ fn flag_wins_over_environment_over_file_over_default() {
     assert_eq!(origin("clock.uncertainty"), ("4ms".into(), "--set".into()));
     assert_eq!(origin("clock.drift_ppb"), ("200".into(), "TIMBERLINE_CLOCK_DRIFT_PPB".into()));
     assert_eq!(origin("clock.eps_max"), ("20ms".into(), "node.toml:11:11".into()));
-    assert_eq!(origin("clock.source"), ("declared".into(), "default".into()));
+    assert_eq!(origin("clock.source"), ("auto".into(), "default".into()));
 }
 
 #[test]

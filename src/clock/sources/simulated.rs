@@ -2,10 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Fault;
-use super::declared::STEP_TOLERANCE_NS_MIN;
-use super::source::{Sample, SourceError, TimeSource};
-use super::ticks::RawTime;
+use crate::clock::source::{Leap, STEP_TOLERANCE_NS_MIN, Sample, SourceError, TimeSource};
+use crate::clock::ticks::RawTime;
 
 /// A source whose samples are set by hand. Clones are handles to the same source.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +29,7 @@ impl Simulated {
             uncertainty_ns,
             growth_ppb,
             step_tolerance_ns: uncertainty_ns.max(STEP_TOLERANCE_NS_MIN),
+            leap: Leap::Unknown,
         });
     }
 
@@ -47,10 +46,8 @@ impl TimeSource for Simulated {
 
     fn sample(&self, _now: RawTime) -> Result<Sample, SourceError> {
         let setting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        setting.sample.ok_or_else(|| SourceError {
-            fault: Fault::Unsynchronised,
-            evidence: "the simulated source has no sample".to_owned(),
-        })
+        let nothing = || SourceError::unsynchronised("the simulated source has no sample".to_owned());
+        setting.sample.ok_or_else(nothing)
     }
 
     fn disturbed(&self, _now: RawTime) {

@@ -11,9 +11,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::Fault;
-use super::source::{Sample, SourceError, TimeSource};
-use super::ticks::RawTime;
+use crate::clock::interval::drift;
+use crate::clock::source::{Refusal, Sample, SourceError, TimeSource};
+use crate::clock::ticks::RawTime;
 
 /// The control file is looked at no more often than this.
 const LOOK_EVERY_NS: u64 = 10_000_000;
@@ -101,10 +101,7 @@ impl TimeSource for Injected {
     fn sample(&self, now: RawTime) -> Result<Sample, SourceError> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         self.look(&mut seen, now);
-        let lie = seen
-            .lie
-            .as_ref()
-            .map_err(|evidence| SourceError { fault: Fault::Unreadable, evidence: evidence.clone() })?;
+        let lie = seen.lie.as_ref().map_err(|evidence| SourceError::unreadable(evidence.clone()))?;
         let honest = self.honest.sample(now)?;
         let drifted = drift(lie.drift_ppb, honest.at_boot_ns, seen.since_boot_ns);
         Ok(Sample {
@@ -119,13 +116,10 @@ impl TimeSource for Injected {
     fn disturbed(&self, now: RawTime) {
         self.honest.disturbed(now);
     }
-}
 
-/// How far `ppb` has run between two moments, backwards too.
-pub(super) fn drift(ppb: i64, at_ns: u64, since_ns: u64) -> i64 {
-    let elapsed = i128::from(at_ns) - i128::from(since_ns);
-    let drifted = elapsed * i128::from(ppb) / 1_000_000_000;
-    i64::try_from(drifted).unwrap_or(if drifted < 0 { i64::MIN } else { i64::MAX })
+    fn refusals(&self) -> Vec<Refusal> {
+        self.honest.refusals()
+    }
 }
 
 fn stamp_of(metadata: &fs::Metadata) -> Stamp {

@@ -7,15 +7,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::Fault;
-use super::source::{Sample, SourceError, TimeSource};
-use super::ticks::RawTime;
+use crate::clock::source::{Leap, STEP_TOLERANCE_NS_MIN, Sample, SourceError, TimeSource};
+use crate::clock::ticks::RawTime;
 
 /// How long the wall clock must run undisturbed before the declaration is believed again.
 pub const DECLARED_QUIET: Duration = Duration::from_secs(30);
-
-/// The smallest jump of the wall clock that is called a step.
-pub(super) const STEP_TOLERANCE_NS_MIN: u64 = 5_000;
 
 const UNDISTURBED: u64 = u64::MAX;
 
@@ -51,7 +47,7 @@ impl TimeSource for Declared {
                 self.uncertainty_ns,
                 DECLARED_QUIET.as_secs()
             );
-            return Err(SourceError { fault: Fault::Unsynchronised, evidence });
+            return Err(SourceError::unsynchronised(evidence));
         }
         Ok(Sample {
             number: 1 + self.disturbances.load(Ordering::Acquire),
@@ -61,6 +57,7 @@ impl TimeSource for Declared {
             uncertainty_ns: self.uncertainty_ns,
             growth_ppb: 0,
             step_tolerance_ns: self.uncertainty_ns.max(STEP_TOLERANCE_NS_MIN),
+            leap: Leap::Unknown,
         })
     }
 
