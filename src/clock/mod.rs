@@ -18,7 +18,8 @@ mod ticks;
 mod watch;
 
 pub use agreement::{
-    Agreement, AgreementOptions, AgreementStatus, Answer, Ballot, Claim, Offsets, PeerStanding, Span, Standing, Verdict, Vote,
+    Agreement, AgreementOptions, AgreementStatus, Answer, Ballot, Claim, Offsets, PeerStanding, Span,
+    Standing, Verdict, Vote,
 };
 pub use declared::{DECLARED_QUIET, Declared};
 pub use injected::Injected;

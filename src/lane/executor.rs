@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::closing::{Acceptor, Promiser};
 use super::outbox::Outbox;
-use super::probing::Probing;
 use super::output::{Output, ReadRefusal, ReplicaStatus};
+use super::probing::Probing;
 use super::recollection::Recollections;
 use super::repair::{Scrubber, Ward};
 use super::replica::{Failure, Replica, Tokens};

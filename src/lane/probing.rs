@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::mem;
 
 use super::convert::{time_from_wire, time_to_wire};
-use super::Event;
+use super::{ClockNote, Event};
 use crate::clock::{Agreement, AgreementOptions, Fault, Reading, TimeInterval};
 use crate::types::{NodeId, Timestamp};
 use crate::wire::{ClockProbe, StatedTime};
@@ -59,8 +59,8 @@ impl Probing {
     pub(super) fn take(&mut self, now: &Reading) -> Vec<(NodeId, ClockProbe)> {
         let sent = time_to_wire(Agreement::stated(now));
         let answers = mem::take(&mut self.asked).into_iter();
-        let answers =
-            answers.map(|(peer, (number, received))| (peer, ClockProbe { number, sent, received: Some(received) }));
+        let answers = answers
+            .map(|(peer, (number, received))| (peer, ClockProbe { number, sent, received: Some(received) }));
         let questions = self.agreement.questions(now).into_iter();
         let questions = questions.map(|(peer, number)| (peer, ClockProbe { number, sent, received: None }));
         answers.chain(questions).collect()
@@ -73,10 +73,11 @@ impl Probing {
     }
 
     /// What the cluster holds against this clock, if that is of another kind than what was last told.
-    pub(super) fn news(&mut self) -> Option<Option<(Fault, String)>> {
+    pub(super) fn news(&mut self) -> Option<ClockNote> {
         let fault = self.agreement.fault();
         let is_news = fault.as_ref().map(mem::discriminant) != self.told.as_ref().map(mem::discriminant);
         self.told = fault;
-        is_news.then(|| self.agreement.evidence())
+        let held = |(fault, evidence)| ClockNote::Held { fault, evidence };
+        is_news.then(|| self.agreement.evidence().map_or(ClockNote::Cleared, held))
     }
 }

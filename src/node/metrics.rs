@@ -76,7 +76,8 @@ pub(crate) struct ClockMetrics {
 
 impl ClockMetrics {
     fn register(registry: &mut Registry) -> Self {
-        let clocks = Self { faults: Family::default(), offset_ns: Family::default(), verdict: Family::default() };
+        let clocks =
+            Self { faults: Family::default(), offset_ns: Family::default(), verdict: Family::default() };
         registry.register(
             "clock_faults",
             "Times that peers' clocks contradicted or outvoted this one",

@@ -14,7 +14,8 @@ pub(super) fn outvoted(node: NodeId, by_ns: u64, ballot: &Ballot, vote: &Vote) -
         Claim::Whole(span) => vote.majorities.iter().any(|majority| majority.touches(span)),
         Claim::NotBefore(_) | Claim::Awaited | Claim::Silent => false,
     };
-    let by: Vec<NodeId> = ballot.peers.iter().filter(|(_, claim)| supports(claim)).map(|(peer, _)| *peer).collect();
+    let by: Vec<NodeId> =
+        ballot.peers.iter().filter(|(_, claim)| supports(claim)).map(|(peer, _)| *peer).collect();
     let midpoint_ns = midpoint(&ballot.mine);
     let places: Vec<String> =
         vote.majorities.iter().map(|span| range(&span.shifted(midpoint_ns.saturating_neg()))).collect();
@@ -32,7 +33,8 @@ pub(super) fn outvoted(node: NodeId, by_ns: u64, ballot: &Ballot, vote: &Vote) -
 pub(super) fn split(node: NodeId, ballot: &Ballot) -> String {
     let midpoint_ns = midpoint(&ballot.mine);
     let nodes = ballot.peers.len() + 1;
-    let mut text = format!("no majority of the {nodes} nodes' clocks can be right together; from node {node}'s clock");
+    let mut text =
+        format!("no majority of the {nodes} nodes' clocks can be right together; from node {node}'s clock");
     for (peer, claim) in &ballot.peers {
         match claim {
             Claim::Whole(span) => {

@@ -12,7 +12,8 @@
 //!
 //! The clock that a bound is kept on drifts, so each widens with its age. Of all bounds in a window the tightest counts: a
 //! monotonic queue holds, in order, those that can still become it. Invariant: as long as the peer's statements are true,
-//! and this node's monotonic clock neither stood still nor jumped, the span contains the truth.
+//! and this node's monotonic clock neither stood still nor jumped, the span contains the truth; if it stood still, the lower
+//! end is true all the same.
 
 use std::collections::VecDeque;
 
@@ -50,19 +51,13 @@ impl Span {
     /// Moved by `by_ns`.
     #[must_use]
     pub fn shifted(&self, by_ns: i64) -> Self {
-        Self {
-            low_ns: self.low_ns.saturating_add(by_ns),
-            high_ns: self.high_ns.saturating_add(by_ns),
-        }
+        Self { low_ns: self.low_ns.saturating_add(by_ns), high_ns: self.high_ns.saturating_add(by_ns) }
     }
 
     /// Wider by `by_ns` on both sides.
     #[must_use]
     pub fn widened(&self, by_ns: i64) -> Self {
-        Self {
-            low_ns: self.low_ns.saturating_sub(by_ns),
-            high_ns: self.high_ns.saturating_add(by_ns),
-        }
+        Self { low_ns: self.low_ns.saturating_sub(by_ns), high_ns: self.high_ns.saturating_add(by_ns) }
     }
 }
 
@@ -117,7 +112,8 @@ impl Offsets {
         self.keep(low, high);
         let jumped = self.is_contradictory(now);
         if jumped {
-            self.forget();
+            self.lows.clear();
+            self.highs.clear();
             self.keep(low, high);
             // It jumped between question and answer.
             if self.is_contradictory(now) {
@@ -134,7 +130,9 @@ impl Offsets {
     fn keep(&mut self, low: Option<Bound>, high: Option<Bound>) {
         let growth_ppb = self.growth_ppb;
         if let Some(low) = low {
-            keep(&mut self.lows, low, |old, new, age_ns| old.ns.saturating_sub(drift(growth_ppb, age_ns)) > new.ns);
+            keep(&mut self.lows, low, |old, new, age_ns| {
+                old.ns.saturating_sub(drift(growth_ppb, age_ns)) > new.ns
+            });
         }
         if let Some(high) = high {
             keep(&mut self.highs, high, |old, new, age_ns| {
@@ -143,9 +141,9 @@ impl Offsets {
         }
     }
 
-    /// Everything known so far counts no more.
-    pub fn forget(&mut self) {
-        self.lows.clear();
+    /// This machine may have stood still, and its monotonic clock with it: true time may be later by now than upper ends
+    /// say. Lower ends only say less than they could.
+    pub fn forget_highs(&mut self) {
         self.highs.clear();
     }
 

@@ -195,7 +195,9 @@ impl Agreement {
         if !knows_time(now) {
             return;
         }
-        let Some((vote, at)) = self.last.as_ref().filter(|(vote, _)| vote.verdict == Verdict::Agrees) else { return };
+        let Some((vote, at)) = self.last.as_ref().filter(|(vote, _)| vote.verdict == Verdict::Agrees) else {
+            return;
+        };
         let drifted_ns = drift(self.options.growth_ppb, now.monotonic.0.saturating_sub(at.0));
         let mine = Span::of(now.interval, now.monotonic).widened(drifted_ns);
         let gap_ns = vote.majorities.iter().map(|majority| majority.gap_ns(&mine)).min();
@@ -306,7 +308,11 @@ impl Agreement {
             let standing = self.last.as_ref().and_then(|(vote, _)| vote.peers.get(node).copied());
             peer.show(*node, midpoint_ns, now.monotonic, standing.unwrap_or(Standing::Unheard))
         });
-        AgreementStatus { fault: self.evidence(), is_heard: self.is_heard(now.monotonic), peers: peers.collect() }
+        AgreementStatus {
+            fault: self.evidence(),
+            is_heard: self.is_heard(now.monotonic),
+            peers: peers.collect(),
+        }
     }
 
     /// What the other clocks hold against this one, and the evidence in one sentence.

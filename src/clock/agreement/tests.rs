@@ -32,7 +32,7 @@ impl Crystal {
 }
 
 fn crystal() -> impl Strategy<Value = Crystal> {
-    let drift_ppb = -(GROWTH_PPB as i64 - 1000)..(GROWTH_PPB as i64 - 1000);
+    let drift_ppb = -(GROWTH_PPB.cast_signed() - 1000)..(GROWTH_PPB.cast_signed() - 1000);
     (0_i64..1_000_000_000_000, drift_ppb).prop_map(|(offset_ns, drift_ppb)| Crystal { offset_ns, drift_ppb })
 }
 
@@ -105,12 +105,18 @@ fn bounds_stay_few_and_old_ones_stop_to_count() {
         offsets.note_message(stated(n * 10_000), Monotonic(n * 20_000));
     }
     let tight = offsets.low_ns(Monotonic(20 * MS)).unwrap();
-    assert!(tight < EPOCH_NS.cast_signed() - EPS_NS.cast_signed() - 9_000_000, "the first ones are gone: {tight}");
+    assert!(
+        tight < EPOCH_NS.cast_signed() - EPS_NS.cast_signed() - 9_000_000,
+        "the first ones are gone: {tight}"
+    );
     let mut offsets = Offsets::new(GROWTH_PPB);
     offsets.note_message(stated(0), Monotonic(0));
     offsets.note_message(stated(17_000 * MS), Monotonic(17_050 * MS));
     let low_ns = offsets.low_ns(Monotonic(17_050 * MS)).unwrap();
-    assert!(low_ns < (EPOCH_NS - EPS_NS - 49 * MS).cast_signed(), "the one of 17 s ago no longer counts: {low_ns}");
+    assert!(
+        low_ns < (EPOCH_NS - EPS_NS - 49 * MS).cast_signed(),
+        "the one of 17 s ago no longer counts: {low_ns}"
+    );
 }
 
 #[test]
@@ -299,7 +305,8 @@ fn a_message_from_the_future_suspends_at_once_and_a_vote_convicts_its_sender() {
 
 /// T16: what the others stated before says that all is well.
 #[test]
-fn a_machine_that_stood_still_with_its_clocks_is_suspended_by_the_first_message_and_fenced_by_fresh_answers() {
+fn a_machine_that_stood_still_with_its_clocks_is_suspended_by_the_first_message_and_fenced_by_fresh_answers()
+{
     let mut world = World::settled(3);
     world.true_ns += 300 * MS;
     world.nodes[0].slipped_ns += 300 * MS;

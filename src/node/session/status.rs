@@ -6,7 +6,9 @@ use crate::lane::ReplicaStatus;
 use crate::node::shared::NodeShared;
 use crate::shard::Refusal;
 use crate::types::ShardId;
-use crate::wire::{ClockBody, ClockPeer, ClusterBody, ErrorBody, NodeBody, ShardStatusBody, ShardStatusesBody};
+use crate::wire::{
+    ClockBody, ClockPeer, ClusterBody, ErrorBody, NodeBody, ShardStatusBody, ShardStatusesBody,
+};
 
 pub(super) async fn cluster(host: &NodeShared) -> Result<ClusterBody, ErrorBody> {
     let statuses = host.lane.statuses(None).await.map_err(answers::busy)?;
