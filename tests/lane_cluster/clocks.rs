@@ -71,7 +71,7 @@ fn a_leader_whose_machine_stood_still_acknowledges_nothing_that_it_stamped_on_it
     let released = world.status(leader, SHARD).expect("it runs").released;
     let end_ns = world.elapsed_ns + 300 * MS;
     world.freeze(leader, 300 * MS);
-    world.run_for(Duration::from_millis(299));
+    world.run_for(Duration::from_millis(250));
     // A client's append is the first thing that it finds when it goes on.
     world.elapsed_ns = end_ns;
     let ticket = world.append(leader, SHARD, 2, "stamped too low");

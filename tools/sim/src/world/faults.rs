@@ -326,10 +326,10 @@ impl World {
     }
 
     /// One clock of the cluster lies at a time, always the same node's: a little, so that it may pass, or so much that it
-    /// must be noticed.
+    /// must be noticed, where there is a majority to notice.
     fn lie(&mut self, id: NodeId) {
         let liar = *self.wrong.get_or_insert(id);
-        let size_ns = if self.random.chance(500) {
+        let size_ns = if self.nodes.len() < 3 || self.random.chance(500) {
             self.random.between(self.plan.eps_ns, 4 * self.plan.eps_max_ns)
         } else {
             self.random.between(VISIBLE_LIE_NS, 36_000 * SECOND)
