@@ -31,6 +31,6 @@ pub use executor::Lane;
 pub use opening::OpenReport;
 pub use options::{LaneOptions, Placement, ScrubOptions, ShardSpec};
 pub use output::{
-    CareNote, Leadership, Output, PrepareRequest, ReadAnswer, ReadRefusal, RemoveRequest, ReplicaStatus,
-    Send, SyncRequest, TaskRequest,
+    CareNote, ClockNote, Leadership, Output, PrepareRequest, ReadAnswer, ReadRefusal, RemoveRequest,
+    ReplicaStatus, Send, SyncRequest, TaskRequest,
 };

@@ -32,7 +32,7 @@ impl Crystal {
 }
 
 fn crystal() -> impl Strategy<Value = Crystal> {
-    let drift_ppb = -(GROWTH_PPB as i64 - 1000)..(GROWTH_PPB as i64 - 1000);
+    let drift_ppb = -(GROWTH_PPB.cast_signed() - 1000)..(GROWTH_PPB.cast_signed() - 1000);
     (0_i64..1_000_000_000_000, drift_ppb).prop_map(|(offset_ns, drift_ppb)| Crystal { offset_ns, drift_ppb })
 }
 

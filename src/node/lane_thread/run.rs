@@ -255,8 +255,8 @@ impl Running {
             tracing::error!(shard = shard.0, reason, "this node's replica stopped");
         }
         care::tell_all(&self.shared.metrics, care);
-        if let Some(held) = clock {
-            care::tell_of_clock(&self.shared.metrics, held);
+        if let Some(note) = clock {
+            care::tell_of_clock(&self.shared.metrics, &note);
         }
         for (shard, full) in full {
             if full {

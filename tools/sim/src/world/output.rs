@@ -48,11 +48,9 @@ impl World {
         for (to, probe) in probes {
             self.probe(id, to, probe);
         }
-        if let Some(held) = clock {
-            self.trace.tell(self.now_ns, || match &held {
-                Some((fault, evidence)) => format!("node {id}'s clock is {}: {evidence}", fault.kind()),
-                None => format!("nothing is held against node {id}'s clock any more"),
-            });
+        if let Some(note) = clock {
+            self.trace.tell(self.now_ns, || format!("node {id}'s clock: {note:?}"));
+            self.judge_held(id, &note);
         }
         self.begin_file_work(id, prepares, removals, tasks);
         for note in care {
@@ -223,6 +221,9 @@ impl World {
     }
 
     fn answer_append(&mut self, id: NodeId, ticket: Ticket, result: Result<Receipt, Refusal>) {
+        if result.is_ok() {
+            self.judge_acknowledgement(id);
+        }
         self.node(id).appends.remove(&ticket);
         self.trace
             .mark(self.now_ns, &[7, id.0, ticket.0, result.as_ref().map_or(0, |r| r.first_timestamp.0)]);
