@@ -19,6 +19,7 @@ mod options;
 mod outbox;
 mod output;
 mod probing;
+mod promising;
 mod receive;
 mod recollection;
 mod repair;
