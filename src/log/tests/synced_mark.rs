@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::fixture::{Leader, OPTIONS, all, create, folder, genesis, identity, open, segment, sync, try_open};
+use super::fixture::{
+    Leader, OPTIONS, all, create, folder, genesis, identity, open, segment, sync, try_open,
+};
 use crate::codec::Frame;
 use crate::disk::{Disk, MemoryDisk};
 use crate::log::{Log, LogOptions, OpenFiles, Opening, SyncedMark, names};
