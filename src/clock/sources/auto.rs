@@ -178,10 +178,9 @@ mod tests {
     #[test]
     fn numbers_rise_across_sources_and_stand_while_nothing_is_new() {
         let bench = bench();
+        // Both count from 1.
         bench.best.set(bench.ticks.read(), 0, 1_000, 1);
-        for _ in 0..5 {
-            bench.second.set(bench.ticks.read(), 0, 2_000, 1);
-        }
+        bench.second.set(bench.ticks.read(), 0, 2_000, 1);
         let first = bench.sample().unwrap().number;
         assert_eq!(bench.sample().unwrap().number, first);
         bench.best.lose();
