@@ -4,6 +4,7 @@
 
 mod cluster;
 mod faults;
+mod time_sources;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
