@@ -5,6 +5,7 @@
 mod clocks;
 mod cluster;
 mod faults;
+mod time_sources;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
