@@ -4,8 +4,8 @@ use bytes::Bytes;
 use timberline::codec::{Frame, checksum, decode_records};
 use timberline::disk::{Misdeed, PendingSync};
 use timberline::lane::{
-    CareNote, Event, Output, PrepareRequest, ReadAnswer, ReadRefusal, RemoveRequest, Send, SyncRequest,
-    TaskRequest, Ticket,
+    CareNote, Event, Leadership, Output, PrepareRequest, ReadAnswer, ReadRefusal, RemoveRequest, Send,
+    SyncRequest, TaskRequest, Ticket,
 };
 use timberline::shard::Refusal;
 use timberline::types::{NodeId, Receipt, ShardId};
@@ -63,12 +63,7 @@ impl World {
             self.answer_read(id, ticket, result);
         }
         for leadership in led {
-            let Some(node) = leadership.leader else { continue };
-            let (shard, term) = (leadership.shard, leadership.term);
-            self.history.leaders.push(Leading { shard, term, node });
-            self.trace.mark(self.now_ns, &[3, id.0, shard.0, term.0, node.0]);
-            self.trace
-                .tell(self.now_ns, || format!("node {id} follows node {node} in shard {shard}, term {term}"));
+            self.note_leader(id, leadership);
         }
         for (from, shard, refusal) in refused {
             self.trace.tell(self.now_ns, || {
@@ -78,6 +73,14 @@ impl World {
         for (shard, reason) in failed {
             self.replica_stopped(id, shard, &reason);
         }
+    }
+
+    fn note_leader(&mut self, id: NodeId, Leadership { shard, leader, term }: Leadership) {
+        let Some(node) = leader else { return };
+        self.history.leaders.push(Leading { shard, term, node });
+        self.trace.mark(self.now_ns, &[3, id.0, shard.0, term.0, node.0]);
+        self.trace
+            .tell(self.now_ns, || format!("node {id} follows node {node} in shard {shard}, term {term}"));
     }
 
     fn begin_file_work(
