@@ -7,7 +7,7 @@ use super::cluster::Cluster;
 use super::{await_output, flights, lines, number, start, start_with};
 
 /// One record, acknowledged by whoever leads.
-fn append_one(cluster: &Cluster) {
+pub(crate) fn append_one(cluster: &Cluster) {
     let file = cluster.path("one-line");
     std::fs::write(&file, "one more\n").expect("a file to produce from");
     cluster.succeed(&[

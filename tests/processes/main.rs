@@ -2,6 +2,7 @@
 //!
 //! `TIMBERLINE_FLIGHTS=FILE TIMBERLINE_RATE=N` runs the kill test over a larger file.
 
+mod clocks;
 mod cluster;
 mod faults;
 
