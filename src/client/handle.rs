@@ -162,9 +162,15 @@ impl Client {
 
     /// One node's clock, and when it was read; a node that does not answer within `limit` says why.
     pub async fn read_clock(&self, node: NodeId, limit: Duration) -> ClockAnswer {
-        let asked = Instant::now();
+        let mut asked = Instant::now();
+        let reading = async {
+            // Shaking hands takes longer than asking, and is no part of it.
+            self.core.connected(node).await?;
+            asked = Instant::now();
+            self.clock(Some(node)).await
+        };
         let late = |_| Err(Error::Timeout { what: "the clock".to_owned(), after: limit, last: None });
-        let clock = timeout(limit, self.clock(Some(node))).await.unwrap_or_else(late);
+        let clock = timeout(limit, reading).await.unwrap_or_else(late);
         ClockAnswer { node, asked, arrived: Instant::now(), clock }
     }
 

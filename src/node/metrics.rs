@@ -258,14 +258,15 @@ mod tests {
         let fault = Fault::Outvoted { by_ns: 3 };
         let held = Some((fault, "a sentence".to_owned()));
         metrics.clocks.count(&fault);
-        metrics
-            .clocks
-            .measure(&clock.status(), &AgreementStatus { fault: held, is_heard: true, peers: vec![peer] });
+        metrics.clocks.measure(
+            &ClockStatus { age_ns: 5, ..clock.status() },
+            &AgreementStatus { fault: held, is_heard: true, peers: vec![peer] },
+        );
         let text = metrics.encode();
         for line in [
             "timberline_clock_uncertainty_ns 1000000",
             "timberline_clock_uncertainty_max_ns 10000000",
-            "timberline_clock_age_ns 0",
+            "timberline_clock_age_ns 5",
             "timberline_clock_state{state=\"trusted\"} 0",
             "timberline_clock_state{state=\"fenced\"} 1",
             "timberline_clock_faults_total{kind=\"outvoted\"} 1",

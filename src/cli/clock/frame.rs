@@ -16,9 +16,9 @@ use crate::clock::Span;
 const AXIS_COLUMNS_MIN: usize = 31;
 const TITLES: [&str; 7] = ["NODE", "STATE", "VOTE", "SOURCE", "EPS", "OFFSET", "ROUND TRIP"];
 /// What makes the drawing true, for whoever looks at it.
-const METHOD: &str = "Each bar is the interval that a node claims. Nodes answer at different moments: each clock is held against this \
-                      process' own between question and answer, the tightest of the last 16 s, and all are drawn for one moment; ░ is \
-                      what asking leaves open. OFFSET is from the middle of the majority, ROUND TRIP that of the last question.";
+const METHOD: &str = "A bar is the interval that a node claims. Nodes answer at different moments: each clock is held against this \
+                      process' own between question and answer, and all are drawn for one moment; ░ is what that leaves open. \
+                      OFFSET: from the majority's middle. ROUND TRIP: of the last question.";
 
 /// What a frame is drawn from.
 pub(super) struct Picture<'a> {
@@ -288,7 +288,8 @@ mod tests {
                 .map(str::to_owned)
                 .expect("a scale");
             let end = scale.chars().count();
-            let bars = lines.iter().filter(|line| !paints(line).is_empty());
+            let below = lines.iter().skip_while(|line| !line.render(999, false).contains("+2.00ms"));
+            let bars = below.filter(|line| !paints(line).is_empty());
             let ends: Vec<usize> = bars.map(|line| line.render(999, false).chars().count()).collect();
             // Each bar's line is filled up to the axis' end, which is the scale's.
             assert_eq!(ends, [end; 3], "{}", text(&lines));

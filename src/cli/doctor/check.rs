@@ -56,11 +56,11 @@ impl Check {
 
 impl Row for Check {
     fn titles() -> Vec<&'static str> {
-        vec!["CHECK", "RESULT", "REASON", "FIX"]
+        vec!["RESULT", "CHECK", "REASON -> WHAT TO DO"]
     }
     fn cells(&self) -> Vec<Vec<String>> {
-        let fix = self.fix.clone().unwrap_or_default();
-        vec![vec![self.check.clone(), self.result.as_str().to_owned(), self.reason.clone(), fix]]
+        let fix = self.fix.as_ref().map_or_else(String::new, |fix| format!(" -> {fix}"));
+        vec![vec![self.result.as_str().to_owned(), self.check.clone(), format!("{}{fix}", self.reason)]]
     }
     fn raw(&self) -> String {
         self.result.as_str().to_owned()
