@@ -25,7 +25,8 @@ pub(super) async fn connect(common: &Common) -> Result<Client, Failure> {
     Ok(Client::connect(ClientOptions { endpoints, certs, request_timeout: REQUEST_TIMEOUT }).await?)
 }
 
-fn certs(common: &Common) -> Result<PathBuf, Failure> {
+/// The folder of the client's certificates.
+pub(super) fn certs(common: &Common) -> Result<PathBuf, Failure> {
     if let Some(certs) = &common.certs {
         return Ok(certs.clone());
     }

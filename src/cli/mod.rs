@@ -6,11 +6,13 @@
 
 mod arguments;
 mod certificates;
+mod clock;
 mod configuration;
 mod connect;
 mod consume;
 mod demo;
 mod dev;
+mod doctor;
 mod failure;
 mod logging;
 mod moment;

@@ -101,6 +101,12 @@ pub(super) fn show_ns(ns: u64) -> String {
     format!("{amount:.places$}{unit}")
 }
 
+/// As [`show_ns`], with its sign.
+pub(super) fn show_signed_ns(ns: i64) -> String {
+    let sign = if ns < 0 { '-' } else { '+' };
+    format!("{sign}{}", show_ns(ns.unsigned_abs()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,13 +5,15 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::arguments::{Arguments, CertCommand, ClockCommand, ClusterCommand, Command, ShardCommand};
+use super::clock::{status, watch};
 use super::configuration::configuration;
 use super::connect::block_on;
 use super::consume::consume;
 use super::demo::demo;
 use super::dev::dev;
+use super::doctor::doctor;
 use super::failure::Failure;
-use super::nodes::{clock_status, cluster_status};
+use super::nodes::cluster_status;
 use super::output::{Format, say};
 use super::produce::produce;
 use super::serve::serve;
@@ -46,13 +48,8 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Consume(arguments) => block_on(consume(arguments, common)),
         Command::Shard(ShardCommand::List { topic }) => block_on(shards::list(&topic, common)),
         Command::Cluster(ClusterCommand::Status) => block_on(cluster_status(common)),
-        Command::Clock(ClockCommand::Status) => block_on(clock_status(common)),
-        Command::Clock(ClockCommand::Watch) => {
-            Err(Failure::not_built("`clock watch`", "repeat `timberline clock status`"))
-        }
-        Command::Doctor => Err(Failure::not_built(
-            "`doctor`",
-            "`timberline cluster status` and `timberline clock status` say most",
-        )),
+        Command::Clock(ClockCommand::Status) => block_on(status(common)),
+        Command::Clock(ClockCommand::Watch(arguments)) => block_on(watch(&arguments, common)),
+        Command::Doctor => block_on(doctor(common)),
     }
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
 
 use super::connections::Connections;
 use super::consumer::{Consumer, ConsumerOptions};
 use super::core::{Core, unexpected};
 use super::error::Error;
 use super::producer::{Producer, ProducerOptions};
-use super::rows::{ClockInfo, ClusterInfo, NodeShards, ReplicaStatus};
+use super::rows::{ClockAnswer, ClockInfo, ClusterInfo, NodeShards, ReplicaStatus};
 use super::topic::Topic;
 use crate::transport::{self, ClientEndpoint, Identity};
 use crate::types::{Durability, NodeId, Retention, TopicName};
@@ -157,6 +158,32 @@ impl Client {
     /// A node's clock; without a node, that of any.
     pub async fn clock(&self, node: Option<NodeId>) -> Result<ClockInfo, Error> {
         clock(&self.core, node).await
+    }
+
+    /// One node's clock, and when it was read; a node that does not answer within `limit` says why.
+    pub async fn read_clock(&self, node: NodeId, limit: Duration) -> ClockAnswer {
+        let mut asked = Instant::now();
+        let reading = async {
+            // Shaking hands takes longer than asking, and is no part of it.
+            self.core.connected(node).await?;
+            asked = Instant::now();
+            self.clock(Some(node)).await
+        };
+        let late = |_| Err(Error::Timeout { what: "the clock".to_owned(), after: limit, last: None });
+        let clock = timeout(limit, reading).await.unwrap_or_else(late);
+        ClockAnswer { node, asked, arrived: Instant::now(), clock }
+    }
+
+    /// Every node's clock, all asked at once, in the order of their ids.
+    pub async fn read_clocks(&self, limit: Duration) -> Result<Vec<ClockAnswer>, Error> {
+        let mut asking = JoinSet::new();
+        for node in self.cluster().await?.nodes {
+            let client = self.clone();
+            asking.spawn(async move { client.read_clock(node.node, limit).await });
+        }
+        let mut answers = asking.join_all().await;
+        answers.sort_unstable_by_key(|answer| answer.node);
+        Ok(answers)
     }
 
     /// What every node says of its replicas of a topic; a node that does not answer says why.

@@ -24,6 +24,6 @@ pub use error::{Error, Kind, Outcome, Refusal};
 pub use handle::{Client, ClientOptions, CreateTopic, Partitioning};
 pub use producer::{AppendFailure, BatchReport, Delivered, Delivery, OnReport, Producer, ProducerOptions};
 pub use rows::{
-    ClockInfo, ClockPeerInfo, ClockRefusalInfo, ClusterInfo, NodeInfo, NodeShards, ReplicaStatus,
+    ClockAnswer, ClockInfo, ClockPeerInfo, ClockRefusalInfo, ClusterInfo, NodeInfo, NodeShards, ReplicaStatus,
 };
 pub use topic::{ReplicaInfo, ShardInfo, Topic};

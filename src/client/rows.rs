@@ -1,5 +1,7 @@
 //! Answers to questions about the cluster, typed.
 
+use tokio::time::Instant;
+
 use crate::types::{NodeId, Offset, ShardId, Term, Timestamp};
 use crate::wire;
 
@@ -42,6 +44,21 @@ pub struct ClockInfo {
     /// A leap second at the end of the day: `none`, `insert`, `delete` or `unknown`.
     pub leap: String,
     pub refused: Vec<ClockRefusalInfo>,
+    /// A clock less certain than this is fenced.
+    pub eps_max_ns: u64,
+    /// The source does not know the time: the interval is none that it stands for.
+    pub is_unknown: bool,
+    /// The jump noticed last, in words, and when.
+    pub last_step: Option<(String, Timestamp)>,
+}
+
+/// What one node said of its clock. It looked at it between the two moments.
+#[derive(Clone, Debug)]
+pub struct ClockAnswer {
+    pub node: NodeId,
+    pub asked: Instant,
+    pub arrived: Instant,
+    pub clock: Result<ClockInfo, Error>,
 }
 
 /// A source of time that a node does not use, and why.
@@ -130,6 +147,9 @@ impl From<wire::ClockBody> for ClockInfo {
             reason: body.reason,
             leap: body.leap,
             refused: body.refused.into_iter().map(refusal).collect(),
+            eps_max_ns: body.eps_max_ns,
+            is_unknown: body.is_unknown,
+            last_step: (!body.last_step.is_empty()).then_some((body.last_step, Timestamp(body.last_step_ns))),
         }
     }
 }

@@ -9,7 +9,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use crate::clock::{AgreementStatus, Fault, Standing};
+use super::clock_standing::{STATES, standing};
+use crate::clock::{AgreementStatus, ClockStatus, Fault, Standing};
 use crate::types::Receipt;
 
 /// All metrics of one node. The handles are shared with the registry.
@@ -26,8 +27,7 @@ pub(crate) struct Metrics {
     pub(crate) shards_led: Gauge,
     pub(crate) shards_failed: Gauge,
     pub(crate) shards_full: Gauge,
-    pub(crate) clock_uncertainty_ns: Gauge,
-    pub(crate) clock_trusted: Gauge,
+    pub(crate) closed_lag_ns: Gauge,
     pub(crate) peers_connected: Gauge,
     queue: Histogram,
     sync: Histogram,
@@ -67,8 +67,12 @@ impl DamageMetrics {
 
 type Labels = Vec<(&'static str, String)>;
 
-/// This node's clock held against the others'.
+/// This node's clock, and how it stands to the others'.
 pub(crate) struct ClockMetrics {
+    uncertainty_ns: Gauge,
+    uncertainty_max_ns: Gauge,
+    age_ns: Gauge,
+    state: Family<Labels, Gauge>,
     faults: Family<Labels, Counter>,
     offset_ns: Family<Labels, Gauge>,
     verdict: Family<Labels, Gauge>,
@@ -76,11 +80,31 @@ pub(crate) struct ClockMetrics {
 
 impl ClockMetrics {
     fn register(registry: &mut Registry) -> Self {
-        let clocks =
-            Self { faults: Family::default(), offset_ns: Family::default(), verdict: Family::default() };
+        let mut gauge = |name: &str, help: &str| {
+            let metric = Gauge::default();
+            registry.register(name, help, metric.clone());
+            metric
+        };
+        let clocks = Self {
+            uncertainty_ns: gauge("clock_uncertainty_ns", "Half the width of the clock's interval"),
+            uncertainty_max_ns: gauge(
+                "clock_uncertainty_max_ns",
+                "Above this uncertainty the clock is fenced",
+            ),
+            age_ns: gauge("clock_age_ns", "Time since the source's last sample"),
+            state: Family::default(),
+            faults: Family::default(),
+            offset_ns: Family::default(),
+            verdict: Family::default(),
+        };
+        registry.register(
+            "clock_state",
+            "1 for the state that the clock is in, 0 for the others: trusted, suspended, fenced",
+            clocks.state.clone(),
+        );
         registry.register(
             "clock_faults",
-            "Times that peers' clocks contradicted or outvoted this one",
+            "Times that the clock's own source, or the other clocks, gave a reason not to trust it",
             clocks.faults.clone(),
         );
         registry.register(
@@ -96,14 +120,22 @@ impl ClockMetrics {
         clocks
     }
 
-    /// Counts a fault that the cluster holds against this clock.
+    /// Counts a fault of this clock.
     pub(crate) fn count(&self, fault: &Fault) {
         self.faults.get_or_create(&vec![("kind", fault.kind().to_owned())]).inc();
     }
 
-    /// Takes down how the peers' clocks stand.
-    pub(crate) fn measure(&self, status: &AgreementStatus) {
-        for peer in &status.peers {
+    /// Takes down how this clock and the peers' stand.
+    pub(crate) fn measure(&self, own: &ClockStatus, agreement: &AgreementStatus) {
+        let ns = |ns: u64| i64::try_from(ns).unwrap_or(i64::MAX);
+        self.uncertainty_ns.set(ns(own.uncertainty_ns));
+        self.uncertainty_max_ns.set(ns(own.eps_max_ns));
+        self.age_ns.set(ns(own.age_ns));
+        let (state, _) = standing(own, agreement);
+        for name in STATES {
+            self.state.get_or_create(&vec![("state", name.to_owned())]).set((name == state).into());
+        }
+        for peer in &agreement.peers {
             let label = || ("peer", peer.node.to_string());
             let verdict = match peer.standing {
                 Standing::Agrees => 1,
@@ -145,8 +177,10 @@ impl Metrics {
         let shards_failed = gauge("shards_failed", "Replicas on this node that stopped or cannot be opened");
         let shards_full =
             gauge("shards_full", "Replicas on this node that take no appends because its disk is full");
-        let clock_uncertainty_ns = gauge("clock_uncertainty_ns", "Half the width of the clock's interval");
-        let clock_trusted = gauge("clock_trusted", "1 while the clock is trusted, 0 while it is fenced");
+        let closed_lag_ns = gauge(
+            "closed_lag_ns",
+            "How far behind now the past of the replica is closed that lags most, of those closed at all",
+        );
         let peers_connected = gauge("peers_connected", "Nodes with a connection to this one");
         let mut stage = |name: &str, help: &str| {
             let metric = Histogram::new(exponential_buckets(20e-6, 2.0, 18));
@@ -174,8 +208,7 @@ impl Metrics {
             shards_led,
             shards_failed,
             shards_full,
-            clock_uncertainty_ns,
-            clock_trusted,
+            closed_lag_ns,
             peers_connected,
         }
     }
@@ -204,8 +237,47 @@ impl Metrics {
 mod tests {
     use std::time::Duration;
 
+    use crate::clock::{Clock, ClockOptions, PeerStanding, SourceOptions, Span};
+
     use super::*;
     use crate::types::StageTimes;
+
+    #[test]
+    fn what_is_known_of_the_clocks_is_told_with_help_and_units() {
+        let metrics = Metrics::new();
+        let clock = SourceOptions::declared(Duration::from_millis(1)).clock(ClockOptions::default(), None);
+        let peer = PeerStanding {
+            node: crate::types::NodeId(2),
+            offset: Some(Span { low_ns: -7, high_ns: 9 }),
+            round_trip_ns: 16,
+            stated: None,
+            standing: Standing::Misses { by_ns: 3 },
+        };
+        let fault = Fault::Outvoted { by_ns: 3 };
+        let held = Some((fault, "a sentence".to_owned()));
+        metrics.clocks.count(&fault);
+        metrics.clocks.measure(
+            &ClockStatus { age_ns: 5, ..clock.status() },
+            &AgreementStatus { fault: held, is_heard: true, peers: vec![peer] },
+        );
+        let text = metrics.encode();
+        for line in [
+            "timberline_clock_uncertainty_ns 1000000",
+            "timberline_clock_uncertainty_max_ns 10000000",
+            "timberline_clock_age_ns 5",
+            "timberline_clock_state{state=\"trusted\"} 0",
+            "timberline_clock_state{state=\"fenced\"} 1",
+            "timberline_clock_faults_total{kind=\"outvoted\"} 1",
+            "timberline_clock_peer_offset_ns{peer=\"2\",edge=\"low\"} -7",
+            "timberline_clock_peer_verdict{peer=\"2\"} -1",
+            "timberline_closed_lag_ns 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in {text}");
+            let name = line.split(['{', ' ']).next().unwrap_or_default().trim_end_matches("_total");
+            assert!(text.contains(&format!("# HELP {name} ")), "{name} has a help text");
+        }
+        assert!(text.contains("# HELP timberline_append_commit_wait_seconds "), "{text}");
+    }
 
     #[test]
     fn an_acknowledged_batch_is_seen_in_every_stage() {

@@ -5,6 +5,7 @@
 //! and leave nothing behind when they stop.
 
 mod clock_log;
+mod clock_standing;
 mod disk_threads;
 mod error;
 mod folder;

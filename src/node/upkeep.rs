@@ -12,7 +12,7 @@ use super::session;
 use super::shared::NodeShared;
 use crate::clock::AgreementStatus;
 use crate::lane::ReplicaStatus;
-use crate::types::{Monotonic, NodeId, ShardId};
+use crate::types::{Monotonic, NodeId, ShardId, Timestamp};
 use crate::wire::{RegisterNode, SystemChange, SystemRecord};
 
 const EVERY: Duration = Duration::from_secs(2);
@@ -58,11 +58,11 @@ fn measure(shared: &NodeShared, statuses: &[ReplicaStatus], clocks: &AgreementSt
     metrics.shards_led.set(count(|status| status.leading_since.is_some()));
     metrics.shards_failed.set(count(|status| status.failure.is_some()));
     metrics.shards_full.set(count(|status| status.is_full));
-    let reading = shared.clock.now();
-    let uncertainty_ns = reading.interval.uncertainty_ns();
-    metrics.clock_uncertainty_ns.set(i64::try_from(uncertainty_ns).unwrap_or(i64::MAX));
-    metrics.clock_trusted.set((reading.is_trusted() && clocks.fault.is_none()).into());
-    metrics.clocks.measure(clocks);
+    let now = shared.clock.now().interval.latest;
+    let closed = statuses.iter().map(|status| status.closed).filter(|closed| *closed > Timestamp::ZERO);
+    let lag_ns = closed.map(|closed| now.ns_since(closed)).max().unwrap_or(0);
+    metrics.closed_lag_ns.set(i64::try_from(lag_ns).unwrap_or(i64::MAX));
+    metrics.clocks.measure(&shared.clock.status(), clocks);
     let connected = shared.addresses.keys().filter(|node| shared.mesh.connected(**node)).count();
     metrics.peers_connected.set(i64::try_from(connected).unwrap_or(i64::MAX));
 }
@@ -116,7 +116,7 @@ impl Balancer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Index, Offset, Term, Timestamp, TopicId};
+    use crate::types::{Index, Offset, Term, TopicId};
 
     fn led(shard: u64, since_s: u64, preferred_ready: Option<NodeId>) -> ReplicaStatus {
         ReplicaStatus {

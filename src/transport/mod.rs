@@ -25,7 +25,7 @@ pub use mesh::{Mesh, PeerStatus};
 pub use options::{ClientOptions, TransportOptions};
 pub use socket::Socket;
 pub use stream::{ClientStream, PacketReceiver, PacketSender, PacketStream, ServerStream};
-pub use tls::{CertReport, Identity, init_certs};
+pub use tls::{CertReport, CertificateTerm, Identity, certificate_terms, init_certs};
 
 #[cfg(test)]
 mod tests;

@@ -301,6 +301,17 @@ pub struct ClockBody {
     pub leap: String,
     #[prost(message, repeated, tag = "12")]
     pub refused: Vec<ClockRefusal>,
+    /// A clock less certain than this is fenced.
+    #[prost(uint64, tag = "13")]
+    pub eps_max_ns: u64,
+    /// The source does not know the time: the interval is none that it stands for.
+    #[prost(bool, tag = "14")]
+    pub is_unknown: bool,
+    /// The jump noticed last, in words, and when that was; empty and 0 if there was none.
+    #[prost(string, tag = "15")]
+    pub last_step: String,
+    #[prost(fixed64, tag = "16")]
+    pub last_step_ns: u64,
 }
 
 /// A source of time that is not used, and why.

@@ -6,6 +6,7 @@ mod clocks;
 mod cluster;
 mod faults;
 mod time_sources;
+mod watching;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -7,6 +7,6 @@ mod root;
 pub(super) use data::{Consistency, ConsumeArguments, OrderArgument, ProduceArguments};
 pub(super) use node::{
     CertCommand, ClockCommand, ClusterCommand, ConfigCommand, ConfigSource, DevArguments, Partitioning,
-    ServeArguments, ShardCommand, TemplateArguments, TopicCommand, TopicCreateArguments,
+    ServeArguments, ShardCommand, TemplateArguments, TopicCommand, TopicCreateArguments, WatchArguments,
 };
 pub(super) use root::{Arguments, Command, Common};

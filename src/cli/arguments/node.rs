@@ -144,6 +144,16 @@ pub(in crate::cli) enum ClusterCommand {
 pub(in crate::cli) enum ClockCommand {
     /// Each node's clock: state, source, uncertainty, peers
     Status,
-    /// The same, again and again (not built yet)
-    Watch,
+    /// All nodes' intervals on one axis, live; without a terminal one JSON object per node and refresh
+    Watch(WatchArguments),
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct WatchArguments {
+    /// How often every node is asked and the view drawn anew, at least 50ms
+    #[arg(long, value_name = "DURATION", default_value = "250ms", value_parser = parse_duration)]
+    pub interval: std::time::Duration,
+    /// End after so many refreshes; 0: never
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub count: u64,
 }

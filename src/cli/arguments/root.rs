@@ -75,6 +75,6 @@ pub(in crate::cli) enum Command {
     /// How well each node knows the time
     #[command(subcommand)]
     Clock(ClockCommand),
-    /// One line a check: result, reason, the command that fixes it (not built yet)
+    /// One line a check: result, reason, the command that fixes it
     Doctor,
 }

@@ -1,7 +1,8 @@
-//! What becomes of damage, and what the cluster holds against this node's clock, told to logs and metrics.
+//! What becomes of damage, and what is held against this node's clock, told to logs and metrics.
 //!
 //! Knows nothing of repairs or votes themselves.
 
+use crate::clock::Fault;
 use crate::lane::{CareNote, ClockNote};
 use crate::node::metrics::Metrics;
 
@@ -9,6 +10,22 @@ use crate::node::metrics::Metrics;
 pub(super) fn tell_all(metrics: &Metrics, notes: Vec<CareNote>) {
     for note in notes {
         tell(metrics, note);
+    }
+}
+
+/// Counts a fault of the clock's own source when its kind is another than the one last told, and writes it down.
+pub(super) fn tell_of_source(metrics: &Metrics, told: &mut Option<&'static str>, fault: Option<Fault>) {
+    let kind = fault.map(|fault| fault.kind());
+    if kind == *told {
+        return;
+    }
+    *told = kind;
+    match fault {
+        None => tracing::info!("this node's time source is good again"),
+        Some(fault) => {
+            metrics.clocks.count(&fault);
+            tracing::error!(%fault, "this node's clock is fenced by its own source; `timberline clock status` says more");
+        }
     }
 }
 

@@ -91,7 +91,8 @@ impl LaneThread {
         let hosting = Hosting::new(options.node, registry, self.progress);
         let lane = Lane::new(options, disk);
         let (calls, shared) = (self.calls, self.shared);
-        let mut running = Running { lane, hosting, calls, shared, clock, outlets, stopped: false };
+        let mut running =
+            Running { lane, hosting, calls, shared, clock, outlets, source_fault: None, stopped: false };
         let result = running.hosting.open_system(&mut running.lane, system, &running.clock.now());
         (running, result)
     }
@@ -105,6 +106,8 @@ pub(crate) struct Running {
     shared: Arc<LaneShared>,
     clock: Arc<Clock>,
     outlets: Outlets,
+    /// What the clock's own source was last found to be at fault with, by its kind.
+    source_fault: Option<&'static str>,
     stopped: bool,
 }
 
@@ -138,7 +141,9 @@ impl Running {
         }
         let output = self.lane.take_output(&self.clock.now());
         self.carry(output);
-        let now = self.lane.judged(&self.clock.now());
+        let reading = self.clock.now();
+        care::tell_of_source(&self.shared.metrics, &mut self.source_fault, reading.fault);
+        let now = self.lane.judged(&reading);
         self.hosting.step(&mut self.lane, &now);
         let took = self.clock.now().monotonic.since(began);
         if took > SLOW_STEP {

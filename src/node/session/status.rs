@@ -1,10 +1,10 @@
 //! How the cluster, this node's clock and its replicas stand.
 
 use super::{answers, topics};
-use crate::clock::{ClockState, PeerStanding, Refusal as SourceRefusal, Standing};
+use crate::clock::{Agreement, PeerStanding, Refusal as SourceRefusal, Standing, TimeInterval};
 use crate::lane::ReplicaStatus;
+use crate::node::clock_standing::standing;
 use crate::node::shared::NodeShared;
-use crate::shard::Refusal;
 use crate::types::ShardId;
 use crate::wire::{
     ClockBody, ClockPeer, ClockRefusal, ClusterBody, ErrorBody, NodeBody, ShardStatusBody, ShardStatusesBody,
@@ -30,13 +30,7 @@ pub(super) async fn clock(host: &NodeShared) -> Result<ClockBody, ErrorBody> {
     let agreement = host.lane.clocks().await.map_err(answers::busy)?;
     let status = host.clock.status();
     let reading = host.clock.now();
-    let (state, reason) = match (status.state, agreement.fault) {
-        (ClockState::Untrusted(_), _) => ("fenced", status.reason.unwrap_or_default()),
-        (ClockState::Trusted, Some((fault, evidence))) if fault.is_open() => ("suspended", evidence),
-        (ClockState::Trusted, Some((_, evidence))) => ("fenced", evidence),
-        (ClockState::Trusted, None) if !agreement.is_heard => ("trusted", Refusal::Unheard.to_string()),
-        (ClockState::Trusted, None) => ("trusted", String::new()),
-    };
+    let (state, reason) = standing(&status, &agreement);
     Ok(ClockBody {
         node: host.node.0,
         state: state.to_owned(),
@@ -50,6 +44,10 @@ pub(super) async fn clock(host: &NodeShared) -> Result<ClockBody, ErrorBody> {
         reason,
         leap: status.leap.as_str().to_owned(),
         refused: status.refused.into_iter().map(refusal_body).collect(),
+        eps_max_ns: status.eps_max_ns,
+        is_unknown: Agreement::stated(&reading) == TimeInterval::UNKNOWN,
+        last_step: status.last_step.map_or_else(String::new, |step| step.fault.to_string()),
+        last_step_ns: status.last_step.map_or(0, |step| step.at.0),
     })
 }
 

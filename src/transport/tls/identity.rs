@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
@@ -94,6 +95,38 @@ impl Identity {
     }
 }
 
+/// For how long a certificate still holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateTerm {
+    pub path: PathBuf,
+    pub left: Duration,
+    /// Its last moment, in words.
+    pub until: String,
+}
+
+/// The terms of all certificates in a folder (`*.pem`), by name; an error for each that does not hold now, or for the folder.
+pub fn certificate_terms(dir: &Path) -> Vec<Result<CertificateTerm, Error>> {
+    let names = fs::read_dir(dir).and_then(|entries| {
+        let names = entries.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
+        names.collect::<std::io::Result<Vec<String>>>()
+    });
+    let mut names = match names {
+        Ok(names) => names,
+        Err(error) => {
+            let problem = format!("cannot be read: {error}");
+            let (path, advice) = (dir.to_owned(), "name the folder that holds the certificates".to_owned());
+            return vec![Err(Error::Certificate { path, problem, advice })];
+        }
+    };
+    names.retain(|name| Path::new(name).extension().is_some_and(|extension| extension == "pem"));
+    names.sort_unstable();
+    let term = |name: &String| {
+        let file = CertFile::new(dir, name);
+        file.term(&file.certificates()?[0])
+    };
+    names.iter().map(term).collect()
+}
+
 const REMAKE: &str = "make a new set with `timberline cert init --dir NEW_FOLDER --nodes N`, \
                       or put back the right file";
 
@@ -139,6 +172,11 @@ impl CertFile {
     }
 
     fn check_dates(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
+        self.term(certificate).map(drop)
+    }
+
+    /// How long the certificate still holds, if it does now.
+    fn term(&self, certificate: &CertificateDer<'_>) -> Result<CertificateTerm, Error> {
         let (_, parsed) = X509Certificate::from_der(certificate)
             .map_err(|error| self.refuse(&format!("not an X.509 certificate: {error}"), REMAKE))?;
         let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
@@ -150,7 +188,12 @@ impl CertFile {
             let problem = format!("not valid before {}", validity.not_before);
             return Err(self.refuse(&problem, "correct this machine's clock, or put back the right file"));
         }
-        Ok(())
+        let left_s = u64::try_from(validity.not_after.timestamp() - now).unwrap_or(0);
+        Ok(CertificateTerm {
+            path: self.path.clone(),
+            left: Duration::from_secs(left_s),
+            until: validity.not_after.to_string(),
+        })
     }
 }
 
@@ -194,6 +237,21 @@ mod tests {
         write_node_1(dir.path(), Validity { from: now + HOUR, to: now + HOUR * 2 });
         let message = refusal(dir.path());
         assert!(message.contains("node-1.pem") && message.contains("not valid before"), "{message}");
+    }
+
+    #[test]
+    fn the_terms_of_a_folder_name_each_certificate_and_what_is_wrong_with_it() {
+        let now = SystemTime::now();
+        let dir = tempfile::tempdir().unwrap();
+        write_node_1(dir.path(), Validity { from: now - HOUR, to: now + HOUR * 2 });
+        let terms = certificate_terms(dir.path());
+        let [Ok(ca), Ok(node)] = &terms[..] else { panic!("two certificates and no key: {terms:?}") };
+        assert!(ca.path.ends_with("ca.pem") && ca.left > HOUR * 24 * 3600);
+        assert!(node.path.ends_with("node-1.pem") && node.left > HOUR && node.left <= HOUR * 2);
+        fs::write(dir.path().join("node-1.pem"), "no certificate").unwrap();
+        let terms = certificate_terms(dir.path());
+        assert!(terms[0].is_ok() && terms[1].as_ref().unwrap_err().to_string().contains("node-1.pem"));
+        assert!(certificate_terms(&dir.path().join("nowhere"))[0].is_err());
     }
 
     #[test]

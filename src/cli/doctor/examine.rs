@@ -1,0 +1,91 @@
+//! The command: asks all there is to ask, goes on where something does not answer, and prints every check.
+
+use tokio::net::{UdpSocket, lookup_host};
+
+use super::check::{Check, Outcome};
+use super::{certificates, chronyd, clocks, shards};
+use crate::cli::arguments::Common;
+use crate::cli::clock::ANSWER_LIMIT;
+use crate::cli::connect::{certs, connect};
+use crate::cli::failure::Failure;
+use crate::cli::output::{Format, print_rows};
+use crate::client::{Client, ClusterInfo, NodeInfo};
+use crate::transport::certificate_terms;
+
+/// Fails if any check does.
+pub(in crate::cli) async fn doctor(common: &Common) -> Result<(), Failure> {
+    let mut checks = match certs(common) {
+        Ok(folder) => certificates::checks(&certificate_terms(&folder)),
+        Err(failure) => {
+            vec![Check::failure(
+                "certificate",
+                failure.to_string(),
+                "timberline cert init --dir certs --nodes 3",
+            )]
+        }
+    };
+    match connect(common).await {
+        Ok(client) => checks.extend(examine(&client).await),
+        Err(failure) => {
+            let fix = "timberline dev, or name a node of a cluster that runs with --endpoint HOST:PORT";
+            checks.push(Check::failure("cluster answers", failure.to_string(), fix));
+        }
+    }
+    print_rows(Format::or_default(common.output), &checks)?;
+    let failures = checks.iter().filter(|check| check.result == Outcome::Failure).count();
+    if failures > 0 {
+        return Err(Failure::plain(format!("{failures} of {} checks fail", checks.len())));
+    }
+    Ok(())
+}
+
+async fn examine(client: &Client) -> Vec<Check> {
+    let mut checks = Vec::new();
+    match client.cluster().await {
+        Ok(cluster) => {
+            checks.push(connections(&cluster));
+            if any_is_here(&cluster.nodes).await {
+                checks.push(chronyd::check(&chronyd::ask().await));
+            }
+        }
+        Err(error) => {
+            checks.push(Check::failure("nodes connected", error.to_string(), "timberline cluster status"))
+        }
+    }
+    match client.read_clocks(ANSWER_LIMIT).await {
+        Ok(answers) => checks.extend(clocks::checks(&answers)),
+        Err(error) => checks.push(Check::failure("clocks", error.to_string(), "timberline clock status")),
+    }
+    match client.list_topics().await {
+        Ok(topics) => checks.extend(shards::checks(&topics)),
+        Err(error) => checks.push(Check::failure("topics", error.to_string(), "timberline topic list")),
+    }
+    checks
+}
+
+fn connections(cluster: &ClusterInfo) -> Check {
+    let missing = cluster.nodes.iter().filter(|node| !node.connected);
+    let missing: Vec<String> = missing.map(|node| node.node.to_string()).collect();
+    let by = cluster.seen_by;
+    if missing.is_empty() {
+        return Check::ok(
+            "nodes connected",
+            format!("node {by} has connections to all {}", cluster.nodes.len()),
+        );
+    }
+    let reason = format!("node {by} has no connection to nodes {}", missing.join(", "));
+    Check::failure("nodes connected", reason, "timberline cluster status; see those nodes' logs")
+}
+
+/// Whether a node's address is one of this machine's: only its own can be bound.
+async fn any_is_here(nodes: &[NodeInfo]) -> bool {
+    for node in nodes {
+        let Ok(addresses) = lookup_host(&node.address).await else { continue };
+        for address in addresses {
+            if UdpSocket::bind((address.ip(), 0)).await.is_ok() {
+                return true;
+            }
+        }
+    }
+    false
+}
