@@ -137,6 +137,16 @@ impl Salvage {
         self.go_back();
     }
 
+    /// Where what is lost is nowhere any more, trimmed by all: the segment then ends before it. What stood there, and behind it, may
+    /// have been answered for.
+    pub fn end_before_loss(&mut self) {
+        self.pieces.clear();
+        self.wanted = FrameName { index: self.start.index, header_crc: self.start.chain };
+        // From its start on, the file's own frames follow as far as they go.
+        self.end = self.wanted;
+        self.committed.get_or_insert(self.start.index);
+    }
+
     fn go_back(&mut self) {
         while self.wanted.index > self.start.index
             && let Some(own) = self.own.get(&self.wanted).copied()

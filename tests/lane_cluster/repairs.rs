@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use timberline::disk::Disk;
 use timberline::lane::{ReadFrom, ReadRefusal};
-use timberline::types::{NodeId, Timestamp};
+use timberline::types::{NodeId, Offset, Timestamp};
 
 use crate::world::{NODES, World};
-use crate::{OTHER, SHARD, settle, started};
+use crate::{OTHER, SHARD, append_much, settle, started, trimmed};
 
 /// Where the first frame of these segments starts.
 const HEAD: u64 = 4096;
@@ -141,4 +141,23 @@ fn the_scrubber_finds_what_nobody_reads() {
     let before = rot(&world, follower, 1);
     world.run_until(Duration::from_secs(30), |world| world.repaired(follower));
     assert_eq!(content(&world, follower, 1), before);
+}
+
+#[test]
+fn rot_in_what_all_others_have_trimmed_is_given_up_and_the_log_begins_where_theirs_do() {
+    let (mut world, follower) = filled(27);
+    let leader = world.leader(SHARD).expect("it just acknowledged");
+    world.stop(follower);
+    rot(&world, follower, 3);
+    append_much(&mut world, 9);
+    assert!(trimmed(&world, leader) > Offset(20));
+    world.expects_stops = true;
+    world.start(follower, &[SHARD, OTHER]);
+    world.run_until(Duration::from_secs(60), |world| {
+        world.status(follower, SHARD).is_some_and(|status| status.failure.is_none())
+    });
+    settle(&mut world);
+    world.run_for(Duration::from_secs(3));
+    let (ours, theirs) = (world.status(follower, SHARD).unwrap(), world.status(leader, SHARD).unwrap());
+    assert_eq!((ours.trimmed, ours.released, ours.synced), (theirs.trimmed, theirs.released, theirs.synced));
 }

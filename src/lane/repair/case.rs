@@ -173,7 +173,14 @@ impl Case {
         }
         if (in_vain && self.by_commitment.is_none()) || self.vain >= ROUNDS_MAX * self.peers.len() {
             let (from, to) = salvage.lost();
-            let reason = if !self.peers.is_empty() && self.trimmed.len() == self.peers.len() {
+            let is_gone = !self.peers.is_empty() && self.trimmed.len() == self.peers.len();
+            if is_gone && self.stopped.is_some() && self.plan.is_active() {
+                // All of this log up to there is behind the others' start: its replica begins where they do.
+                salvage.end_before_loss();
+                self.forgets = true;
+                return self.go_on(now, token);
+            }
+            let reason = if is_gone {
                 format!("all peers have trimmed frames {from}..={to} of it away")
             } else {
                 format!("no peer has frames {from}..={to} of it")
