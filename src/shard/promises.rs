@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::standing::{Place, Standing};
 use crate::clock::Reading;
+use crate::simulation::{Bug, is_planted};
 use crate::types::{Index, ShardId, Term, Timestamp};
 
 /// While a published time still lies ahead of the clock, readers are told of the part that has passed in steps
@@ -58,6 +59,9 @@ impl Promises {
     /// Looks nothing up any more, and keeps what stood there; the time promised, if anything was looked up.
     pub(super) fn leave(&mut self) -> Option<Timestamp> {
         let place = self.place.take()?;
+        if is_planted(Bug::ForgetStanding) {
+            return None;
+        }
         self.max_promised = self.max_promised.max(place.promised());
         self.settled = self.settled.max(place.published());
         Some(place.promised())

@@ -50,10 +50,12 @@ pub enum Bug {
     ExposeWhileSuspended,
     /// What peers stated before a contradiction decides which of the two clocks is wrong.
     VoteCountsStale,
+    /// A shard that no longer stands with the others forgets what was promised while it stood.
+    ForgetStanding,
 }
 
 impl Bug {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::AckBeforeSync,
         Self::SkipDirectorySync,
         Self::AckBeforeWait,
@@ -76,6 +78,7 @@ impl Bug {
         Self::TrustMemory,
         Self::ExposeWhileSuspended,
         Self::VoteCountsStale,
+        Self::ForgetStanding,
     ];
 
     /// What it is called on a command line.
@@ -103,6 +106,7 @@ impl Bug {
             Self::TrustMemory => "trust-memory",
             Self::ExposeWhileSuspended => "expose-while-suspended",
             Self::VoteCountsStale => "vote-counts-stale",
+            Self::ForgetStanding => "forget-standing",
         }
     }
 }
