@@ -81,7 +81,9 @@ impl Promiser {
             |cohort: &Cohort| cohort.standing.promised().ns_since(cohort.standing.published()) > lag_max_ns;
         let stalled = self.cohorts.values().filter(|cohort| lags(cohort));
         let stalled: Vec<ShardId> = stalled.flat_map(|cohort| cohort.members.iter().copied()).collect();
-        stalled.iter().for_each(|shard| self.take_out(*shard));
+        for shard in &stalled {
+            self.take_out(*shard);
+        }
         stalled
     }
 
@@ -142,7 +144,9 @@ impl Promiser {
         }
         let counted = |shard: &ShardId| self.home.get(shard).is_some_and(|home| home.counts(from));
         let excepted: Vec<ShardId> = ack.except.iter().map(|shard| ShardId(*shard)).filter(counted).collect();
-        excepted.iter().for_each(|shard| self.take_out(*shard));
+        for shard in &excepted {
+            self.take_out(*shard);
+        }
         Some(excepted)
     }
 
