@@ -27,6 +27,10 @@ use crate::wire::{NodeHello, PROTOCOL_VERSION};
 /// Events that may wait for the lane.
 pub(super) const LANE_EVENTS_MAX: usize = 8192;
 
+/// What the kernel slews its clocks by at most (`adjtimex`), the monotonic one too, on top of what the crystal drifts: while
+/// the wall clock is brought back within its bound, peers' times are carried on by the other one.
+const SLEW_PPB_MAX: u64 = 500_000;
+
 /// A node of a cluster.
 pub struct Node;
 
@@ -177,7 +181,7 @@ pub(super) fn lane_options(options: &NodeOptions, boot: u64, identity: u64) -> L
         closed_tick: replication.closed_tick,
         eps_max_ns: options.clock.eps_max_ns,
         agreement: AgreementOptions {
-            growth_ppb: options.clock.growth_ppb,
+            growth_ppb: options.clock.growth_ppb + SLEW_PPB_MAX,
             ..AgreementOptions::among(options.peers.iter().map(|(node, _)| *node).collect())
         },
         unanswered_max: options.limits.unanswered_per_shard,

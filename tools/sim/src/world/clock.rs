@@ -41,6 +41,8 @@ pub(crate) struct NodeClock {
     /// What the last sample was off by, and since when samples are off.
     pub(super) told_lie_ns: i64,
     lies_since_ns: u64,
+    /// The clock has looked at its source since the last sample.
+    is_taken_in: bool,
     /// How far the machine has stood still since the last sample.
     slipped_ns: u64,
     /// No samples come, and the bound widens.
@@ -74,6 +76,7 @@ impl NodeClock {
             lie_ns: 0,
             told_lie_ns: 0,
             lies_since_ns: 0,
+            is_taken_in: false,
             slipped_ns: 0,
             starved: false,
             lost: false,
@@ -106,13 +109,14 @@ impl NodeClock {
         if !self.is_asleep(now_ns) {
             self.move_to(now_ns);
             self.clock.refresh();
+            self.is_taken_in = true;
         }
     }
 
-    /// The source takes a sample, unless it cannot.
-    pub(crate) fn sample(&mut self, now_ns: u64, random: &mut Random) {
+    /// The source takes a sample, unless it cannot; whether it did.
+    pub(crate) fn sample(&mut self, now_ns: u64, random: &mut Random) -> bool {
         if self.is_asleep(now_ns) {
-            return;
+            return false;
         }
         self.move_to(now_ns);
         if self.lost {
@@ -125,11 +129,18 @@ impl NodeClock {
             let raw = self.ticks.read();
             let true_offset_ns = (EPOCH_NS + now_ns).cast_signed() - raw.realtime_ns.cast_signed();
             self.source.set(raw, true_offset_ns + error_ns + self.lie_ns, self.eps_ns, self.growth_ppb);
+            self.is_taken_in = false;
             if self.told_lie_ns == 0 {
                 self.lies_since_ns = now_ns;
             }
             (self.told_lie_ns, self.slipped_ns) = (self.lie_ns, 0);
         }
+        !self.lost && !self.starved
+    }
+
+    /// What the clock shows comes of a wrong sample, or of a machine that stood still since.
+    pub(crate) fn shows_wrong(&self) -> bool {
+        self.is_wrong() && self.is_taken_in
     }
 
     /// The bound is broken, and nothing on the machine tells.

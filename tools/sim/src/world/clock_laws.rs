@@ -1,8 +1,8 @@
 //! Laws of clocks that are wrong without knowing it, checked as things happen: here it is known which clock is wrong.
 //!
 //! One node's clock at most is ever wrong, so in a cluster of three or more the others are right and a majority. The laws: what
-//! is far off is not believed for longer than answers count; a node that was proved wrong acknowledges nothing until its clock
-//! is right; who is right is never outvoted. That order holds as well is the other checkers' to judge.
+//! is far off is not believed for longer than answers count; a node that was proved wrong acknowledges nothing before its
+//! source's next sample; who is right is never outvoted. That order holds as well is the other checkers' to judge.
 
 use timberline::clock::{AgreementStatus, Fault};
 use timberline::lane::{ClockNote, Event};
@@ -23,11 +23,11 @@ impl World {
         let clocks = self.clocks(id);
         let node = self.nodes.get_mut(&id).expect("the cluster's nodes never change");
         let before_ns = node.clock.told_lie_ns;
-        node.clock.sample(now_ns, &mut self.random);
-        let lie_ns = node.clock.told_lie_ns;
-        if !node.clock.is_wrong() {
+        if node.clock.sample(now_ns, &mut self.random) {
+            // Where it stands now is to be proved anew.
             node.contradicted = false;
         }
+        let lie_ns = node.clock.told_lie_ns;
         if lie_ns == 0 || lie_ns == before_ns {
             return;
         }
@@ -57,9 +57,12 @@ impl World {
         let (now_ns, margin_ns) = (self.now_ns, 2 * self.plan.eps_max_ns + MARGIN_NS);
         let Event::Message { message, .. } = event else { return };
         let node = self.node(id);
-        if node.clock.is_wrong() {
+        if node.clock.shows_wrong() {
             let latest = node.clock.read(now_ns).interval.latest;
-            node.contradicted |= Timestamp(message.earliest_ns).ns_since(latest) > margin_ns;
+            let by_ns = Timestamp(message.earliest_ns).ns_since(latest);
+            if by_ns > margin_ns && !std::mem::replace(&mut node.contradicted, true) {
+                self.trace.tell(now_ns, || format!("node {id}'s clock is proved wrong by {} ms", by_ns / MS));
+            }
         }
     }
 
