@@ -46,6 +46,13 @@ fn now(criterion: &mut Criterion) {
     }
 }
 
+/// The two reads of the operating system's clocks that no look can do without.
+fn reads(criterion: &mut Criterion) {
+    criterion.bench_function("clock/os/reads=2", |bencher| {
+        bencher.iter(|| black_box((clock_gettime(ClockId::Realtime), clock_gettime(ClockId::Monotonic))));
+    });
+}
+
 /// What the clock's own thread pays every 10 ms.
 fn refresh(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder of its own");
@@ -57,5 +64,5 @@ fn refresh(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, now, refresh);
+criterion_group!(benches, now, reads, refresh);
 criterion_main!(benches);

@@ -65,6 +65,7 @@ fn append(c: &mut Criterion) {
                     |log, number| {
                         log.append(&frames[number..=number], Index(0)).expect("room for a frame");
                         synced(&*disk, &log.take_dirty().unwrap());
+                        log.note_synced();
                     },
                 )
             });
@@ -109,7 +110,8 @@ fn encode(c: &mut Criterion) {
     group.finish();
 }
 
-/// Opening a log, and reading all of a sealed segment, against a checksum over the same map.
+/// Opening a log, and reading all of a segment, against a checksum over the same map, and over one made anew as an opening
+/// makes it.
 fn walks(c: &mut Criterion) {
     let root = tempfile::tempdir().expect("a temporary folder");
     let disk = disk(root.path());
@@ -120,10 +122,15 @@ fn walks(c: &mut Criterion) {
         let mut log = create(&disk);
         log.append(&frames, Index(0)).expect("room");
         synced(&*disk, &log.take_dirty().unwrap());
+        log.note_synced();
         group.throughput(Throughput::Bytes(60 << 20));
-        let file = disk.open(&Path::new(FOLDER).join("00000000000000000001.segment")).expect("the segment");
+        let segment = Path::new(FOLDER).join("00000000000000000001.segment");
+        let file = disk.open(&segment).expect("the segment");
         group.bench_function(format!("bare/body_bytes={body_len}"), |b| {
             b.iter(|| checksum(&[&file.slice(0..60 << 20)]));
+        });
+        group.bench_function(format!("bare_mapped_anew/body_bytes={body_len}"), |b| {
+            b.iter(|| checksum(&[&disk.open(&segment).expect("the segment").slice(0..60 << 20)]));
         });
         group.bench_function(format!("read/body_bytes={body_len}"), |b| b.iter(|| read_all(&log)));
         drop(log);

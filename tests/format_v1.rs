@@ -16,7 +16,7 @@ use timberline::codec::{
     Compression, Frame, FrameHeader, HEADER_BYTES, ShardState, chain_root, decode_records, encode_records,
 };
 use timberline::disk::{Disk, OsDisk};
-use timberline::log::{Log, LogOptions, Share};
+use timberline::log::{Log, LogOptions, Share, VOTE_FILE_BYTES};
 use timberline::segment::{Segment, SegmentHead};
 use timberline::types::{Index, ProducerId, ReplicaId, ShardId, Term, Vote};
 use values::{genesis, identity, membership, plan};
@@ -125,7 +125,12 @@ fn the_same_values_give_the_same_bytes() {
     let root = tempfile::tempdir().unwrap();
     write(root.path(), Some(&frames(&log)));
     for name in FILES {
-        assert!(std::fs::read(root.path().join(name)).unwrap() == golden(name), "{name} differs");
+        let mut expected = golden(name);
+        if name == "vote" {
+            // Room for a synced mark, which is none yet. The golden votes stand alone, as in files that never had it.
+            expected.resize(VOTE_FILE_BYTES as usize, 0);
+        }
+        assert!(std::fs::read(root.path().join(name)).unwrap() == expected, "{name} differs");
     }
 }
 

@@ -10,7 +10,7 @@ use super::logging;
 use super::output::say;
 use crate::clock::{ClockBoundOptions, ClockOptions, SourceChoice, SourceOptions};
 use crate::node::{self, Limits, Node, NodeOptions, ReplicationOptions};
-use crate::settings::{ClockSettings, ClockSource, Settings};
+use crate::settings::{ClockSettings, ClockSource, Settings, format_duration};
 
 pub(super) fn serve(arguments: &ServeArguments, common: &Common) -> Result<(), Failure> {
     if common.output.is_some() {
@@ -20,6 +20,13 @@ pub(super) fn serve(arguments: &ServeArguments, common: &Common) -> Result<(), F
     logging::start(&settings.log, common.verbose);
     let mut stop = StopSignals::listen()?;
     let node = Node::start(options(&settings))?;
+    if settings.clock.source == ClockSource::Declared {
+        say(&format!(
+            "the clock's bound of {} is declared, not measured: nobody notices if it is false; with nodes on several machines \
+             set clock.source = \"auto\"",
+            format_duration(settings.clock.uncertainty)
+        ));
+    }
     say(&format!("node {} listens on {}; SIGTERM or Ctrl-C stops it", settings.node.id, node.address()));
     stop.wait();
     node.shutdown();

@@ -115,7 +115,49 @@ impl Reading {
 
 /// How far `ppb` has run between two moments, backwards too.
 pub(super) fn drift(ppb: i64, at_ns: u64, since_ns: u64) -> i64 {
-    let elapsed = i128::from(at_ns) - i128::from(since_ns);
-    let drifted = elapsed * i128::from(ppb) / 1_000_000_000;
-    i64::try_from(drifted).unwrap_or(if drifted < 0 { i64::MIN } else { i64::MAX })
+    let magnitude_ns = part(at_ns.abs_diff(since_ns), ppb.unsigned_abs());
+    let magnitude_ns = i64::try_from(magnitude_ns).unwrap_or(i64::MAX);
+    if (at_ns < since_ns) == (ppb < 0) { magnitude_ns } else { -magnitude_ns }
+}
+
+/// So many parts per billion of a time, or the most there is. Products that fit into 64 bits, all but absurd ones, are spared
+/// a division of 128, which would be a third of a look at the clock.
+pub(super) fn part(elapsed_ns: u64, ppb: u64) -> u64 {
+    const WHOLE: u64 = 1_000_000_000;
+    elapsed_ns.checked_mul(ppb).map_or_else(
+        || u64::try_from(u128::from(elapsed_ns) * u128::from(ppb) / u128::from(WHOLE)).unwrap_or(u64::MAX),
+        |product| product / WHOLE,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_time_is_the_same_in_64_and_in_128_bits_and_ends_at_the_most_there_is() {
+        assert_eq!(part(2_000_000_000, 50_000), 100_000);
+        assert_eq!(part(u64::MAX, 0), 0);
+        assert_eq!(part(u64::MAX, 1_000_000_000), u64::MAX);
+        assert_eq!(part(u64::MAX, 2_000_000_000), u64::MAX);
+        let edge = u64::MAX / 50_000;
+        for elapsed_ns in [edge - 1, edge, edge + 1, edge + 20_000_000] {
+            let exact = u128::from(elapsed_ns) * 50_000 / 1_000_000_000;
+            assert_eq!(u128::from(part(elapsed_ns, 50_000)), exact);
+        }
+    }
+
+    #[test]
+    fn a_drift_runs_both_ways_from_its_moment() {
+        for (ppb, at_ns, drifted_ns) in [
+            (1_000, 3_000_000_000, 2_000),
+            (-1_000, 3_000_000_000, -2_000),
+            (1_000, 0, -1_000),
+            (-1_000, 0, 1_000),
+            (0, 3_000_000_000, 0),
+            (i64::MIN, u64::MAX, -i64::MAX),
+        ] {
+            assert_eq!(drift(ppb, at_ns, 1_000_000_000), drifted_ns, "{ppb} {at_ns}");
+        }
+    }
 }

@@ -41,10 +41,17 @@ pub(super) fn read<const N: usize>(
     // Not to wait for a writer if somebody put a pipe there.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    settle(|| look(&file), is_settled)
+}
+
+fn settle<const N: usize>(
+    mut look: impl FnMut() -> io::Result<Page<N>>,
+    is_settled: impl Fn(&[u8]) -> bool,
+) -> io::Result<Option<Page<N>>> {
     for _ in 0..LOOKS {
-        let first = look::<N>(&file)?;
+        let first = look()?;
         fence(Ordering::Acquire);
-        let second = look::<N>(&file)?;
+        let second = look()?;
         if first.bytes() == second.bytes() && is_settled(first.bytes()) {
             return Ok(Some(first));
         }
@@ -66,4 +73,35 @@ fn look<const N: usize>(file: &File) -> io::Result<Page<N>> {
 /// The `N` bytes from `at` on, which must be there.
 pub(super) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     bytes[at..at + N].try_into().expect("the range is N long")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first byte is the sequence number, the second what it guards.
+    fn settled(looks: &[[u8; 2]]) -> (Option<[u8; 2]>, usize) {
+        let mut taken = 0;
+        let look = || {
+            let bytes = *looks.get(taken).unwrap_or(&looks[looks.len() - 1]);
+            taken += 1;
+            Ok(Page { bytes, len: 2 })
+        };
+        let page = settle(look, |bytes| bytes[0] % 2 == 0).unwrap();
+        (page.map(|page| page.bytes), taken)
+    }
+
+    #[test]
+    fn a_page_is_whole_once_two_looks_agree_on_every_byte_and_an_even_number() {
+        assert_eq!(settled(&[[2, 7], [2, 7]]), (Some([2, 7]), 2));
+        // Half of a write was copied before its number was, or after: one of the two looks tells.
+        assert_eq!(settled(&[[2, 7], [2, 8], [4, 8], [4, 8]]), (Some([4, 8]), 4));
+        assert_eq!(settled(&[[2, 7], [4, 7], [4, 7], [4, 7]]), (Some([4, 7]), 4));
+        assert_eq!(settled(&[[3, 7], [3, 7], [4, 7], [4, 7]]), (Some([4, 7]), 4));
+    }
+
+    #[test]
+    fn a_page_whose_writer_never_ends_is_given_up() {
+        assert_eq!(settled(&[[3, 7]]), (None, 2 * LOOKS));
+    }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use super::interval::drift;
+use super::interval::{drift, part};
 use super::source::{Leap, Sample, SourceError, TimeSource};
 use super::status::{ClockState, ClockStatus, Step};
 use super::ticks::{RawTime, SimulatedTicks, Ticks, Witness};
@@ -208,9 +208,8 @@ impl Clock {
         let age_ns = raw.boot_ns.saturating_sub(sample.at_boot_ns);
         let drifted = drift(sample.offset_drift_ppb, raw.boot_ns, sample.at_boot_ns);
         let midpoint = raw.realtime_ns.saturating_add_signed(sample.offset_ns).saturating_add_signed(drifted);
-        let grown = u128::from(age_ns) * u128::from(self.growth_ppb(sample)) / 1_000_000_000;
-        let grown = u64::try_from(grown).unwrap_or(u64::MAX);
-        (midpoint, sample.uncertainty_ns.saturating_add(grown))
+        let grown_ns = part(age_ns, self.growth_ppb(sample));
+        (midpoint, sample.uncertainty_ns.saturating_add(grown_ns))
     }
 
     /// A bound that its source states for all times does not grow.

@@ -42,6 +42,8 @@ pub struct Lane {
     wake_of: BTreeMap<ShardId, Timestamp>,
     pub(super) next_raft_tick: Monotonic,
     pub(super) next_closed_tick: Monotonic,
+    /// Shards with reads that wait here: they hear when the past is closed.
+    pub(super) readers: BTreeSet<ShardId>,
     next_retention_tick: Monotonic,
     pub(super) acceptor: Acceptor,
     pub(super) promiser: Promiser,
@@ -76,6 +78,7 @@ impl Lane {
             wake_of: BTreeMap::new(),
             next_raft_tick: Monotonic(0),
             next_closed_tick: Monotonic(0),
+            readers: BTreeSet::new(),
             next_retention_tick: Monotonic(0),
             acceptor: Acceptor::default(),
             promiser,
@@ -187,6 +190,7 @@ impl Lane {
         if let Some(replica) = self.replicas.get_mut(&shard) {
             replica.read(command, now, &mut self.output);
             if replica.holds_reads() {
+                self.readers.insert(shard);
                 // The settling notes when time alone tells it something.
                 self.touched.insert(shard);
             }
@@ -227,6 +231,7 @@ impl Lane {
     pub(super) fn close(&mut self, shard: ShardId, reason: String, plan: Option<RepairPlan>) {
         let Some(replica) = self.replicas.remove(&shard) else { return };
         self.forget_wake(shard);
+        self.readers.remove(&shard);
         // Whatever is still answered was asked by this life of the replica; the next one has promised nothing yet.
         self.requests.retain(|_, asker| *asker != shard);
         self.created.remove(&shard);
@@ -262,6 +267,12 @@ impl Lane {
         let mut tokens = Tokens { next: &mut self.last_token };
         let settled = replica.settle(now, &mut tokens, &mut self.outbox, &mut self.output);
         let wake = replica.shard.wake_after();
+        if replica.shard.is_leader() {
+            self.promiser.note_leader(shard);
+        }
+        if !replica.holds_reads() {
+            self.readers.remove(&shard);
+        }
         let asked = self.output.syncs[syncs..].iter().map(|sync| sync.token);
         let asked = asked.chain(self.output.prepares[prepares..].iter().map(|prepare| prepare.token));
         let asked = asked.chain(self.output.removals[removals..].iter().map(|removal| removal.token));

@@ -19,6 +19,7 @@ mod options;
 mod outbox;
 mod output;
 mod probing;
+mod promising;
 mod receive;
 mod recollection;
 mod repair;
@@ -31,6 +32,6 @@ pub use executor::Lane;
 pub use opening::OpenReport;
 pub use options::{LaneOptions, Placement, ScrubOptions, ShardSpec};
 pub use output::{
-    CareNote, Leadership, Output, PrepareRequest, ReadAnswer, ReadRefusal, RemoveRequest, ReplicaStatus,
-    Send, SyncRequest, TaskRequest,
+    CareNote, ClockNote, Leadership, Output, PrepareRequest, ReadAnswer, ReadRefusal, RemoveRequest,
+    ReplicaStatus, Send, SyncRequest, TaskRequest,
 };

@@ -40,8 +40,20 @@ pub struct Output {
     pub full: Vec<(ShardId, bool)>,
     /// What became of damage, and how far scrubbing has come.
     pub care: Vec<CareNote>,
-    /// What the cluster holds against this node's clock has changed: the fault and the evidence, or none any more.
-    pub clock: Option<Option<(Fault, String)>>,
+    /// What the cluster holds against this node's clock has changed.
+    pub clock: Option<ClockNote>,
+}
+
+/// What the other nodes' clocks say of this one's, for logs and metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClockNote {
+    Held {
+        fault: Fault,
+        /// One sentence.
+        evidence: String,
+    },
+    /// Nothing any more.
+    Cleared,
 }
 
 /// Damage and its repair, for logs and metrics.

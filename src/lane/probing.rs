@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::mem;
 
-use super::Event;
 use super::convert::{time_from_wire, time_to_wire};
+use super::{ClockNote, Event};
 use crate::clock::{Agreement, AgreementOptions, Fault, Reading, TimeInterval};
 use crate::types::{NodeId, Timestamp};
 use crate::wire::{ClockProbe, StatedTime};
@@ -73,10 +73,11 @@ impl Probing {
     }
 
     /// What the cluster holds against this clock, if that is of another kind than what was last told.
-    pub(super) fn news(&mut self) -> Option<Option<(Fault, String)>> {
+    pub(super) fn news(&mut self) -> Option<ClockNote> {
         let fault = self.agreement.fault();
         let is_news = fault.as_ref().map(mem::discriminant) != self.told.as_ref().map(mem::discriminant);
         self.told = fault;
-        is_news.then(|| self.agreement.evidence())
+        let held = |(fault, evidence)| ClockNote::Held { fault, evidence };
+        is_news.then(|| self.agreement.evidence().map_or(ClockNote::Cleared, held))
     }
 }

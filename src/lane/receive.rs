@@ -1,19 +1,13 @@
 //! What peers say: Raft messages, closed timestamps, floors.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 
 use super::Lane;
-use super::closing::{Applied, Led};
 use super::convert;
 use crate::clock::Reading;
 use crate::shard::FloorReply;
-use crate::simulation::{Bug, is_planted};
 use crate::types::{NodeId, ReplicaId, ShardId, Term, Timestamp};
-use crate::wire::{
-    ClosedAck, ClosedPublication, ClosedTick, FloorAnswer, FloorRequest, NodeMessage, RaftMessage,
-};
+use crate::wire::{FloorAnswer, FloorRequest, NodeMessage, RaftMessage};
 
 impl Lane {
     pub(super) fn receive(&mut self, from: NodeId, message: NodeMessage, mut payload: Bytes, now: &Reading) {
@@ -111,78 +105,5 @@ impl Lane {
         let reply = FloorReply { max_promised, forgotten: answer.forgotten };
         replica.shard.on_floor_answer(peer, Term(answer.term), reply, now);
         self.touched.insert(shard);
-    }
-
-    fn accept_tick(&mut self, from: NodeId, tick: &ClosedTick, now: &Reading) {
-        let ack = match self.acceptor.apply(from, tick) {
-            Applied::Stale => return,
-            Applied::Restart(ack) => ack,
-            Applied::Offer { closed, promises } => {
-                let mut except = Vec::new();
-                for (shard, promise) in promises {
-                    let replica = self.replicas.get_mut(&shard);
-                    let accepted = replica.is_some_and(|r| r.shard.accept_promise(promise, closed, now));
-                    if !accepted {
-                        except.push(shard.0);
-                    }
-                }
-                ClosedAck { stream: tick.stream, sequence: tick.sequence, except, restart: false }
-            }
-        };
-        self.outbox.to(from).closed_ack = Some(ack);
-        if let Some(publication) = self.acceptor.take_early(from) {
-            self.take_publication(from, &publication);
-        }
-    }
-
-    fn take_acknowledgement(&mut self, from: NodeId, ack: &ClosedAck, now: &Reading) {
-        for (shard, promise, closed) in self.promiser.acknowledge(from, ack) {
-            let Some(replica) = self.replicas.get_mut(&shard) else { continue };
-            // The leader counts its own acceptance last (C3).
-            if replica.shard.accept_promise(promise, closed, now) {
-                replica.shard.publish(closed, promise.index);
-                self.promiser.publish(shard, closed);
-                if replica.holds_reads() {
-                    self.touched.insert(shard);
-                }
-            }
-        }
-        for (node, publication) in self.promiser.publications() {
-            self.outbox.to(node).publication = Some(publication);
-        }
-    }
-
-    fn take_publication(&mut self, from: NodeId, publication: &ClosedPublication) {
-        for (shard, index) in self.acceptor.published(from, publication) {
-            if let Some(replica) = self.replicas.get_mut(&shard) {
-                replica.shard.publish(Timestamp(publication.closed_ns), index);
-                if replica.holds_reads() {
-                    self.touched.insert(shard);
-                }
-            }
-        }
-    }
-
-    /// Closes the past of every shard led here (C2): one time for all of them.
-    pub(super) fn closed_tick(&mut self, now: &Reading) {
-        let closed = now.interval.latest;
-        let mut led = BTreeMap::new();
-        for (shard, replica) in &mut self.replicas {
-            let Some(promise) = replica.shard.promise(closed, now) else { continue };
-            let membership = replica.shard.voters();
-            let nodes = replica.spec.replicas.iter().map(|placed| (placed.replica, placed.node)).collect();
-            let one = Led { promise, membership, own: replica.me, nodes };
-            let alone = one.is_alone() || is_planted(Bug::PublishWithoutQuorum);
-            if alone && replica.shard.accept_promise(promise, closed, now) {
-                replica.shard.publish(closed, promise.index);
-                if replica.holds_reads() {
-                    self.touched.insert(*shard);
-                }
-            }
-            led.insert(*shard, one);
-        }
-        for (node, tick) in self.promiser.tick(closed, led) {
-            self.outbox.to(node).closed = Some(tick);
-        }
     }
 }

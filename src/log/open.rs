@@ -164,8 +164,7 @@ impl Log {
         let disk = files.disk();
         let names = disk.list(folder)?;
         let found = find_segments(&**disk, folder, &names, identity)?;
-        let votes = VoteFile::open(&**disk, folder, identity)?;
-        let votes = votes.ok_or_else(|| no_vote(folder, found.is_empty()))?;
+        let votes = open_votes(&**disk, folder, identity, found.is_empty())?;
         let next_number = found.last().map_or(1, |file| file.number) + 1;
         let Sorted { mut heads, unused } = sort(found);
         check_once(folder, &heads)?;
@@ -178,8 +177,8 @@ impl Log {
         let swept = useless_names(folder, names, &heads);
         let applied = (head.state.applied, head.state.membership.clone());
         let mut segments = seal(heads, Tail::from(&head.state));
-        let boot = disk.boot()?;
-        let may_have_forgotten = votes.may_have_forgotten(boot);
+        let synced = Synced::nothing(disk.boot()?);
+        let may_have_forgotten = votes.may_have_forgotten(synced.boot);
         let file = disk.open(&names::segment(folder, active))?;
         let recovered = recover(file, head, extent, may_have_forgotten)?;
         segments.push(Held { number: active, segment: recovered.segment });
@@ -199,7 +198,7 @@ impl Log {
             next_number,
             retired: retired.into(),
             active_dirty: true,
-            synced: Synced::nothing(boot),
+            synced,
             vote_dirty: None,
             vote_noted: false,
             condition: Condition::Sound,
@@ -355,9 +354,17 @@ fn check_unfinished(
     Ok(())
 }
 
-fn no_vote(folder: &Path, no_segments: bool) -> Error {
-    let folder = folder.to_owned();
-    if no_segments { Error::Absent { folder } } else { Error::Unfinished { folder } }
+/// The votes of a folder that is to hold a log.
+fn open_votes(
+    disk: &dyn Disk,
+    folder: &Path,
+    identity: &LogIdentity,
+    no_segments: bool,
+) -> Result<VoteFile, Error> {
+    VoteFile::open(disk, folder, identity)?.ok_or_else(|| {
+        let folder = folder.to_owned();
+        if no_segments { Error::Absent { folder } } else { Error::Unfinished { folder } }
+    })
 }
 
 /// Makes room for a new log where the creation of one was cut short: before its vote, so before it took

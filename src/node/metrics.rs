@@ -167,10 +167,8 @@ impl Metrics {
         let records = counter("records", "Records in acknowledged batches");
         let refusals = counter("append_refusals", "Batches refused, for whatever reason");
         let syncs = counter("file_syncs", "Files synced");
-        let messages_dropped = counter(
-            "messages_dropped",
-            "Messages between nodes lost to a full queue or a missing connection",
-        );
+        let messages_dropped =
+            counter("messages_dropped", "Messages to nodes that were lost: queue full, or not connected");
         let messages_refused = counter("messages_refused", "Peers' messages that a replica did not take");
         let damage = DamageMetrics::register(&mut registry);
         let clocks = ClockMetrics::register(&mut registry);

@@ -4,6 +4,7 @@
 //! to one node of one cluster for ever; nothing here waits without a bound; several nodes live in one process
 //! and leave nothing behind when they stop.
 
+mod clock_log;
 mod clock_standing;
 mod disk_threads;
 mod error;

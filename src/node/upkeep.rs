@@ -1,4 +1,5 @@
-//! What a node does unasked every other second: gauges, leaderships back to where they belong, registration.
+//! What a node does unasked every other second: gauges, what the log is told of the clock, leaderships back to where they
+//! belong, registration.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::clock_log::ClockLog;
 use super::session;
 use super::shared::NodeShared;
 use crate::clock::AgreementStatus;
@@ -25,8 +27,10 @@ pub(crate) async fn run(shared: Arc<NodeShared>) {
     let mut every = tokio::time::interval(EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut balancer = Balancer::default();
+    let mut clock_log = ClockLog::default();
     loop {
         every.tick().await;
+        clock_log.look(&shared.clock.status());
         // A lane too busy to say how it stands is left alone for this round.
         let Ok(statuses) = shared.lane.statuses(None).await else { continue };
         let Ok(clocks) = shared.lane.clocks().await else { continue };

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::file::{header_crc, padded_len, slice_within};
 use super::mark::{Goal, Mark};
 use super::{Error, Extent, FrameFault, SegmentHead, Share, Tail};
-use crate::codec::{Frame, FrameHeader, HEADER_BYTES, ShardState};
+use crate::codec::{Frame, FrameHeader, HEADER_BYTES, ShardState, check_body_crc};
 use crate::disk::DiskFile;
 use crate::simulation::{Bug, is_planted};
 use crate::types::Index;
@@ -33,13 +33,15 @@ impl Frames<'_> {
     /// Reads and proves the header of the frame `index` at `at`; also gives its CRC.
     pub(super) fn header_at(&self, at: u64, index: Index) -> Result<(FrameHeader, u32), Error> {
         let bytes = slice_within(self.file, at..at + HEADER_BYTES as u64, Share::Map);
-        let header = bytes.and_then(|bytes| Ok((FrameHeader::decode(&bytes)?, header_crc(&bytes))));
-        let (header, crc) = header.map_err(|fault| self.damaged(at, index, fault))?;
-        if header.index != index {
-            let fault = FrameFault::NotNext { field: "index", expected: index.0, found: header.index.0 };
-            return Err(self.damaged(at, index, fault));
+        let bytes = bytes.map_err(|fault| self.damaged(at, index, fault))?;
+        match FrameHeader::decode(&bytes) {
+            Ok(header) if header.index == index => Ok((header, header_crc(&bytes))),
+            Ok(FrameHeader { index: Index(found), .. }) => {
+                let fault = FrameFault::NotNext { field: "index", expected: index.0, found };
+                Err(self.damaged(at, index, fault))
+            }
+            Err(fault) => Err(self.damaged(at, index, fault)),
         }
-        Ok((header, crc))
     }
 
     /// Whether the frame at a mark is the one that was marked.
@@ -184,16 +186,16 @@ impl<'a> Reader<'a> {
         Ok((at + padded_len(header.frame_len()), crc))
     }
 
+    /// Proves the body behind a proved header.
     fn frame_at(&self, at: u64, header: &FrameHeader, share: Share) -> Result<Frame, Error> {
+        let damaged = |reason| self.frames.damaged(at, header.index, reason);
         let bytes = slice_within(self.frames.file, at..at + header.frame_len() as u64, share);
-        let frame = bytes.and_then(|mut bytes| {
-            let body = bytes.split_off(HEADER_BYTES);
-            if is_planted(Bug::ServeDamaged) {
-                return Ok(Frame { header: *header, header_bytes: bytes, body });
-            }
-            Frame::with_body(*header, bytes, body)
-        });
-        frame.map_err(|reason| self.frames.damaged(at, header.index, reason))
+        let mut header_bytes = bytes.map_err(damaged)?;
+        let body = header_bytes.split_off(HEADER_BYTES);
+        if !is_planted(Bug::ServeDamaged) {
+            check_body_crc(&body, header.body_crc).map_err(damaged)?;
+        }
+        Ok(Frame { header: *header, header_bytes, body })
     }
 
     /// Folds the headers of all frames up to `to`, which the segment holds, into the start's state.

@@ -112,7 +112,13 @@ impl Shard {
     }
 
     /// The header of the next entry, an empty one yet, stamped for `count` timestamps.
-    pub(super) fn stamp(&self, kind: FrameKind, count: u32, now: &Reading) -> Result<FrameHeader, Refusal> {
+    pub(super) fn stamp(
+        &mut self,
+        kind: FrameKind,
+        count: u32,
+        now: &Reading,
+    ) -> Result<FrameHeader, Refusal> {
+        self.leave();
         let Some(Floor::Known(sequencer)) = self.reign.as_ref().map(|reign| &reign.floor) else {
             return Err(Refusal::FloorPending);
         };

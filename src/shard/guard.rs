@@ -30,6 +30,6 @@ impl EntryGuard {
 }
 
 /// Whether a promise of `closed` may be accepted.
-pub(super) fn admits_promise(closed: Timestamp, eps_max_ns: u64, now: &Reading) -> bool {
+pub fn admits_promise(closed: Timestamp, eps_max_ns: u64, now: &Reading) -> bool {
     closed <= now.interval.latest.plus_ns(eps_max_ns.saturating_mul(2))
 }

@@ -22,6 +22,7 @@ mod release;
 mod replica;
 mod request;
 mod sequencer;
+mod standing;
 mod status;
 #[cfg(test)]
 mod test_time;
@@ -31,10 +32,12 @@ mod trimming;
 
 pub use error::{Error, StepRefusal};
 pub use floor::{FloorQuestion, FloorReply};
+pub use guard::admits_promise;
 pub use log_view::{ShardLog, entry_of};
 pub use options::ShardOptions;
 pub use promises::Promise;
 pub use release::Position;
 pub use replica::Shard;
 pub use request::{Admission, Answer, AppendRequest, Outcome, Refusal};
+pub use standing::Standing;
 pub use status::{Persist, ShardStatus};

@@ -184,6 +184,7 @@ impl Shard {
             position.index = position.index.min(end.index);
             position.next_offset = position.next_offset.min(end.next_offset);
         }
+        self.leave();
         let tickets = self.queue.reset(Unreleased {
             position: end,
             last_timestamp: state.last_timestamp,

@@ -4,9 +4,11 @@
 //! serves only after its index was released here; what readers were told never goes back.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
+use super::standing::{Place, Standing};
 use crate::clock::Reading;
-use crate::types::{Index, Term, Timestamp};
+use crate::types::{Index, ShardId, Term, Timestamp};
 
 /// While a published time still lies ahead of the clock, readers are told of the part that has passed in steps
 /// of this: with a narrow clock one word per publication, with a wide one no standstill.
@@ -37,12 +39,36 @@ pub(super) struct Promises {
     waiting: Option<Published>,
     /// The highest time any reader was told.
     told: Cell<Timestamp>,
+    /// Where promises and publications are looked up while nothing changes here.
+    place: Option<Place>,
 }
 
 impl Promises {
     /// The largest time this replica accepted a promise for since it started.
     pub(super) fn max_promised(&self) -> Timestamp {
-        self.max_promised
+        self.place.as_ref().map_or(self.max_promised, |place| self.max_promised.max(place.promised()))
+    }
+
+    /// From here on promises and publications are looked up in `standing`. The caller has seen that nothing waits.
+    pub(super) fn stand(&mut self, shard: ShardId, standing: &Rc<Standing>) {
+        self.leave();
+        self.place = Some(Place::new(shard, standing));
+    }
+
+    /// Looks nothing up any more, and keeps what stood there; the time promised, if anything was looked up.
+    pub(super) fn leave(&mut self) -> Option<Timestamp> {
+        let place = self.place.take()?;
+        self.max_promised = self.max_promised.max(place.promised());
+        self.settled = self.settled.max(place.published());
+        Some(place.promised())
+    }
+
+    pub(super) fn stands(&self) -> bool {
+        self.place.is_some()
+    }
+
+    fn settled(&self) -> Timestamp {
+        self.place.as_ref().map_or(self.settled, |place| self.settled.max(place.published()))
     }
 
     /// Accepts a promise; the caller has checked term, clock and guard.
@@ -52,7 +78,7 @@ impl Promises {
 
     /// Takes a publication. A pair replaces one with a smaller time whole; the two are never mixed.
     pub(super) fn publish(&mut self, closed: Timestamp, index: Index, released: Index) {
-        let newer = closed > self.settled && self.waiting.is_none_or(|waiting| closed > waiting.closed);
+        let newer = closed > self.settled() && self.waiting.is_none_or(|waiting| closed > waiting.closed);
         if newer {
             self.waiting = Some(Published { closed, index });
             self.settle(released);
@@ -70,8 +96,9 @@ impl Promises {
     pub(super) fn closed(&self, last_released: Timestamp, now: Option<&Reading>) -> Timestamp {
         let mut closed = self.told.get().max(last_released);
         if let Some(now) = now {
-            let passed = self.settled.min(now.interval.earliest.minus_ns(1));
-            if passed == self.settled || passed.ns_since(closed) >= STEP_NS {
+            let settled = self.settled();
+            let passed = settled.min(now.interval.earliest.minus_ns(1));
+            if passed == settled || passed.ns_since(closed) >= STEP_NS {
                 closed = closed.max(passed);
             }
         }
@@ -81,7 +108,8 @@ impl Promises {
 
     /// The time `earliest` must pass so that all that is settled is closed.
     pub(super) fn wake_after(&self) -> Option<Timestamp> {
-        (self.settled > self.told.get()).then_some(self.settled)
+        let settled = self.settled();
+        (settled > self.told.get()).then_some(settled)
     }
 }
 

@@ -2,11 +2,14 @@
 //!
 //! Invariant: a reign begins with the floor unknown, and until it is known nothing is stamped or promised.
 
+use std::rc::Rc;
+
 use super::floor::{FloorQuestion, FloorReply, FloorRound};
 use super::guard;
 use super::promises::Promise;
 use super::replica::Shard;
 use super::sequencer::Sequencer;
+use super::standing::Standing;
 use crate::clock::Reading;
 use crate::codec::DedupTable;
 use crate::consensus::Role;
@@ -85,6 +88,32 @@ impl Shard {
         admitted
     }
 
+    /// Whether this replica may look promises and publications up in a `Standing` rather than be told: what was promised with
+    /// `promise` is released here, nothing came after it, and its term is the current one.
+    pub fn may_stand(&self, promise: Promise) -> bool {
+        self.failure.is_none()
+            && (promise.term, promise.term) == (self.term, self.durable_term)
+            && promise.index == self.tail.index
+            && self.queue.released().index == promise.index
+    }
+
+    /// Looks them up from here on, until it stamps an entry, its term or role changes, it begins anew, or [`Self::leave`].
+    pub fn stand(&mut self, standing: &Rc<Standing>) {
+        self.promises.stand(self.options.shard, standing);
+    }
+
+    pub fn stands(&self) -> bool {
+        self.promises.stands()
+    }
+
+    /// Stops looking promises up, and keeps what they were: a leader stamps nothing below them.
+    pub fn leave(&mut self) {
+        let Some(promised) = self.promises.leave() else { return };
+        if let Some(Floor::Known(sequencer)) = self.reign.as_mut().map(|reign| &mut reign.floor) {
+            sequencer.promise(promised);
+        }
+    }
+
     /// C4. Takes the fact that a quorum accepted the promise of `closed`, made when `index` was the last assigned.
     pub fn publish(&mut self, closed: Timestamp, index: Index) {
         self.promises.publish(closed, index, self.queue.released().index);
@@ -92,8 +121,12 @@ impl Shard {
 
     /// Begins or ends a reign, as raft says.
     pub(super) fn notice_role(&mut self) {
-        self.term = self.group.term();
+        let term = self.group.term();
         let leads = self.group.role() == Role::Leader && self.failure.is_none();
+        if term != self.term || leads != self.reign.is_some() {
+            self.leave();
+        }
+        self.term = term;
         if self.reign.as_ref().is_some_and(|reign| !leads || reign.term != self.term) {
             self.reign = None;
             self.orphans_for = (self.queue.tickets() > 0).then_some(self.options.election_ticks_max);

@@ -13,6 +13,7 @@ use super::*;
 use crate::types::NodeId;
 use crate::wire::{
     ClockProbe, HelloBody, NodeMessage, PacketLimits, Request, RequestBody, Response, ResponseBody,
+    StatedTime,
 };
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -293,6 +294,20 @@ async fn keeps_the_laws<F: Future<Output = ()>>(
         let expected = (0..8).map(|n| (NodeId(1), n, Bytes::from_static(b"onetwo")));
         assert_eq!(arrived[before..], expected.collect::<Vec<_>>(), "in order, whole, once");
     }
+    let sent = StatedTime { earliest_ns: 1, latest_ns: u64::MAX };
+    let probe = ClockProbe { number: 7, sent, received: Some(sent) };
+    assert!(
+        !link.probe(NodeId(1), &probe) && !link.probe(NodeId(77), &probe),
+        "not to oneself or a stranger"
+    );
+    let come = || arrived.2.lock().unwrap().first().copied();
+    // One may be lost.
+    while come().is_none() {
+        assert!(link.probe(NodeId(2), &probe), "past all queues");
+        settle(0).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(come(), Some((NodeId(1), probe)), "as it was");
 }
 
 #[tokio::test]
@@ -332,15 +347,15 @@ async fn the_mesh_keeps_the_laws_of_links() {
     let two = start(2, (NodeId(1), nowhere), arrived.clone());
     within(one.wait_connected(NodeId(2))).await;
     within(two.wait_connected(NodeId(1))).await;
-    keeps_the_laws(&one, &arrived, |count| {
+    let laws = keeps_the_laws(&one, &arrived, |count| {
         let arrived = arrived.clone();
         within(async move {
             while arrived.0.lock().unwrap().len() < count {
                 tokio::task::yield_now().await;
             }
         })
-    })
-    .await;
+    });
+    within(laws).await;
     drop(one);
     within(async {
         while *arrived.1.lock().unwrap() != [(NodeId(1), true), (NodeId(1), false)] {

@@ -1,102 +1,104 @@
-//! What is shown of clocks, of nodes that run: one of them is skewed, or gone, and is named; the others go on.
+//! A node whose clock is wrong and does not know it: the others' clocks prove it, it is fenced with the evidence, and the
+//! cluster goes on without it.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use super::cluster::Cluster;
-use super::faults::append_one;
-use super::{await_output, lines, number, start, start_with};
+use super::cluster::{Cluster, NODES};
+use super::{await_output, lines, number, start_with};
 
-const SECOND_NS: i64 = 1_000_000_000;
-const STATUS: [&str; 4] = ["clock", "status", "-o", "json"];
-const WATCH: [&str; 6] = ["clock", "watch", "--count", "3", "--interval", "100ms"];
+/// Within so much of the lie a node says that it is fenced.
+const FENCED_WITHIN: Duration = Duration::from_secs(1);
 
-fn signed(value: &Value, field: &str) -> i64 {
-    value[field].as_i64().unwrap_or_else(|| panic!("{field} in {value}"))
+fn unix_ns(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).expect("the clock is set");
+    u64::try_from(since.as_nanos()).expect("it fits until 2554")
 }
 
-fn rows(text: &str) -> Vec<Value> {
-    serde_json::from_str(text).expect("one document, a list")
+fn append_one(cluster: &Cluster) -> Vec<Value> {
+    let file = cluster.path("one-line");
+    std::fs::write(&file, "one more\n").expect("a file to produce from");
+    let file = file.to_str().expect("a plain path");
+    let produce = ["produce", "flights", "--file", file, "--timeout", "10s", "--receipts"];
+    lines(&cluster.succeed(&produce).stdout)
 }
 
-fn row(rows: &[Value], node: u64) -> &Value {
-    rows.iter().find(|row| number(row, "node") == node).expect("every node has a row")
-}
-
-/// Whether a clock is drawn at that distance from the middle of the majority.
-fn is_near(row: &Value, offset_ns: i64) -> bool {
-    let ends = ["offset_low_ns", "offset_high_ns"];
-    ends.iter().all(|end| (signed(row, end) - offset_ns).abs() < SECOND_NS / 10)
-}
-
-/// Waits until every clock agrees with every other.
-fn agree(cluster: &Cluster) {
-    await_output(cluster, &STATUS, |status| {
-        let agrees = |peer: &Value| peer["verdict"] == "agrees";
-        let all_agree = |row: &Value| row["peers"].as_array().is_some_and(|peers| peers.iter().all(agrees));
-        rows(status).iter().all(|row| row["state"] == "trusted" && all_agree(row))
-    });
-}
-
-#[test]
-fn a_node_skewed_by_5_s_is_fenced_with_a_reason_and_the_others_go_on() {
+/// A cluster whose clocks can be made to lie, and the node that leads the only shard of its topic.
+fn led() -> (Cluster, u64) {
     let cluster = start_with(&["--set", "testing.enabled=true", "--set", "clock.inject_file=inject-{node}"]);
-    cluster.succeed(&["topic", "create", "flights", "--shards", "6"]);
-    agree(&cluster);
-    std::fs::write(cluster.path("inject-2"), "offset_ns=5000000000\n").expect("the control file is written");
-    let status = await_output(&cluster, &STATUS, |status| row(&rows(status), 2)["state"] == "fenced");
-    let fenced = rows(&status);
-    let reason = row(&fenced, 2)["reason"].as_str().expect("a sentence");
-    assert!(reason.contains("node 2 misses the majority by 4"), "{reason}");
-    assert!([1, 3].iter().all(|node| row(&fenced, *node)["state"] == "trusted"), "{status}");
+    cluster.succeed(&["topic", "create", "flights", "--shards", "1"]);
     append_one(&cluster);
+    let list = cluster.succeed(&["shard", "list", "flights", "-o", "ndjson"]).stdout;
+    let leader = number(&lines(&list)[0], "leader");
+    (cluster, leader)
+}
 
-    let refreshes = |text: &str| -> Vec<Vec<Value>> {
-        let all = lines(text.as_bytes());
-        (1..=3)
-            .map(|refresh| all.iter().filter(|row| number(row, "refresh") == refresh).cloned().collect())
-            .collect()
-    };
-    // Until the others have heard enough of it, their word may still be open.
-    let watched = await_output(&cluster, &WATCH, |text| {
-        refreshes(text).iter().all(|rows| rows.iter().filter(|row| row["standing"] == "misses").count() == 1)
+fn lie(cluster: &Cluster, node: u64, offset: Duration, sign: &str) -> SystemTime {
+    let told = SystemTime::now();
+    let text = format!("offset_ns={sign}{}\n", offset.as_nanos());
+    std::fs::write(cluster.path(&format!("inject-{node}")), text).expect("the control file is written");
+    told
+}
+
+/// Waits until the node says why it is fenced; gives all nodes' rows.
+fn await_fence(cluster: &Cluster, node: u64) -> Vec<Value> {
+    let is_fenced = |row: &Value| row["node"] == node && row["state"] == "fenced";
+    let status = await_output(cluster, &["clock", "status", "-o", "ndjson"], |status| {
+        lines(status.as_bytes()).iter().any(is_fenced)
     });
-    for rows in refreshes(&watched) {
-        assert_eq!(rows.len(), 3, "one object per node and refresh: {watched}");
-        let off = row(&rows, 2);
-        assert_eq!((&off["state"], &off["standing"]), (&"fenced".into(), &"misses".into()), "{off}");
-        assert!(is_near(off, 5 * SECOND_NS), "{off}");
-        for node in [1, 3] {
-            let fine = row(&rows, node);
-            assert_eq!(
-                (&fine["state"], &fine["standing"]),
-                (&"trusted".into(), &"majority".into()),
-                "{fine}"
-            );
-            assert!(is_near(fine, 0), "{fine}");
-        }
-    }
+    lines(status.as_bytes())
+}
+
+/// When the node's log says that it is fenced.
+fn fenced_at(cluster: &Cluster, node: u64) -> SystemTime {
+    let log = std::fs::read_to_string(cluster.path(&format!("node-{node}.log"))).expect("a log");
+    let line = log.lines().find(|line| line.contains("clock is fenced")).expect("it says so");
+    let stamp = line.split_whitespace().next().expect("a time");
+    let stamp: jiff::Timestamp = stamp.parse().unwrap_or_else(|error| panic!("{stamp}: {error}"));
+    stamp.into()
+}
+
+fn is_fenced_with_evidence_and_the_others_go_on(offset: Duration, sign: &str) {
+    let (cluster, liar) = led();
+    let told = lie(&cluster, liar, offset, sign);
+    let rows = await_fence(&cluster, liar);
+    let took = fenced_at(&cluster, liar).duration_since(told).expect("not before the lie");
+    assert!(took < FENCED_WITHIN, "fenced after {took:?}");
+    let others: Vec<u64> = (1..=u64::from(NODES)).filter(|node| *node != liar).collect();
+    let row = |node: u64| rows.iter().find(|row| row["node"] == node).expect("each node has a row");
+    let reason = row(liar)["reason"].as_str().expect("a sentence");
+    assert!(reason.contains(&format!("node {liar} misses the majority by")), "{reason}");
+    assert!(reason.contains(&format!("nodes {} and {} agree", others[0], others[1])), "{reason}");
+    await_output(&cluster, &["shard", "list", "flights", "-o", "ndjson"], |list| {
+        lines(list.as_bytes())
+            .iter()
+            .all(|shard| shard["leader"].as_u64().is_some_and(|leader| leader != liar))
+    });
+    let sent_ns = unix_ns(SystemTime::now());
+    let receipt = &append_one(&cluster)[0];
+    let stamped_ns = number(receipt, "first_timestamp_ns");
+    assert!(sent_ns <= stamped_ns && stamped_ns < unix_ns(SystemTime::now()), "{receipt}");
+    await_output(&cluster, &["clock", "status", "-o", "ndjson"], |status| {
+        lines(status.as_bytes()).iter().filter(|row| row["node"] != liar).all(|row| {
+            let peers = row["peers"].as_array().expect("a list");
+            let verdict = |peer: &Value| (number(peer, "node") == liar) == (peer["verdict"] == "misses");
+            row["state"] == "trusted" && peers.len() == 2 && peers.iter().all(verdict)
+        })
+    });
 }
 
 #[test]
-fn a_node_that_is_gone_has_a_row_that_says_so_and_the_doctor_finds_it() {
-    let mut cluster = start();
-    cluster.succeed(&["topic", "create", "flights", "--shards", "2"]);
-    agree(&cluster);
-    let doctor = ["doctor", "-o", "ndjson"];
-    let well = await_output(&cluster, &doctor, |_| true);
-    let failed = |text: &[u8]| -> Vec<String> {
-        let failures = lines(text).into_iter().filter(|check| check["result"] == "failure");
-        failures.map(|check| check["check"].as_str().expect("a name").to_owned()).collect()
-    };
-    assert!(failed(well.as_bytes()).is_empty() && well.contains("certificate client.pem"), "{well}");
-    cluster.kill(3);
-    let status = cluster.succeed(&STATUS);
-    let rows = rows(std::str::from_utf8(&status.stdout).expect("text"));
-    assert_eq!(row(&rows, 3)["state"], "unreachable");
-    assert!(row(&rows, 3)["reason"].as_str().is_some_and(|reason| !reason.is_empty()));
-    assert!([1, 2].iter().all(|node| row(&rows, *node)["state"] == "trusted"), "{rows:?}");
-    let ill = cluster.run(&doctor);
-    assert_eq!(ill.status.code(), Some(1), "{}", String::from_utf8_lossy(&ill.stderr));
-    let checks = failed(&ill.stdout);
-    assert!(checks.contains(&"node 3 answers".to_owned()), "{checks:?}");
+fn a_leader_that_lies_50_ms_ahead_is_fenced_within_a_second_and_the_others_go_on() {
+    is_fenced_with_evidence_and_the_others_go_on(Duration::from_millis(50), "");
+}
+
+#[test]
+fn a_leader_that_lies_50_ms_behind_is_fenced_within_a_second_and_the_others_go_on() {
+    is_fenced_with_evidence_and_the_others_go_on(Duration::from_millis(50), "-");
+}
+
+#[test]
+fn a_leader_that_lies_8_hours_ahead_leaves_no_record_of_the_future_and_moves_nobody() {
+    is_fenced_with_evidence_and_the_others_go_on(Duration::from_secs(8 * 3600), "");
 }

@@ -5,6 +5,8 @@
 mod clocks;
 mod cluster;
 mod faults;
+mod time_sources;
+mod watching;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

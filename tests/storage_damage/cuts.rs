@@ -95,11 +95,15 @@ fn a_newest_segment_lost_from_its_head_on_leaves_what_the_segments_before_it_hol
 }
 
 #[test]
-fn a_vote_cut_at_any_byte_is_refused() {
+fn a_vote_cut_at_any_byte_but_between_votes_and_mark_is_refused() {
     let world = World::active();
     let bytes = world.read(VOTE.as_ref());
     for at in 0..bytes.len() {
         let shortened = world.judge(&world.with(VOTE.as_ref(), &bytes[..at]));
+        if at == 1024 {
+            shortened.opened("both votes");
+            continue;
+        }
         let Fate::Refused(Error::VoteDamaged { .. } | Error::Unfinished { .. }) = shortened else {
             panic!("a vote of {at} bytes")
         };

@@ -85,7 +85,7 @@ impl Watched {
             Ok(clock) => {
                 let middle = TimeInterval::around(midpoint(&clock), 0);
                 if clock.is_unknown {
-                    self.offsets.forget();
+                    self.offsets = Offsets::new(DRIFT_APART_PPB);
                 } else {
                     self.offsets.note_answer(&Answer { asked, received: middle, answered: middle, arrived });
                 }

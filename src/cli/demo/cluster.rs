@@ -110,8 +110,10 @@ impl Cluster {
             .zip(&self.endpoints)
             .map(|(id, address)| format!("{{ id = {id}, address = \"{address}\" }}"))
             .collect();
+        // One machine has one clock: the declared bound is true of its nodes among themselves.
         format!(
-            "[cluster]\nid = \"demo\"\ninitial_nodes = [{}]\n[node]\nid = {node}\ndata_dir = {}\ncerts_dir = {}\n",
+            "[cluster]\nid = \"demo\"\ninitial_nodes = [{}]\n[node]\nid = {node}\ndata_dir = {}\ncerts_dir = {}\n\
+             [clock]\nsource = \"declared\"\n",
             nodes.join(", "),
             path(&self.folder.0.join(format!("node-{node}"))),
             path(&self.certs()),

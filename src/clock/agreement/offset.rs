@@ -12,7 +12,8 @@
 //!
 //! The clock that a bound is kept on drifts, so each widens with its age. Of all bounds in a window the tightest counts: a
 //! monotonic queue holds, in order, those that can still become it. Invariant: as long as the peer's statements are true,
-//! and this node's monotonic clock neither stood still nor jumped, the span contains the truth.
+//! and this node's monotonic clock neither stood still nor jumped, the span contains the truth; if it stood still, the lower
+//! end is true all the same.
 
 use std::collections::VecDeque;
 
@@ -111,7 +112,8 @@ impl Offsets {
         self.keep(low, high);
         let jumped = self.is_contradictory(now);
         if jumped {
-            self.forget();
+            self.lows.clear();
+            self.highs.clear();
             self.keep(low, high);
             // It jumped between question and answer.
             if self.is_contradictory(now) {
@@ -139,9 +141,9 @@ impl Offsets {
         }
     }
 
-    /// Everything known so far counts no more.
-    pub fn forget(&mut self) {
-        self.lows.clear();
+    /// This machine may have stood still, and its monotonic clock with it: true time may be later by now than upper ends
+    /// say. Lower ends only say less than they could.
+    pub fn forget_highs(&mut self) {
         self.highs.clear();
     }
 

@@ -104,9 +104,10 @@ impl Peer {
         true
     }
 
-    /// What was stated up to now counts no more, nor do answers to what was asked up to now.
+    /// This machine may have stood still: that true time is not later than was stated up to now counts no more, nor do answers
+    /// to what was asked up to now.
     pub(super) fn forget(&mut self) {
-        self.offsets.forget();
+        self.offsets.forget_highs();
         self.questions.clear();
         (self.answered_at, self.has_answered, self.asked_since) = (None, false, None);
     }
@@ -118,12 +119,9 @@ impl Peer {
         {
             return Claim::Whole(span);
         }
-        if !within(self.heard_at, patience.fresh) {
-            return Claim::Silent;
-        }
-        // Not asked yet: it is about to be.
+        // Who was not asked yet is about to be.
         let in_time = self.asked_since.is_none_or(|since| now.since(since) <= patience.awaited);
-        if in_time && !self.has_answered {
+        if in_time && !self.has_answered && within(self.heard_at, patience.fresh) {
             return Claim::Awaited;
         }
         self.offsets.low_ns(now).map_or(Claim::Silent, Claim::NotBefore)

@@ -32,7 +32,7 @@ impl Crystal {
 }
 
 fn crystal() -> impl Strategy<Value = Crystal> {
-    let drift_ppb = -(GROWTH_PPB as i64 - 1000)..(GROWTH_PPB as i64 - 1000);
+    let drift_ppb = -(GROWTH_PPB.cast_signed() - 1000)..(GROWTH_PPB.cast_signed() - 1000);
     (0_i64..1_000_000_000_000, drift_ppb).prop_map(|(offset_ns, drift_ppb)| Crystal { offset_ns, drift_ppb })
 }
 
@@ -313,8 +313,16 @@ fn a_machine_that_stood_still_with_its_clocks_is_suspended_by_the_first_message_
     world.look(0);
     assert_eq!(world.fault(0), None, "nothing on this machine can tell");
     world.message(1, 0);
-    assert!(matches!(world.fault(0), Some(Fault::Contradicted { by: NodeId(2), .. })));
-    world.ask(0);
+    let asked = world.reading(0);
+    let questions = world.nodes[0].agreement.questions(&asked);
+    assert!(
+        matches!(world.fault(0), Some(Fault::Contradicted { by: NodeId(2), .. })),
+        "no vote before answers"
+    );
+    for (peer, number) in questions {
+        world.round_trip(0, peer.0 as usize - 1, number, &asked);
+        assert!(world.fault(0).is_some(), "what node 3 stated before must not help against node 2");
+    }
     assert!(matches!(world.fault(0), Some(Fault::Outvoted { .. })), "{:?}", world.fault(0));
 }
 

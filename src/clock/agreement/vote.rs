@@ -15,7 +15,7 @@ use crate::types::NodeId;
 pub enum Claim {
     /// Bounded on both sides, and fresh: it counts.
     Whole(Span),
-    /// Only that it is not earlier: this may miss, but proves nothing for others.
+    /// Only that it is not earlier: it may turn out to miss, but helps nobody to a majority.
     NotBefore(i64),
     /// An answer may come shortly.
     Awaited,
@@ -67,8 +67,18 @@ impl Ballot {
     pub fn count(&self) -> Vote {
         let nodes = self.peers.len() + 1;
         let heard: Vec<Span> = self.heard().collect();
-        let majorities = covered_by(&heard, nodes / 2 + 1);
-        let peers = self.peers.iter().map(|(node, claim)| (*node, standing(claim, &majorities))).collect();
+        let least = nodes / 2 + 1;
+        let majorities = covered_by(&heard, least);
+        let standing = |claim: &Claim| match claim {
+            Claim::Whole(span) => match gap_to(span, &majorities) {
+                Some(0) => Standing::Agrees,
+                Some(by_ns) => Standing::Misses { by_ns },
+                None => Standing::Unheard,
+            },
+            Claim::NotBefore(low_ns) => one_sided(*low_ns, &heard, &majorities, least),
+            Claim::Awaited | Claim::Silent => Standing::Unheard,
+        };
+        let peers = self.peers.iter().map(|(node, claim)| (*node, standing(claim))).collect();
         let verdict = match gap_to(&self.mine, &majorities) {
             Some(0) => Verdict::Agrees,
             Some(by_ns) => Verdict::Outvoted { by_ns },
@@ -91,16 +101,14 @@ impl Ballot {
     }
 }
 
-fn standing(claim: &Claim, majorities: &[Span]) -> Standing {
-    let span = match claim {
-        Claim::Whole(span) => *span,
-        Claim::NotBefore(low_ns) => Span { low_ns: *low_ns, high_ns: i64::MAX },
-        Claim::Awaited | Claim::Silent => return Standing::Unheard,
-    };
-    match (gap_to(&span, majorities), claim) {
-        (Some(0), Claim::Whole(_)) => Standing::Agrees,
-        (None, _) | (Some(0), _) => Standing::Unheard,
-        (Some(by_ns), _) => Standing::Misses { by_ns },
+/// A peer that claims only that true time is not before `low_ns` misses if no majority can be right, not even together with
+/// it, wherever its claim ends.
+fn one_sided(low_ns: i64, heard: &[Span], majorities: &[Span], least: usize) -> Standing {
+    let span = Span { low_ns, high_ns: i64::MAX };
+    let with_it: Vec<Span> = heard.iter().copied().chain([span]).collect();
+    match (gap_to(&span, majorities), gap_to(&span, &covered_by(&with_it, least))) {
+        (Some(by_ns), Some(1..)) => Standing::Misses { by_ns },
+        _ => Standing::Unheard,
     }
 }
 
@@ -197,6 +205,13 @@ mod tests {
         let ahead = ballot(span(-10, 10), &[RIGHT, Claim::NotBefore(60)]).count();
         assert_eq!(ahead.peers[&NodeId(3)], Standing::Misses { by_ns: 50 });
         assert_eq!(verdict(span(0, 9), &[Claim::NotBefore(0), Claim::Silent]), Verdict::Unheard);
+    }
+
+    #[test]
+    fn a_one_sided_claim_does_not_miss_while_a_majority_may_be_right_with_it() {
+        let wide = Claim::Whole(span(-100, 200));
+        let vote = ballot(span(0, 10), &[wide, Claim::NotBefore(100)]).count();
+        assert_eq!((vote.verdict, vote.peers[&NodeId(3)]), (Verdict::Agrees, Standing::Unheard));
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! The receiver's side: what each peer has promised, and what of it a quorum accepted.
+//!
+//! Invariant: a member that stands has accepted every tick since it began to, and nothing was published for it that it was
+//! excepted from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
-use crate::shard::Promise;
+use crate::shard::{Promise, Standing};
 use crate::types::{Index, NodeId, ShardId, Term, Timestamp};
 use crate::wire::{ClosedAck, ClosedPublication, ClosedTick};
 
@@ -16,7 +20,10 @@ pub(in crate::lane) struct Acceptor {
 struct PeerSet {
     stream: u64,
     sequence: u64,
-    shards: BTreeMap<ShardId, Member>,
+    members: BTreeMap<ShardId, Member>,
+    /// The members that every tick is offered to one by one.
+    open: BTreeSet<ShardId>,
+    standing: Rc<Standing>,
     /// A publication that overtook the tick it names.
     early: Option<ClosedPublication>,
 }
@@ -26,25 +33,40 @@ struct Member {
     promise: Promise,
     /// The tick that set this member as it is.
     since: u64,
+    /// While it is open: the last tick was accepted for it.
+    accepted: bool,
 }
 
 /// What a tick asks of this node.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::lane) enum Applied {
-    /// Offer each promise to its shard, then acknowledge with those that were refused.
-    Offer { closed: Timestamp, promises: Vec<(ShardId, Promise)> },
+    /// Let those that changed leave, offer each promise to its shard, then acknowledge with those that were refused.
+    Offer { closed: Timestamp, changed: Vec<ShardId> },
     /// Changes were missed: answer this.
     Restart(ClosedAck),
     /// An old tick, delivered late: nothing to do.
     Stale,
 }
 
+/// What a publication means here.
+#[derive(Debug)]
+pub(in crate::lane) struct Told {
+    /// For those that stand, once the excepted ones have left.
+    pub(in crate::lane) standing: Rc<Standing>,
+    /// Those that stood and are excepted: each has to leave.
+    pub(in crate::lane) excepted: Vec<ShardId>,
+    /// The open ones that it closes, each with its promise, and whether that was accepted by the last tick.
+    pub(in crate::lane) open: Vec<(ShardId, Promise, bool)>,
+}
+
 impl Acceptor {
     /// Applies a tick's changes, if they follow on.
     pub(in crate::lane) fn apply(&mut self, from: NodeId, tick: &ClosedTick) -> Applied {
+        let mut changed = Vec::new();
         if tick.whole {
-            let fresh = PeerSet { stream: tick.stream, sequence: 0, shards: BTreeMap::new(), early: None };
-            self.peers.insert(from, fresh);
+            let fresh = PeerSet::new(tick.stream);
+            let old = self.peers.insert(from, fresh);
+            changed.extend(old.into_iter().flat_map(|old| old.members.into_keys()));
         }
         let known = self.peers.get_mut(&from).filter(|set| set.stream == tick.stream);
         let Some(set) = known else { return Applied::Restart(restart(tick)) };
@@ -56,15 +78,50 @@ impl Acceptor {
             return Applied::Restart(restart(tick));
         }
         set.sequence = tick.sequence;
-        for shard in &tick.unset {
-            set.shards.remove(&ShardId(*shard));
+        for shard in tick.unset.iter().copied().map(ShardId) {
+            set.members.remove(&shard);
+            set.open.remove(&shard);
+            changed.push(shard);
         }
         for member in &tick.set {
             let promise = Promise { term: Term(member.term), index: Index(member.index) };
-            set.shards.insert(ShardId(member.shard), Member { promise, since: tick.sequence });
+            let (shard, since) = (ShardId(member.shard), tick.sequence);
+            set.members.insert(shard, Member { promise, since, accepted: false });
+            set.open.insert(shard);
+            changed.push(shard);
         }
-        let promises = set.shards.iter().map(|(shard, member)| (*shard, member.promise)).collect();
-        Applied::Offer { closed: Timestamp(tick.closed_ns), promises }
+        Applied::Offer { closed: Timestamp(tick.closed_ns), changed }
+    }
+
+    /// The members to offer the last tick to one by one: those that do not stand.
+    pub(in crate::lane) fn open(&mut self, from: NodeId) -> Vec<(ShardId, Promise)> {
+        let Some(set) = self.peers.get_mut(&from) else { return Vec::new() };
+        set.open_left();
+        set.open.iter().map(|shard| (*shard, set.members[shard].promise)).collect()
+    }
+
+    /// Notes for which open members the tick was accepted, and accepts it for all that stand. Gives the refused ones.
+    pub(in crate::lane) fn accept(
+        &mut self,
+        from: NodeId,
+        closed: Timestamp,
+        offered: &[(ShardId, bool)],
+    ) -> Vec<u64> {
+        let Some(set) = self.peers.get_mut(&from) else { return Vec::new() };
+        set.standing.promise(closed);
+        for (shard, accepted) in offered {
+            if let Some(member) = set.members.get_mut(shard) {
+                member.accepted = *accepted;
+            }
+        }
+        offered.iter().filter(|(_, accepted)| !accepted).map(|(shard, _)| shard.0).collect()
+    }
+
+    /// The last tick is accepted for none: this node's clock allows it not.
+    pub(in crate::lane) fn refuse(&mut self, from: NodeId) {
+        if let Some(set) = self.peers.get_mut(&from) {
+            set.members.values_mut().for_each(|member| member.accepted = false);
+        }
     }
 
     /// The publication that waited for the tick just applied.
@@ -74,87 +131,68 @@ impl Acceptor {
         set.early.take_if(|early| early.sequence <= sequence)
     }
 
-    /// The shards that a publication closes, with the index each must have released. One that names a tick
-    /// still to come is kept for it.
+    /// Whom a publication closes. One that names a tick still to come is kept for it.
     pub(in crate::lane) fn published(
         &mut self,
         from: NodeId,
         publication: &ClosedPublication,
-    ) -> Vec<(ShardId, Index)> {
-        let Some(set) = self.peers.get_mut(&from).filter(|set| set.stream == publication.stream) else {
-            return Vec::new();
-        };
+    ) -> Option<Told> {
+        let set = self.peers.get_mut(&from).filter(|set| set.stream == publication.stream)?;
         // A set that has not come as far may still hold a member's earlier index.
         if set.sequence < publication.sequence {
             set.early = Some(publication.clone());
-            return Vec::new();
+            return None;
         }
-        set.shards
-            .iter()
-            .filter(|(shard, member)| {
-                member.since <= publication.sequence && !publication.except.contains(&shard.0)
-            })
-            .map(|(shard, member)| (*shard, member.promise.index))
-            .collect()
+        set.open_left();
+        let except: BTreeSet<ShardId> = publication.except.iter().copied().map(ShardId).collect();
+        let stood = |shard: &&ShardId| set.members.contains_key(*shard) && !set.open.contains(*shard);
+        let excepted: Vec<ShardId> = except.iter().filter(stood).copied().collect();
+        let closes =
+            |shard: &&ShardId| set.members[*shard].since <= publication.sequence && !except.contains(*shard);
+        let open = set.open.iter().filter(closes);
+        let open = open.map(|shard| (*shard, set.members[shard].promise, set.members[shard].accepted));
+        let open = open.collect();
+        for shard in &excepted {
+            set.reopen(*shard);
+        }
+        Some(Told { standing: Rc::clone(&set.standing), excepted, open })
+    }
+
+    /// An open member begins to stand.
+    pub(in crate::lane) fn note_standing(&mut self, from: NodeId, shard: ShardId) {
+        if let Some(set) = self.peers.get_mut(&from) {
+            set.open.remove(&shard);
+        }
+    }
+}
+
+impl PeerSet {
+    fn new(stream: u64) -> Self {
+        Self {
+            stream,
+            sequence: 0,
+            members: BTreeMap::new(),
+            open: BTreeSet::new(),
+            standing: Rc::default(),
+            early: None,
+        }
+    }
+
+    /// Those who left by themselves are open again.
+    fn open_left(&mut self) {
+        for shard in self.standing.take_left() {
+            self.reopen(shard);
+        }
+    }
+
+    fn reopen(&mut self, shard: ShardId) {
+        if let Some(member) = self.members.get_mut(&shard) {
+            member.accepted = false;
+            self.open.insert(shard);
+        }
     }
 }
 
 fn restart(tick: &ClosedTick) -> ClosedAck {
     ClosedAck { stream: tick.stream, sequence: 0, except: Vec::new(), restart: true }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::ShardPromise;
-
-    const PEER: NodeId = NodeId(2);
-
-    fn tick(sequence: u64, whole: bool, set: &[(u64, u64)]) -> ClosedTick {
-        let set = set.iter().map(|&(shard, index)| ShardPromise { shard, term: 1, index }).collect();
-        ClosedTick { stream: 9, sequence, whole, closed_ns: 100 * sequence, set, unset: vec![] }
-    }
-
-    fn publication(sequence: u64, except: &[u64]) -> ClosedPublication {
-        ClosedPublication { stream: 9, sequence, closed_ns: 1, except: except.to_vec() }
-    }
-
-    #[test]
-    fn a_missed_tick_is_answered_with_a_wish_to_restart_and_publishes_nothing_more() {
-        let mut acceptor = Acceptor::default();
-        assert!(matches!(acceptor.apply(PEER, &tick(1, true, &[(5, 3)])), Applied::Offer { .. }));
-        assert!(matches!(acceptor.apply(PEER, &tick(3, false, &[])), Applied::Restart(_)));
-        assert!(acceptor.published(PEER, &publication(3, &[])).is_empty());
-        assert!(matches!(acceptor.apply(PEER, &tick(4, false, &[])), Applied::Restart(_)));
-    }
-
-    #[test]
-    fn an_unchanged_shard_is_promised_again_by_every_tick() {
-        let mut acceptor = Acceptor::default();
-        acceptor.apply(PEER, &tick(1, true, &[(5, 3)]));
-        let Applied::Offer { closed, promises } = acceptor.apply(PEER, &tick(2, false, &[])) else {
-            panic!("tick 2 follows tick 1")
-        };
-        assert_eq!(closed, Timestamp(200));
-        assert_eq!(promises, vec![(ShardId(5), Promise { term: Term(1), index: Index(3) })]);
-    }
-
-    #[test]
-    fn a_publication_leaves_out_excepted_shards_and_those_changed_after_it() {
-        let mut acceptor = Acceptor::default();
-        acceptor.apply(PEER, &tick(1, true, &[(5, 3), (6, 8), (7, 1)]));
-        acceptor.apply(PEER, &tick(2, false, &[(6, 9)]));
-        assert_eq!(acceptor.published(PEER, &publication(1, &[7])), vec![(ShardId(5), Index(3))]);
-    }
-
-    #[test]
-    fn a_publication_that_overtakes_its_tick_waits_for_it() {
-        let mut acceptor = Acceptor::default();
-        acceptor.apply(PEER, &tick(1, true, &[(5, 3)]));
-        assert!(acceptor.published(PEER, &publication(2, &[])).is_empty());
-        assert_eq!(acceptor.take_early(PEER), None);
-        acceptor.apply(PEER, &tick(2, false, &[(5, 4)]));
-        let early = acceptor.take_early(PEER).expect("it waited for tick 2");
-        assert_eq!(acceptor.published(PEER, &early), vec![(ShardId(5), Index(4))]);
-    }
 }

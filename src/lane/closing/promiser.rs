@@ -1,16 +1,20 @@
 //! The sender's side: what this node promised to each peer, what was accepted, what is thereby published.
+//!
+//! Invariants: every shard that leads here is open or stands in one cohort; a time is published for a cohort only after those
+//! who left it were taken out.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
-use crate::shard::Promise;
+use super::cohort::{Cohort, Likeness, quorum};
+use super::peer_stream::PeerStream;
+use crate::shard::{Promise, Standing};
 use crate::simulation::{Limit, limit};
 use crate::types::{Membership, NodeId, ReplicaId, ShardId, Timestamp};
-use crate::wire::{ClosedAck, ClosedPublication, ClosedTick, ShardPromise};
+use crate::wire::{ClosedAck, ClosedPublication, ClosedTick};
 
-/// Ticks whose acknowledgement is still awaited, per peer; older ones are forgotten.
-const AWAITED_TICKS_MAX: u64 = 64;
 /// A shard whose publication lags the others' by more than this is named as an exception instead of
-/// holding them back.
+/// holding them back; a cohort that lags its promise by more is opened.
 const LAG_MAX_NS: u64 = 500_000_000;
 
 /// A shard that this node leads at a tick, and what it promised.
@@ -24,305 +28,252 @@ pub(in crate::lane) struct Led {
     pub(in crate::lane) nodes: BTreeMap<ReplicaId, NodeId>,
 }
 
-impl Led {
-    /// Whether the leader is a quorum by itself.
-    pub(in crate::lane) fn is_alone(&self) -> bool {
-        self.membership.voters == [self.own] && self.membership.outgoing.is_empty()
-    }
-}
-
 /// All promises of one lane.
 #[derive(Debug)]
 pub(in crate::lane) struct Promiser {
     me: NodeId,
     next_stream: u64,
     led: BTreeMap<ShardId, Led>,
+    /// Shards that lead here and are looked at at every tick.
+    open: BTreeSet<ShardId>,
+    /// What was published of open ones.
     published: BTreeMap<ShardId, Timestamp>,
+    cohorts: BTreeMap<Rc<Likeness>, Cohort>,
+    home: BTreeMap<ShardId, Rc<Likeness>>,
     peers: BTreeMap<NodeId, PeerStream>,
-}
-
-#[derive(Debug)]
-struct PeerStream {
-    stream: u64,
-    sequence: u64,
-    /// Each member's promise and the tick that set it so.
-    set: BTreeMap<ShardId, (Promise, u64)>,
-    awaited: VecDeque<(u64, Timestamp)>,
-    accepted_sequence: u64,
-    accepted: Timestamp,
-    except: BTreeSet<ShardId>,
-    told: Timestamp,
-    whole: bool,
+    last_closed: Timestamp,
 }
 
 impl Promiser {
     /// `seed` names the streams of this run, so that a restarted sender's numbers are never taken for
     /// its earlier life's.
     pub(in crate::lane) fn new(me: NodeId, seed: u64) -> Self {
-        let (led, published, peers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { me, next_stream: seed, led, published, peers }
+        Self {
+            me,
+            next_stream: seed,
+            led: BTreeMap::new(),
+            open: BTreeSet::new(),
+            published: BTreeMap::new(),
+            cohorts: BTreeMap::new(),
+            home: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            last_closed: Timestamp::ZERO,
+        }
     }
 
-    /// Closes the past of all `led` shards at `closed`: one tick for every peer that replicates one.
-    pub(in crate::lane) fn tick(
-        &mut self,
-        closed: Timestamp,
-        led: BTreeMap<ShardId, Led>,
-    ) -> Vec<(NodeId, ClosedTick)> {
-        let unchanged =
-            |shard: &ShardId| self.led.get(shard).map(|l| l.promise) == led.get(shard).map(|l| l.promise);
-        self.published.retain(|shard, _| unchanged(shard));
-        let mut sets: BTreeMap<NodeId, BTreeMap<ShardId, Promise>> = BTreeMap::new();
-        for (shard, leader) in &led {
-            for node in leader.nodes.values().filter(|node| **node != self.me) {
-                sets.entry(*node).or_default().insert(*shard, leader.promise);
-            }
+    /// A shard leads here: it is looked at at the next tick, unless it stands.
+    pub(in crate::lane) fn note_leader(&mut self, shard: ShardId) {
+        if !self.home.contains_key(&shard) {
+            self.open.insert(shard);
         }
-        self.led = led;
-        for node in sets.keys() {
-            if !self.peers.contains_key(node) {
-                let fresh = PeerStream::new(self.draw_stream());
-                self.peers.insert(*node, fresh);
-            }
-        }
-        let mut ticks = Vec::new();
-        for (node, peer) in &mut self.peers {
-            let wanted = sets.remove(node).unwrap_or_default();
-            if wanted.is_empty() && peer.set.is_empty() {
-                continue;
-            }
-            ticks.push((*node, peer.tick(closed, &wanted)));
-        }
-        ticks
     }
 
-    /// Takes a peer's acknowledgement. Answers the led shards whose promise a quorum has now accepted, the
-    /// leader itself not yet counted, with the time accepted.
-    pub(in crate::lane) fn acknowledge(
-        &mut self,
-        from: NodeId,
-        ack: &ClosedAck,
-    ) -> Vec<(ShardId, Promise, Timestamp)> {
-        let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.stream == ack.stream) else {
-            return Vec::new();
+    /// The shards to look at for a tick: those that lead, or did, and do not stand.
+    pub(in crate::lane) fn open(&mut self) -> Vec<ShardId> {
+        self.open_left();
+        self.open.iter().copied().collect()
+    }
+
+    /// The members of cohorts whose publication no longer follows. Each has to leave.
+    pub(in crate::lane) fn open_stalled(&mut self) -> Vec<ShardId> {
+        let lag_max_ns = limit(Limit::PublicationLagNs, LAG_MAX_NS);
+        let lags =
+            |cohort: &Cohort| cohort.standing.promised().ns_since(cohort.standing.published()) > lag_max_ns;
+        let stalled = self.cohorts.values().filter(|cohort| lags(cohort));
+        let stalled: Vec<ShardId> = stalled.flat_map(|cohort| cohort.members.iter().copied()).collect();
+        stalled.iter().for_each(|shard| self.take_out(*shard));
+        stalled
+    }
+
+    /// Notes what an open shard promises, `None` if it may promise nothing now.
+    pub(in crate::lane) fn promise(&mut self, shard: ShardId, led: Option<Led>) {
+        let Some(led) = led else {
+            self.published.remove(&shard);
+            if self.led.remove(&shard).is_some() {
+                self.peers.values_mut().for_each(|peer| peer.unset(shard));
+            }
+            return;
         };
+        if self.led.get(&shard) == Some(&led) {
+            return;
+        }
+        if self.led.get(&shard).is_none_or(|known| known.promise != led.promise) {
+            self.published.remove(&shard);
+        }
+        for node in led.nodes.values() {
+            if *node != self.me && !self.peers.contains_key(node) {
+                self.begin_stream(*node);
+            }
+        }
+        for (node, peer) in &mut self.peers {
+            if led.nodes.values().any(|on| on == node) {
+                peer.set(shard, led.promise);
+            } else {
+                peer.unset(shard);
+            }
+        }
+        self.led.insert(shard, led);
+    }
+
+    /// It leads here no longer.
+    pub(in crate::lane) fn forget(&mut self, shard: ShardId) {
+        self.promise(shard, None);
+        self.open.remove(&shard);
+    }
+
+    /// Closes the past of all led shards at `closed`, which the open ones have promised: one tick for every peer that
+    /// replicates one.
+    pub(in crate::lane) fn tick(&mut self, closed: Timestamp) -> Vec<(NodeId, ClosedTick)> {
+        self.last_closed = closed;
+        self.cohorts.values().for_each(|cohort| cohort.standing.promise(closed));
+        let ticks = self.peers.iter_mut().filter_map(|(node, peer)| Some((*node, peer.tick(closed)?)));
+        ticks.collect()
+    }
+
+    /// Takes a peer's acknowledgement. Answers the shards that have to leave; `None` if it brought no news.
+    pub(in crate::lane) fn acknowledge(&mut self, from: NodeId, ack: &ClosedAck) -> Option<Vec<ShardId>> {
+        let peer = self.peers.get_mut(&from).filter(|peer| peer.stream == ack.stream)?;
         if ack.restart {
-            let fresh = PeerStream::new(self.draw_stream());
-            self.peers.insert(from, fresh);
-            return Vec::new();
+            self.begin_stream(from);
+            return None;
         }
         if !peer.accept(ack) {
-            return Vec::new();
+            return None;
         }
-        let accepted =
-            |shard: &ShardId, node: NodeId| self.peers.get(&node).and_then(|p| p.accepted_of(*shard));
-        self.led
-            .iter()
-            .filter_map(|(shard, led)| {
-                let closed = quorum_accepted(led, self.me, |node| accepted(shard, node))?;
-                let news = self.published.get(shard).is_none_or(|published| *published < closed);
-                news.then_some((*shard, led.promise, closed))
-            })
-            .collect()
+        let counted = |shard: &ShardId| self.home.get(shard).is_some_and(|home| home.counts(from));
+        let excepted: Vec<ShardId> = ack.except.iter().map(|shard| ShardId(*shard)).filter(counted).collect();
+        excepted.iter().for_each(|shard| self.take_out(*shard));
+        Some(excepted)
     }
 
-    /// Notes that the leader accepted too: the promise is a fact from now on.
+    /// Publishes for all that stand what quorums have accepted by now; whether that is more than before.
+    pub(in crate::lane) fn publish_standing(&mut self) -> bool {
+        self.open_left();
+        let mut moved = false;
+        for (likeness, cohort) in &self.cohorts {
+            let accepted = |node| self.peers.get(&node).map_or(Timestamp::ZERO, PeerStream::accepted);
+            let Some(closed) = likeness.quorum_accepted(self.me, accepted) else { continue };
+            // Of a voter that is a quorum by itself.
+            let closed = closed.min(cohort.standing.promised());
+            moved |= closed > cohort.standing.published();
+            cohort.standing.publish(closed);
+        }
+        moved
+    }
+
+    /// The open shards whose promise a quorum has now accepted, the leader itself not yet counted, with the time accepted.
+    pub(in crate::lane) fn accepted(&self) -> Vec<(ShardId, Promise, Timestamp)> {
+        let open = self.open.iter().filter_map(|shard| Some((*shard, self.led.get(shard)?)));
+        let accepted = open.filter_map(|(shard, led)| {
+            let closed = self.quorum_accepted(shard, led)?.min(self.last_closed);
+            let news = self.published.get(&shard).is_none_or(|published| *published < closed);
+            news.then_some((shard, led.promise, closed))
+        });
+        accepted.collect()
+    }
+
+    /// Notes that the leader of an open shard accepted too: the promise is a fact from now on.
     pub(in crate::lane) fn publish(&mut self, shard: ShardId, closed: Timestamp) {
         let published = self.published.entry(shard).or_default();
         *published = (*published).max(closed);
+    }
+
+    /// A shard just published at `closed` rests: where it stands from now on. `None` if it must stay open.
+    pub(in crate::lane) fn stand(&mut self, shard: ShardId, closed: Timestamp) -> Option<Rc<Standing>> {
+        let led = self.led.get(&shard)?;
+        let at = self.peers.iter().filter(|(_, peer)| peer.accepted_of(shard).is_some());
+        let likeness = Rc::new(Likeness::of(led, at.map(|(node, _)| *node).collect()));
+        let cohort = self.cohorts.entry(Rc::clone(&likeness)).or_default();
+        // What was published for the others must hold for this one.
+        if cohort.standing.published() > closed {
+            return None;
+        }
+        if cohort.members.is_empty() {
+            cohort.standing.publish(closed);
+        }
+        cohort.standing.promise(self.last_closed);
+        cohort.members.insert(shard);
+        self.home.insert(shard, likeness);
+        self.open.remove(&shard);
+        self.published.remove(&shard);
+        Some(Rc::clone(&cohort.standing))
     }
 
     /// Publications that some peer has not been told yet.
     pub(in crate::lane) fn publications(&mut self) -> Vec<(NodeId, ClosedPublication)> {
         let mut news = Vec::new();
         for (node, peer) in &mut self.peers {
-            let times = peer.set.keys().filter_map(|shard| self.published.get(shard).copied());
-            let Some(best) = times.clone().max() else { continue };
-            let Some(closed) =
-                times.filter(|t| best.ns_since(*t) <= limit(Limit::PublicationLagNs, LAG_MAX_NS)).min()
-            else {
-                continue;
-            };
+            let cohorts = self.cohorts.iter().filter(|(likeness, _)| likeness.is_on(*node));
+            let cohorts: Vec<&Cohort> = cohorts.map(|(_, cohort)| cohort).collect();
+            let open = self.open.iter().filter(|shard| peer.holds(**shard));
+            let open: Vec<_> = open.map(|shard| (*shard, self.published.get(shard).copied())).collect();
+            let standing = cohorts.iter().map(|cohort| cohort.standing.published());
+            let times: Vec<Timestamp> = standing.chain(open.iter().filter_map(|(_, time)| *time)).collect();
+            let Some(best) = times.iter().max() else { continue };
+            let near =
+                |time: &&Timestamp| best.ns_since(**time) <= limit(Limit::PublicationLagNs, LAG_MAX_NS);
+            let Some(closed) = times.iter().filter(near).min().copied() else { continue };
             if closed <= peer.told {
                 continue;
             }
             peer.told = closed;
-            let lagging = |shard: &&ShardId| self.published.get(shard).is_none_or(|t| *t < closed);
-            let except = peer.set.keys().filter(lagging).map(|shard| shard.0).collect();
-            let (stream, sequence) = (peer.stream, peer.sequence);
+            let lagging = open.iter().filter(|(_, time)| time.is_none_or(|time| time < closed));
+            let lagging = lagging.map(|(shard, _)| shard.0);
+            let behind = cohorts.iter().filter(|cohort| cohort.standing.published() < closed);
+            let except = lagging.chain(behind.flat_map(|cohort| cohort.members.iter().map(|shard| shard.0)));
+            let (stream, sequence, except) = (peer.stream, peer.sequence, except.collect());
             news.push((*node, ClosedPublication { stream, sequence, closed_ns: closed.0, except }));
         }
         news
     }
 
-    fn draw_stream(&mut self) -> u64 {
-        self.next_stream = self.next_stream.wrapping_add(1);
-        self.next_stream
-    }
-}
-
-impl PeerStream {
-    fn new(stream: u64) -> Self {
-        Self {
-            stream,
-            sequence: 0,
-            set: BTreeMap::new(),
-            awaited: VecDeque::new(),
-            accepted_sequence: 0,
-            accepted: Timestamp::ZERO,
-            except: BTreeSet::new(),
-            told: Timestamp::ZERO,
-            whole: true,
-        }
-    }
-
-    fn tick(&mut self, closed: Timestamp, wanted: &BTreeMap<ShardId, Promise>) -> ClosedTick {
-        self.sequence += 1;
-        let sequence = self.sequence;
-        let unset: Vec<u64> = self.set.keys().filter(|s| !wanted.contains_key(s)).map(|s| s.0).collect();
-        self.set.retain(|shard, _| wanted.contains_key(shard));
-        let mut set = Vec::new();
-        for (shard, promise) in wanted {
-            if self.set.get(shard).is_some_and(|(known, _)| known == promise) {
-                continue;
+    /// Those who left a cohort by themselves are open again.
+    fn open_left(&mut self) {
+        let left = self.cohorts.iter().flat_map(|(likeness, cohort)| {
+            cohort.standing.take_left().into_iter().map(|shard| (Rc::clone(likeness), shard))
+        });
+        for (likeness, shard) in left.collect::<Vec<_>>() {
+            if self.home.get(&shard) == Some(&likeness) {
+                self.take_out(shard);
             }
-            self.set.insert(*shard, (*promise, sequence));
-            set.push(ShardPromise { shard: shard.0, term: promise.term.0, index: promise.index.0 });
         }
-        if self.awaited.len() as u64 == limit(Limit::AwaitedTicks, AWAITED_TICKS_MAX) {
-            self.awaited.pop_front();
+        self.cohorts.retain(|_, cohort| !cohort.members.is_empty());
+    }
+
+    fn take_out(&mut self, shard: ShardId) {
+        let Some(likeness) = self.home.remove(&shard) else { return };
+        if let Some(cohort) = self.cohorts.get_mut(&likeness) {
+            cohort.members.remove(&shard);
+            self.published.insert(shard, cohort.standing.published());
         }
-        self.awaited.push_back((sequence, closed));
-        let whole = std::mem::take(&mut self.whole);
-        ClosedTick { stream: self.stream, sequence, whole, closed_ns: closed.0, set, unset }
+        self.open.insert(shard);
     }
 
-    /// Whether the acknowledgement brought news.
-    fn accept(&mut self, ack: &ClosedAck) -> bool {
-        let Some((_, closed)) = self.awaited.iter().find(|(sequence, _)| *sequence == ack.sequence) else {
-            return false;
-        };
-        self.accepted_sequence = ack.sequence;
-        self.accepted = *closed;
-        self.except = ack.except.iter().map(|shard| ShardId(*shard)).collect();
-        self.awaited.retain(|(sequence, _)| *sequence > ack.sequence);
-        true
+    fn begin_stream(&mut self, node: NodeId) {
+        self.next_stream = self.next_stream.wrapping_add(1);
+        let mut fresh = PeerStream::new(self.next_stream);
+        for (shard, led) in &self.led {
+            if led.nodes.values().any(|on| *on == node) {
+                fresh.set(*shard, led.promise);
+            }
+        }
+        self.peers.insert(node, fresh);
     }
 
-    fn accepted_of(&self, shard: ShardId) -> Option<Timestamp> {
-        let (_, since) = self.set.get(&shard)?;
-        let stands = *since <= self.accepted_sequence && !self.except.contains(&shard);
-        stands.then_some(self.accepted)
-    }
-}
-
-/// The latest time that a quorum of each voter set has accepted, the leader's own voice taken as given.
-fn quorum_accepted(
-    led: &Led,
-    me: NodeId,
-    accepted: impl Fn(NodeId) -> Option<Timestamp>,
-) -> Option<Timestamp> {
-    let of_set = |voters: &[ReplicaId]| -> Option<Timestamp> {
-        let mut times: Vec<Timestamp> = voters
-            .iter()
-            .map(|voter| match led.nodes.get(voter) {
+    /// The latest time that a quorum of each voter set has accepted, the leader's own voice taken as given.
+    fn quorum_accepted(&self, shard: ShardId, led: &Led) -> Option<Timestamp> {
+        let accepted = |node: &NodeId| self.peers.get(node).and_then(|peer| peer.accepted_of(shard));
+        let of_set = |voters: &[ReplicaId]| {
+            quorum(voters.iter().map(|voter| match led.nodes.get(voter) {
                 _ if *voter == led.own => Timestamp::MAX,
-                Some(node) if *node != me => accepted(*node).unwrap_or_default(),
+                Some(node) if *node != self.me => accepted(node).unwrap_or_default(),
                 _ => Timestamp::ZERO,
-            })
-            .collect();
-        times.sort_unstable_by(|a, b| b.cmp(a));
-        times.get(voters.len() / 2).copied().filter(|time| *time > Timestamp::ZERO)
-    };
-    let incoming = of_set(&led.membership.voters)?;
-    if led.membership.outgoing.is_empty() {
-        return Some(incoming);
-    }
-    Some(incoming.min(of_set(&led.membership.outgoing)?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::types::{Index, Term};
-
-    const SHARD: ShardId = ShardId(4);
-
-    fn led(index: u64, nodes: u64) -> BTreeMap<ShardId, Led> {
-        let voters: Vec<ReplicaId> = (1..=nodes).map(ReplicaId).collect();
-        let led = Led {
-            promise: Promise { term: Term(1), index: Index(index) },
-            membership: Membership { voters, ..Membership::default() },
-            own: ReplicaId(1),
-            nodes: (1..=nodes).map(|n| (ReplicaId(n), NodeId(n))).collect(),
+            }))
         };
-        BTreeMap::from([(SHARD, led)])
-    }
-
-    fn ack(tick: &ClosedTick, except: &[u64]) -> ClosedAck {
-        ClosedAck { stream: tick.stream, sequence: tick.sequence, except: except.to_vec(), restart: false }
-    }
-
-    #[test]
-    fn nothing_is_published_before_a_quorum_accepted() {
-        let mut promiser = Promiser::new(NodeId(1), 7);
-        let ticks = promiser.tick(Timestamp(100), led(3, 5));
-        assert_eq!(ticks.len(), 4);
-        assert!(promiser.acknowledge(NodeId(2), &ack(&ticks[0].1, &[])).is_empty());
-        let accepted = promiser.acknowledge(NodeId(3), &ack(&ticks[1].1, &[]));
-        assert_eq!(accepted.len(), 1);
-        assert_eq!(accepted[0].2, Timestamp(100));
-    }
-
-    #[test]
-    fn a_lone_voter_needs_nobody_and_is_not_asked() {
-        let mut promiser = Promiser::new(NodeId(1), 7);
-        assert!(promiser.tick(Timestamp(100), led(3, 1)).is_empty());
-    }
-
-    #[test]
-    fn an_excepted_shard_does_not_count_as_accepted() {
-        let mut promiser = Promiser::new(NodeId(1), 7);
-        let ticks = promiser.tick(Timestamp(100), led(3, 3));
-        assert!(promiser.acknowledge(NodeId(2), &ack(&ticks[0].1, &[SHARD.0])).is_empty());
-    }
-
-    #[test]
-    fn an_acceptance_of_the_old_index_does_not_publish_the_new_one() {
-        let mut promiser = Promiser::new(NodeId(1), 7);
-        let old = promiser.tick(Timestamp(100), led(3, 3));
-        promiser.tick(Timestamp(200), led(4, 3));
-        assert!(promiser.acknowledge(NodeId(2), &ack(&old[0].1, &[])).is_empty());
-    }
-
-    #[test]
-    fn an_unchanged_shard_costs_no_change() {
-        let mut promiser = Promiser::new(NodeId(1), 7);
-        let first = promiser.tick(Timestamp(100), led(3, 3));
-        assert!(first[0].1.whole);
-        let second = promiser.tick(Timestamp(200), led(3, 3));
-        assert!(second[0].1.set.is_empty() && second[0].1.unset.is_empty() && !second[0].1.whole);
-    }
-
-    #[test]
-    fn a_restart_begins_a_new_stream_with_the_whole_set() {
-        let mut promiser = Promiser::new(NodeId(1), 7);
-        let first = promiser.tick(Timestamp(100), led(3, 3));
-        let restart = ClosedAck { restart: true, ..ack(&first[0].1, &[]) };
-        promiser.acknowledge(NodeId(2), &restart);
-        let second = promiser.tick(Timestamp(200), led(3, 3));
-        assert!(second[0].1.whole);
-        assert_ne!(second[0].1.stream, first[0].1.stream);
-        assert_eq!(second[0].1.set.len(), 1);
-    }
-
-    #[test]
-    fn each_peer_is_told_a_publication_once() {
-        let mut promiser = Promiser::new(NodeId(1), 7);
-        let ticks = promiser.tick(Timestamp(100), led(3, 3));
-        promiser.acknowledge(NodeId(2), &ack(&ticks[0].1, &[]));
-        promiser.publish(SHARD, Timestamp(100));
-        assert_eq!(promiser.publications().len(), 2);
-        assert!(promiser.publications().is_empty());
+        let incoming = of_set(&led.membership.voters)?;
+        if led.membership.outgoing.is_empty() {
+            return Some(incoming);
+        }
+        Some(incoming.min(of_set(&led.membership.outgoing)?))
     }
 }

@@ -3,7 +3,7 @@
 //! Knows nothing of repairs or votes themselves.
 
 use crate::clock::Fault;
-use crate::lane::CareNote;
+use crate::lane::{CareNote, ClockNote};
 use crate::node::metrics::Metrics;
 
 /// Counts notes and writes them down.
@@ -30,12 +30,12 @@ pub(super) fn tell_of_source(metrics: &Metrics, told: &mut Option<&'static str>,
 }
 
 /// Counts the fault, if there is one, and writes the evidence down.
-pub(super) fn tell_of_clock(metrics: &Metrics, held: Option<(Fault, String)>) {
-    let Some((fault, evidence)) = held else {
+pub(super) fn tell_of_clock(metrics: &Metrics, note: &ClockNote) {
+    let ClockNote::Held { fault, evidence } = note else {
         tracing::info!("nothing is held against this node's clock any more");
         return;
     };
-    metrics.clocks.count(&fault);
+    metrics.clocks.count(fault);
     if fault.is_open() {
         tracing::warn!(evidence, "this node's clock is contradicted: nothing is exposed until a vote");
     } else {

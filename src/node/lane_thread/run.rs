@@ -13,12 +13,13 @@ use super::hosting::Hosting;
 use super::{LaneHandle, LaneLimits, Progress, Waiting};
 use crate::clock::{Clock, Reading};
 use crate::disk::Disk;
-use crate::lane::{Event, Lane, LaneOptions, Leadership, Output, ShardSpec};
+use crate::lane::{Event, Lane, LaneOptions, Leadership, Output, Send, ShardSpec};
 use crate::node::disk_threads::{DiskThreads, spawn};
 use crate::node::folder::Registry;
 use crate::node::metrics::Metrics;
 use crate::transport::{Link, StreamClass};
-use crate::types::ShardId;
+use crate::types::{NodeId, ShardId};
+use crate::wire::ClockProbe;
 
 /// Events taken in before the output is carried away.
 const EVENTS_PER_STEP: usize = 512;
@@ -224,16 +225,7 @@ impl Running {
             clock,
         } = output;
         self.outlets.disk.sync(syncs);
-        for send in sends {
-            let class = if send.bulk { StreamClass::Bulk } else { StreamClass::Raft };
-            if !self.outlets.link.send(send.to, send.message, send.payload, class) {
-                self.shared.metrics.messages_dropped.inc();
-            }
-        }
-        for (peer, probe) in probes {
-            // Nobody is connected: it is asked again soon.
-            let _ = self.outlets.link.probe(peer, &probe);
-        }
+        self.send(sends, probes);
         self.outlets.disk.prepare(prepares);
         self.outlets.disk.remove(removals);
         self.outlets.disk.run(tasks);
@@ -260,8 +252,8 @@ impl Running {
             tracing::error!(shard = shard.0, reason, "this node's replica stopped");
         }
         care::tell_all(&self.shared.metrics, care);
-        if let Some(held) = clock {
-            care::tell_of_clock(&self.shared.metrics, held);
+        if let Some(note) = clock {
+            care::tell_of_clock(&self.shared.metrics, &note);
         }
         for (shard, full) in full {
             if full {
@@ -269,6 +261,19 @@ impl Running {
             } else {
                 tracing::info!(shard = shard.0, "the disk has room again: appends go on");
             }
+        }
+    }
+
+    fn send(&self, sends: Vec<Send>, probes: Vec<(NodeId, ClockProbe)>) {
+        for Send { to, message, payload, bulk } in sends {
+            let class = if bulk { StreamClass::Bulk } else { StreamClass::Raft };
+            if !self.outlets.link.send(to, message, payload, class) {
+                self.shared.metrics.messages_dropped.inc();
+            }
+        }
+        for (peer, probe) in probes {
+            // Nobody is connected: it is asked again soon.
+            let _ = self.outlets.link.probe(peer, &probe);
         }
     }
 }

@@ -3,11 +3,12 @@
 use bytes::Bytes;
 
 use super::bench::{Bench, request};
+use crate::clock::Fault;
 use crate::codec::{Frame, FrameHeader, FrameKind, ShardState};
 use crate::consensus::{LogEntry, Message, MessageKind};
 use crate::shard::test_time::EPS;
 use crate::shard::{ShardLog, StepRefusal};
-use crate::types::{BatchId, Index, ReplicaId, Timestamp};
+use crate::types::{BatchId, Index, NodeId, ReplicaId, Timestamp};
 
 /// What leader 1 would send replica 2 next, stamped `stamp`.
 fn next_append(bench: &mut Bench, stamp: Timestamp) -> (Message, FrameHeader) {
@@ -135,7 +136,7 @@ fn an_entry_that_breaks_the_chain_stops_the_shard() {
 }
 
 #[test]
-fn a_wild_uncommitted_entry_is_put_off_and_taken_once_time_came() {
+fn a_wild_uncommitted_entry_is_put_off_but_by_a_clock_that_was_outvoted() {
     let mut bench = led_and_heard();
     let edge = bench.now(2).interval.latest.plus_ns(6 * EPS + 1_000);
     let (wild, _) = next_append(&mut bench, edge.next());
@@ -143,6 +144,23 @@ fn a_wild_uncommitted_entry_is_put_off_and_taken_once_time_came() {
     assert_eq!(step(&mut bench, &wild), Ok(()), "refused as retry-later, not as an error");
     let now = bench.now(2);
     assert_eq!((bench.node(2).log.frames().len(), bench.shard(2).status(&now).guarded), (before, 1));
+    // Its sender is what contradicts this clock: all the more reason to wait.
+    bench.node(2).fault = Some(Fault::Contradicted { by: NodeId(1), by_ns: 1 });
+    assert_eq!(step(&mut bench, &wild), Ok(()));
+    assert_eq!(bench.node(2).log.frames().len(), before);
+    // A clock that was outvoted is nothing to hold others against.
+    bench.node(2).fault = Some(Fault::Outvoted { by_ns: 1 });
+    assert_eq!(step(&mut bench, &wild), Ok(()));
+    assert_eq!(bench.node(2).log.frames().len(), before + 1);
+}
+
+#[test]
+fn a_wild_entry_is_taken_once_its_time_has_come() {
+    let mut bench = led_and_heard();
+    let edge = bench.now(2).interval.latest.plus_ns(6 * EPS + 1_000);
+    let (wild, _) = next_append(&mut bench, edge.next());
+    let before = bench.node(2).log.frames().len();
+    assert_eq!(step(&mut bench, &wild), Ok(()));
     bench.true_ns += 1;
     assert_eq!(step(&mut bench, &wild), Ok(()));
     assert_eq!(bench.node(2).log.frames().len(), before + 1);

@@ -6,7 +6,7 @@ use crate::codec::FrameKind;
 use crate::consensus::{MessageKind, Role};
 use crate::shard::test_time::EPS;
 use crate::shard::{Admission, Outcome, Refusal};
-use crate::types::ReplicaId;
+use crate::types::{NodeId, ReplicaId};
 
 fn fault(bench: &mut Bench, replica: u64) {
     bench.node(replica).fault = Some(Fault::Unsynchronised);
@@ -167,6 +167,36 @@ fn a_fenced_leader_whose_transfer_does_not_finish_steps_down() {
     bench.tick(1);
     let now = bench.now(1);
     assert_eq!(bench.shard(1).status(&now).role, Role::Follower);
+}
+
+#[test]
+fn a_leader_that_is_contradicted_exposes_nothing_and_keeps_its_office_for_an_election_timeout() {
+    let mut bench = Bench::led();
+    let ticket = bench.append(1, 1);
+    bench.node(1).fault = Some(Fault::Contradicted { by: NodeId(2), by_ns: 1 });
+    for _ in 0..ELECTION_TICKS {
+        bench.tick(1);
+        bench.settle();
+        assert!(bench.shard(1).is_leader());
+    }
+    bench.pass_wait();
+    assert_eq!(bench.answer(1, ticket), None, "nothing is acknowledged meanwhile");
+    for _ in 0..3 {
+        bench.tick(1);
+        bench.settle();
+    }
+    assert!(!bench.shard(1).is_leader(), "nobody told who is wrong");
+}
+
+#[test]
+fn a_leader_that_is_outvoted_while_contradicted_hands_over_at_once() {
+    let mut bench = Bench::led();
+    bench.node(1).fault = Some(Fault::Contradicted { by: NodeId(2), by_ns: 1 });
+    bench.tick(1);
+    bench.node(1).fault = Some(Fault::Outvoted { by_ns: 1 });
+    bench.tick(1);
+    bench.settle();
+    assert!(!bench.shard(1).is_leader());
 }
 
 #[test]

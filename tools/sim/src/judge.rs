@@ -4,8 +4,8 @@ use timberline_checkers::{Checker, Violation, check_all};
 
 use crate::world::World;
 
-/// The promises that hold in this run. While a clock breaks its bound, order and freshness may suffer; log safety
-/// never. A liar that also forgets may break a closed timestamp (TIME.md, "What was checked").
+/// The promises that hold in this run. What a clock that breaks its bound decides before the others' clocks can
+/// tell may break order and freshness; log safety never suffers. A liar that also forgets may break a closed timestamp (TIME.md, "What was checked").
 fn binding(world: &World) -> Vec<Checker> {
     let excused = |checker: &Checker| {
         let broken_promise = matches!(checker, Checker::Closed | Checker::Merged);

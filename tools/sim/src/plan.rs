@@ -54,10 +54,12 @@ pub enum FaultClass {
     ClockLiar,
     ClientTimeout,
     InvalidBatch,
+    /// A machine stands still, and all its clocks with it.
+    ClockSlip,
 }
 
 impl FaultClass {
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::MessageLoss,
         Self::MessageDuplication,
         Self::MessageReordering,
@@ -89,18 +91,20 @@ impl FaultClass {
         Self::ClockLiar,
         Self::ClientTimeout,
         Self::InvalidBatch,
+        Self::ClockSlip,
     ];
 
     /// In how many of a hundred runs it is on.
     fn frequency(self) -> u64 {
         match self {
-            Self::ClockLiar => 8,
+            Self::ClockLiar => 12,
             Self::BitRot
             | Self::PhantomWrite
             | Self::MisdirectedWrite
             | Self::DiskFull
             | Self::DiskSwappedForOlder
-            | Self::DiskSwappedForEmpty => 15,
+            | Self::DiskSwappedForEmpty
+            | Self::ClockSlip => 15,
             Self::SyncFailure | Self::WholeClusterPowerCut | Self::ClockSuspend => 20,
             Self::LeadershipSwap | Self::ProcessKill | Self::PowerCut | Self::ClockAtItsBound => 50,
             _ => 35,
@@ -158,6 +162,7 @@ impl FaultClass {
             Self::ClockLiar => "clock-liar",
             Self::ClientTimeout => "client-timeout",
             Self::InvalidBatch => "invalid-batch",
+            Self::ClockSlip => "clock-slip",
         }
     }
 }
@@ -206,8 +211,13 @@ impl Plan {
     /// Draws the plan of a seed.
     pub fn draw(seed: u64) -> Self {
         let random = &mut Random::new(seed ^ 0x706c_616e);
+        let mut drawn = |class: FaultClass| match class {
+            // Apart, so that the other runs stay what they were.
+            FaultClass::ClockSlip => Random::new(seed ^ 0x736c_6970).below(100),
+            _ => random.below(100),
+        };
         let mut faults: BTreeSet<FaultClass> =
-            FaultClass::ALL.into_iter().filter(|class| random.below(100) < class.frequency()).collect();
+            FaultClass::ALL.into_iter().filter(|class| drawn(*class) < class.frequency()).collect();
         let (nodes, replicas) =
             random.pick(&[(3, 3), (3, 3), (3, 3), (3, 3), (3, 3), (4, 3), (5, 5), (1, 1)]);
         let durability = durability(seed);

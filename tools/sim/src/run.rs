@@ -52,6 +52,8 @@ pub struct Run {
 pub enum Failure {
     /// A promise was broken.
     Broken { checker: Checker, what: String },
+    /// A wrong clock was believed, or a right one was not.
+    Misjudged { what: String },
     /// Faults were over, and it did not come back.
     NotLive { what: String },
     /// An assertion of the product failed.
@@ -63,6 +65,7 @@ impl Failure {
     pub fn finder(&self) -> String {
         match self {
             Self::Broken { checker, .. } => checker.to_string(),
+            Self::Misjudged { .. } => "clocks".to_owned(),
             Self::NotLive { .. } => "liveness".to_owned(),
             Self::Panicked { .. } => "assertion".to_owned(),
         }
@@ -122,6 +125,9 @@ fn tell(world: &mut World, options: &Options) -> Result<(), Failure> {
 }
 
 fn judge_now(world: &mut World) -> Result<(), Failure> {
+    if let Some(what) = world.misjudged.take() {
+        return Err(Failure::Misjudged { what });
+    }
     judge(world).map_err(|violation| Failure::Broken { checker: violation.checker, what: violation.what })
 }
 
@@ -218,6 +224,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Broken { checker, what } => write!(f, "promise broken ({checker}): {what}"),
+            Self::Misjudged { what } => write!(f, "clock misjudged: {what}"),
             Self::NotLive { what } => write!(f, "did not come back after the faults: {what}"),
             Self::Panicked { what } => write!(f, "assertion failed: {what}"),
         }

@@ -74,6 +74,12 @@ impl Chrony {
         Self { address, state: Mutex::new(state) }
     }
 
+    /// Whether a question is open.
+    #[cfg(test)]
+    pub(super) fn is_waiting(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).open.is_some()
+    }
+
     /// Reads what has arrived.
     fn listen(&self, state: &mut State) {
         for _ in 0..DATAGRAMS_MAX {

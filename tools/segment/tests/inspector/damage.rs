@@ -53,6 +53,23 @@ fn every_cut_of_the_golden_files_is_named() {
 }
 
 #[test]
+fn a_flipped_byte_of_a_synced_mark_is_named_and_is_no_damage() {
+    let replica = Replica::new(1, &Leader::new().story());
+    assert_eq!(findings(replica.root()), []);
+    let vote = replica.segment(1).with_file_name("vote");
+    let content = std::fs::read(&vote).unwrap();
+    assert!(content[1024..].starts_with(b"TMSY"), "an orderly end leaves a mark");
+    for at in 1024..content.len() {
+        flip(&vote, at);
+        let found = findings(replica.root());
+        let kinds: Vec<_> = found.iter().map(|finding| finding.kind).collect();
+        assert_eq!(kinds, [Kind::SyncedMarkDamaged], "byte {at}");
+        assert!(!found[0].is_damage(), "byte {at}");
+        std::fs::write(&vote, &content).unwrap();
+    }
+}
+
+#[test]
 fn a_damaged_segment_costs_the_exit_code_of_corruption_and_is_named_on_stdout() {
     let folder = golden();
     let clean = run(&["verify"], &[folder.path()]);

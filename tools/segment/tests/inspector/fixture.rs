@@ -105,7 +105,10 @@ impl Replica {
         let folder = Path::new("shards/7");
         let mut log =
             Log::create(Arc::clone(&disk), folder, &identity(replica), &genesis(), OPTIONS).unwrap();
-        let sync = |log: &mut Log| disk.sync(&log.take_dirty().unwrap()).into_iter().for_each(Result::unwrap);
+        let sync = |log: &mut Log| {
+            disk.sync(&log.take_dirty().unwrap()).into_iter().for_each(Result::unwrap);
+            log.note_synced();
+        };
         for frame in frames {
             log.append(std::slice::from_ref(frame), Index(0)).unwrap();
             sync(&mut log);
@@ -113,6 +116,7 @@ impl Replica {
         let committed = Index(frames.len() as u64 - 1);
         log.save_vote(Vote { term: Term(2), voted_for: Some(ReplicaId(1)), committed }).unwrap();
         sync(&mut log);
+        log.mark_synced();
         Self { root }
     }
 

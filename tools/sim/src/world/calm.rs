@@ -28,7 +28,6 @@ impl World {
         self.calm_ns = self.now_ns;
         self.trace.tell(self.now_ns, || "calm: faults are over".to_owned());
         self.network.calm();
-        let now_ns = self.now_ns;
         for id in self.node_ids() {
             self.put_back(id);
             if self.disk_of(id).is_power_off() {
@@ -40,9 +39,9 @@ impl World {
             node.disk.fail_next_sync(false);
             node.clock.lie_ns = 0;
             (node.clock.starved, node.clock.lost) = (false, false);
-            node.clock.sample(now_ns, &mut self.random);
             (node.next_sync, node.pause_next_ns, node.cut_at_vote) = (None, None, false);
             (node.slow_until_ns, node.stalled_until_ns) = (0, 0);
+            self.take_sample(id);
             if !self.is_up(id) || !self.failures(id).is_empty() {
                 self.restart_after(id, 0);
             }

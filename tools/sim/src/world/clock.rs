@@ -10,11 +10,19 @@ use timberline::clock::{Clock, ClockOptions, Reading, Simulated, SimulatedTicks}
 use timberline::types::Monotonic;
 
 use super::scene::EPOCH_NS;
-use crate::plan::Plan;
+use crate::plan::{Plan, SECOND};
 use crate::random::Random;
 
 /// What an honest error stays below its bound by: hands move in whole nanoseconds.
 const ROUNDING_NS: u64 = 50;
+
+/// A lie from here on is beyond everything that slow links and wide bounds may hide.
+pub(crate) const VISIBLE_LIE_NS: u64 = 10 * SECOND;
+
+/// Whether no vote can miss such a lie.
+pub(crate) fn is_visible(lie_ns: i64) -> bool {
+    lie_ns.unsigned_abs() >= VISIBLE_LIE_NS
+}
 
 pub(crate) struct NodeClock {
     clock: Clock,
@@ -28,7 +36,13 @@ pub(crate) struct NodeClock {
     growth_ppb: u64,
     /// The error sits at this end of the bound.
     at_end: Option<i64>,
+    /// What samples are off by from now on.
     pub(crate) lie_ns: i64,
+    /// What the last sample was off by, and since when samples are off.
+    pub(super) told_lie_ns: i64,
+    lies_since_ns: u64,
+    /// How far the machine has stood still since the last sample.
+    slipped_ns: u64,
     /// No samples come, and the bound widens.
     pub(crate) starved: bool,
     /// The source says that it has lost its reference.
@@ -58,6 +72,9 @@ impl NodeClock {
             growth_ppb: plan.growth_ppb,
             at_end,
             lie_ns: 0,
+            told_lie_ns: 0,
+            lies_since_ns: 0,
+            slipped_ns: 0,
             starved: false,
             lost: false,
         }
@@ -108,7 +125,28 @@ impl NodeClock {
             let raw = self.ticks.read();
             let true_offset_ns = (EPOCH_NS + now_ns).cast_signed() - raw.realtime_ns.cast_signed();
             self.source.set(raw, true_offset_ns + error_ns + self.lie_ns, self.eps_ns, self.growth_ppb);
+            if self.told_lie_ns == 0 {
+                self.lies_since_ns = now_ns;
+            }
+            (self.told_lie_ns, self.slipped_ns) = (self.lie_ns, 0);
         }
+    }
+
+    /// The bound is broken, and nothing on the machine tells.
+    pub(crate) fn is_wrong(&self) -> bool {
+        self.told_lie_ns != 0 || self.slipped_ns > 0
+    }
+
+    /// For how long samples have been off by so much that no vote can miss it; 0 if they are not.
+    pub(crate) fn lies_visibly_for_ns(&self, now_ns: u64) -> u64 {
+        if is_visible(self.told_lie_ns) { now_ns.saturating_sub(self.lies_since_ns) } else { 0 }
+    }
+
+    /// The machine stands still until then, and all its clocks with it.
+    pub(crate) fn freeze_until(&mut self, now_ns: u64, until_ns: u64) {
+        self.move_to(now_ns);
+        self.slipped_ns += until_ns.saturating_sub(self.moved_ns);
+        self.moved_ns = self.moved_ns.max(until_ns);
     }
 
     /// Somebody sets the wall clock.

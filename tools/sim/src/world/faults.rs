@@ -5,10 +5,11 @@ use timberline::types::{Durability, NodeId};
 
 use super::World;
 use super::agenda::{Happening, Heal, SyncEnd};
+use super::clock::VISIBLE_LIE_NS;
 use crate::plan::{FaultClass, MS, SECOND};
 
 /// Classes that strike now and then; the others are rates of what happens anyway.
-const STRIKES: [FaultClass; 25] = [
+const STRIKES: [FaultClass; 26] = [
     FaultClass::SlowLink,
     FaultClass::Partition,
     FaultClass::ConnectionReset,
@@ -34,6 +35,7 @@ const STRIKES: [FaultClass; 25] = [
     FaultClass::ClockWidening,
     FaultClass::ClockSourceLost,
     FaultClass::ClockLiar,
+    FaultClass::ClockSlip,
 ];
 
 impl World {
@@ -317,16 +319,35 @@ impl World {
                 let for_ns = self.lasting(500, 5000);
                 self.after(for_ns, Happening::Heal(Heal::ClockSource { node: id }));
             }
-            _ => {
-                self.lied = true;
-                let (eps_ns, eps_max_ns) = (self.plan.eps_ns, self.plan.eps_max_ns);
-                let size_ns = self.random.between(eps_ns, 4 * eps_max_ns);
-                let lie_ns = self.random.sign(size_ns);
-                self.node(id).clock.lie_ns = lie_ns;
-                let for_ns = self.random.between(2 * SECOND, 8 * SECOND);
-                self.after(for_ns, Happening::Heal(Heal::ClockLie { node: id }));
-            }
+            FaultClass::ClockSlip => self.slip(id),
+            _ => self.lie(id),
         }
         true
+    }
+
+    /// One clock of the cluster lies at a time, always the same node's: a little, so that it may pass, or so much that it
+    /// must be noticed, where there is a majority to notice.
+    fn lie(&mut self, id: NodeId) {
+        let liar = *self.wrong.get_or_insert(id);
+        let size_ns = if self.nodes.len() < 3 || self.random.chance(500) {
+            self.random.between(self.plan.eps_ns, 4 * self.plan.eps_max_ns)
+        } else {
+            self.random.between(VISIBLE_LIE_NS, 36_000 * SECOND)
+        };
+        let lie_ns = self.random.sign(size_ns);
+        self.node(liar).clock.lie_ns = lie_ns;
+        let for_ns = self.random.between(2 * SECOND, 8 * SECOND);
+        self.after(for_ns, Happening::Heal(Heal::ClockLie { node: liar }));
+    }
+
+    /// What it stamps before it hears of anybody is stamped too low, and others may show it.
+    fn slip(&mut self, id: NodeId) {
+        let slips = *self.wrong.get_or_insert(id);
+        if self.is_up(slips) && !self.nodes[&slips].is_paused(self.now_ns) {
+            self.lied = true;
+            let (now_ns, for_ns) = (self.now_ns, self.lasting(50, 3000));
+            self.node(slips).clock.freeze_until(now_ns, now_ns + for_ns);
+            self.pause(slips, for_ns);
+        }
     }
 }

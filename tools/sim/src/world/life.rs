@@ -51,6 +51,8 @@ impl World {
         let options = options(&self.plan, id, seed);
         let specs: Vec<_> = self.specs.iter().filter(|spec| spec.replica_on(id).is_some()).cloned().collect();
         let node = self.node(id);
+        // It knows nobody who could tell it that its clock is wrong.
+        let starts_wrong = node.clock.is_wrong();
         let reading = node.clock.read(now_ns);
         let mut lane = Lane::new(options, Arc::clone(&node.disk) as Arc<dyn Disk>);
         let mut failures = Vec::new();
@@ -62,6 +64,7 @@ impl World {
         }
         node.is_founded = true;
         node.lane = Some(lane);
+        self.lied |= starts_wrong;
         self.trace.mark(now_ns, &[1, id.0, failures.len() as u64]);
         self.trace.tell(now_ns, || format!("node {id} starts"));
         for failure in failures {
@@ -121,6 +124,8 @@ impl World {
         if let Event::Append(command) = &*event {
             node.appends.insert(command.ticket, command.shard);
         }
+        self.hear_contradiction(id, &event);
+        let node = self.node(id);
         let reading = node.clock.read(now_ns);
         if let Some(lane) = node.lane.as_mut() {
             lane.handle(*event, &reading);

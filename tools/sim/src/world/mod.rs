@@ -7,6 +7,7 @@ mod agenda;
 mod atlas;
 mod calm;
 mod clock;
+mod clock_laws;
 mod faults;
 mod life;
 mod membership;

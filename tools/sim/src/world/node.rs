@@ -42,6 +42,8 @@ pub(super) struct Node {
     pub(super) lost_power: bool,
     /// How often each replica stopped alone: opened again, it begins anew like after a restart.
     pub(super) stops: BTreeMap<ShardId, u64>,
+    /// While its clock was wrong, a peer whose clock is right proved it.
+    pub(super) contradicted: bool,
     /// Appends handed to the lane and not answered.
     pub(super) appends: BTreeMap<Ticket, ShardId>,
 }
@@ -69,6 +71,7 @@ impl Node {
             restart_waits: false,
             lost_power: false,
             stops: BTreeMap::new(),
+            contradicted: false,
             appends: BTreeMap::new(),
         }
     }
@@ -90,6 +93,7 @@ impl Node {
         self.paused_until_ns = 0;
         self.held = None;
         self.pause_next_ns = None;
+        self.contradicted = false;
         self.appends.clear();
     }
 }

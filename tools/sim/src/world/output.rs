@@ -4,8 +4,8 @@ use bytes::Bytes;
 use timberline::codec::{Frame, checksum, decode_records};
 use timberline::disk::{Misdeed, PendingSync};
 use timberline::lane::{
-    CareNote, Event, Output, PrepareRequest, ReadAnswer, ReadRefusal, RemoveRequest, Send, SyncRequest,
-    TaskRequest, Ticket,
+    CareNote, Event, Leadership, Output, PrepareRequest, ReadAnswer, ReadRefusal, RemoveRequest, Send,
+    SyncRequest, TaskRequest, Ticket,
 };
 use timberline::shard::Refusal;
 use timberline::types::{NodeId, Receipt, ShardId};
@@ -48,11 +48,9 @@ impl World {
         for (to, probe) in probes {
             self.probe(id, to, probe);
         }
-        if let Some(held) = clock {
-            self.trace.tell(self.now_ns, || match &held {
-                Some((fault, evidence)) => format!("node {id}'s clock is {}: {evidence}", fault.kind()),
-                None => format!("nothing is held against node {id}'s clock any more"),
-            });
+        if let Some(note) = clock {
+            self.trace.tell(self.now_ns, || format!("node {id}'s clock: {note:?}"));
+            self.judge_held(id, &note);
         }
         self.begin_file_work(id, prepares, removals, tasks);
         for note in care {
@@ -65,12 +63,7 @@ impl World {
             self.answer_read(id, ticket, result);
         }
         for leadership in led {
-            let Some(node) = leadership.leader else { continue };
-            let (shard, term) = (leadership.shard, leadership.term);
-            self.history.leaders.push(Leading { shard, term, node });
-            self.trace.mark(self.now_ns, &[3, id.0, shard.0, term.0, node.0]);
-            self.trace
-                .tell(self.now_ns, || format!("node {id} follows node {node} in shard {shard}, term {term}"));
+            self.note_leader(id, leadership);
         }
         for (from, shard, refusal) in refused {
             self.trace.tell(self.now_ns, || {
@@ -80,6 +73,14 @@ impl World {
         for (shard, reason) in failed {
             self.replica_stopped(id, shard, &reason);
         }
+    }
+
+    fn note_leader(&mut self, id: NodeId, Leadership { shard, leader, term }: Leadership) {
+        let Some(node) = leader else { return };
+        self.history.leaders.push(Leading { shard, term, node });
+        self.trace.mark(self.now_ns, &[3, id.0, shard.0, term.0, node.0]);
+        self.trace
+            .tell(self.now_ns, || format!("node {id} follows node {node} in shard {shard}, term {term}"));
     }
 
     fn begin_file_work(
@@ -223,6 +224,9 @@ impl World {
     }
 
     fn answer_append(&mut self, id: NodeId, ticket: Ticket, result: Result<Receipt, Refusal>) {
+        if result.is_ok() {
+            self.judge_acknowledgement(id);
+        }
         self.node(id).appends.remove(&ticket);
         self.trace
             .mark(self.now_ns, &[7, id.0, ticket.0, result.as_ref().map_or(0, |r| r.first_timestamp.0)]);

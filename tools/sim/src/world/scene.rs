@@ -44,8 +44,12 @@ pub(crate) struct World {
     /// Faults are over.
     pub(crate) calm: bool,
     pub(super) calm_ns: u64,
-    /// A clock broke its bound at some time.
+    /// A clock broke its bound at some time, and what came of it may have been shown.
     pub(crate) lied: bool,
+    /// The only node whose clock is ever wrong without knowing it.
+    pub(super) wrong: Option<NodeId>,
+    /// A law of clocks that was broken.
+    pub(crate) misjudged: Option<String>,
     /// A process lost its memory at some time.
     pub(crate) restarted: bool,
     pub(super) nodes: BTreeMap<NodeId, Node>,
@@ -82,6 +86,8 @@ impl World {
             calm: false,
             calm_ns: 0,
             lied: false,
+            wrong: None,
+            misjudged: None,
             restarted: false,
             nodes,
             network: Network::default(),
@@ -219,9 +225,8 @@ impl World {
     }
 
     fn sample(&mut self, id: NodeId) {
-        let (now_ns, every_ns) = (self.now_ns, self.plan.sample_every_ns);
-        let node = self.nodes.get_mut(&id).expect("the cluster's nodes never change");
-        node.clock.sample(now_ns, &mut self.random);
+        let every_ns = self.plan.sample_every_ns;
+        self.take_sample(id);
         self.after(every_ns, Happening::Sample { node: id });
     }
 
@@ -242,6 +247,7 @@ impl World {
     /// Operators look at every replica.
     fn look(&mut self) {
         for id in self.node_ids() {
+            self.look_at_clock(id);
             for status in self.statuses(id) {
                 let node = &self.nodes[&id];
                 let life = node.life << 32 | node.stops.get(&status.shard).copied().unwrap_or_default();
