@@ -72,6 +72,19 @@ async fn positions_come_from_every_node_and_a_silent_one_says_why() {
 }
 
 #[tokio::test]
+async fn clocks_come_from_every_node_and_a_silent_one_says_why_within_the_limit() {
+    let mut cluster = Cluster::start(3, 1);
+    let client = cluster.client(&[1]).await;
+    cluster.stop_node(2).await;
+    let answers = client.read_clocks(Duration::from_millis(500)).await.unwrap();
+    let told: Vec<Option<NodeId>> =
+        answers.iter().map(|answer| answer.clock.as_ref().ok().map(|it| it.node)).collect();
+    assert_eq!(told, [Some(NodeId(1)), None, Some(NodeId(3))]);
+    assert!(answers.iter().all(|answer| answer.asked <= answer.arrived));
+    assert_eq!(answers[1].node, NodeId(2));
+}
+
+#[tokio::test]
 async fn a_node_that_comes_back_is_reached_again() {
     let mut cluster = Cluster::start(1, 1);
     let client = cluster.client(&[1]).await;

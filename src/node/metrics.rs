@@ -27,7 +27,6 @@ pub(crate) struct Metrics {
     pub(crate) shards_led: Gauge,
     pub(crate) shards_failed: Gauge,
     pub(crate) shards_full: Gauge,
-    pub(crate) closed_lag_ns: Gauge,
     pub(crate) peers_connected: Gauge,
     queue: Histogram,
     sync: Histogram,
@@ -72,6 +71,7 @@ pub(crate) struct ClockMetrics {
     uncertainty_ns: Gauge,
     uncertainty_max_ns: Gauge,
     age_ns: Gauge,
+    pub(crate) closed_lag_ns: Gauge,
     state: Family<Labels, Gauge>,
     faults: Family<Labels, Counter>,
     offset_ns: Family<Labels, Gauge>,
@@ -92,6 +92,10 @@ impl ClockMetrics {
                 "Above this uncertainty the clock is fenced",
             ),
             age_ns: gauge("clock_age_ns", "Time since the source's last sample"),
+            closed_lag_ns: gauge(
+                "closed_lag_ns",
+                "How far behind now the past of the replica is closed that lags most, of those closed at all",
+            ),
             state: Family::default(),
             faults: Family::default(),
             offset_ns: Family::default(),
@@ -177,10 +181,6 @@ impl Metrics {
         let shards_failed = gauge("shards_failed", "Replicas on this node that stopped or cannot be opened");
         let shards_full =
             gauge("shards_full", "Replicas on this node that take no appends because its disk is full");
-        let closed_lag_ns = gauge(
-            "closed_lag_ns",
-            "How far behind now the past of the replica is closed that lags most, of those closed at all",
-        );
         let peers_connected = gauge("peers_connected", "Nodes with a connection to this one");
         let mut stage = |name: &str, help: &str| {
             let metric = Histogram::new(exponential_buckets(20e-6, 2.0, 18));
@@ -208,7 +208,6 @@ impl Metrics {
             shards_led,
             shards_failed,
             shards_full,
-            closed_lag_ns,
             peers_connected,
         }
     }
@@ -237,7 +236,7 @@ impl Metrics {
 mod tests {
     use std::time::Duration;
 
-    use crate::clock::{Clock, ClockOptions, PeerStanding, SourceOptions, Span};
+    use crate::clock::{ClockOptions, PeerStanding, SourceOptions, Span};
 
     use super::*;
     use crate::types::StageTimes;

@@ -61,7 +61,7 @@ fn measure(shared: &NodeShared, statuses: &[ReplicaStatus], clocks: &AgreementSt
     let now = shared.clock.now().interval.latest;
     let closed = statuses.iter().map(|status| status.closed).filter(|closed| *closed > Timestamp::ZERO);
     let lag_ns = closed.map(|closed| now.ns_since(closed)).max().unwrap_or(0);
-    metrics.closed_lag_ns.set(i64::try_from(lag_ns).unwrap_or(i64::MAX));
+    metrics.clocks.closed_lag_ns.set(i64::try_from(lag_ns).unwrap_or(i64::MAX));
     metrics.clocks.measure(&shared.clock.status(), clocks);
     let connected = shared.addresses.keys().filter(|node| shared.mesh.connected(**node)).count();
     metrics.peers_connected.set(i64::try_from(connected).unwrap_or(i64::MAX));

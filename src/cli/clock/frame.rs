@@ -122,7 +122,8 @@ fn widths(rows: &[[String; 7]]) -> [usize; 7] {
 }
 
 fn padded(cells: &[String; 7], widths: &[usize; 7]) -> String {
-    cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}  ")).collect()
+    let column = |(cell, width): (&String, &usize)| format!("{cell:<width$}  ");
+    cells.iter().zip(widths).map(column).collect::<Vec<_>>().concat()
 }
 
 /// Around the majority: what is in it is held whole.

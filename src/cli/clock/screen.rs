@@ -68,7 +68,7 @@ impl Screen {
         if self.is_raw {
             let wait = move || {
                 let quits = |key: &io::Result<u8>| matches!(key, Ok(b'q' | b'Q' | CTRL_C) | Err(_));
-                if io::stdin().bytes().any(|key| quits(&key)) {
+                if io::stdin().lock().bytes().any(|key| quits(&key)) {
                     // If the view has ended by itself, nobody listens.
                     let _ = pressed.blocking_send(());
                 }

@@ -3,33 +3,33 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::check::Check;
+use super::finding::Finding;
 use crate::transport::{CertificateTerm, Error};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const SOON_DAYS: u64 = 30;
 
-pub(super) fn checks(terms: &[Result<CertificateTerm, Error>]) -> Vec<Check> {
+pub(super) fn checks(terms: &[Result<CertificateTerm, Error>]) -> Vec<Finding> {
     terms.iter().map(check).collect()
 }
 
-fn check(term: &Result<CertificateTerm, Error>) -> Check {
+fn check(term: &Result<CertificateTerm, Error>) -> Finding {
     let remake = "timberline cert init --dir NEW_FOLDER --nodes N";
     let term = match term {
         Ok(term) => term,
-        Err(error) => return Check::failure("certificate", error.to_string(), remake),
+        Err(error) => return Finding::failure("certificate", error.to_string(), remake),
     };
     let name = term.path.file_name().unwrap_or_default().to_string_lossy();
     let check = format!("certificate {name}");
     let days = term.left.as_secs() / DAY.as_secs();
     let folder = term.path.parent().unwrap_or(Path::new(".")).display();
     let reason = format!("valid for {days} days more, until {}; in {folder}", term.until);
-    if days < SOON_DAYS { Check::warning(check, reason, remake) } else { Check::ok(check, reason) }
+    if days < SOON_DAYS { Finding::warning(check, reason, remake) } else { Finding::ok(check, reason) }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::Outcome;
+    use super::super::finding::Outcome;
     use super::*;
 
     #[test]

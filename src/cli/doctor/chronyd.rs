@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::check::Check;
+use super::finding::Finding;
 use crate::cli::moment::show_ns;
 use crate::clock::{Clock, ClockOptions, ClockState, ClockStatus, SourceChoice, SourceOptions};
 
@@ -29,19 +29,19 @@ fn is_synchronised(clock: &Clock) -> bool {
     clock.now().is_trusted()
 }
 
-pub(super) fn check(status: &ClockStatus) -> Check {
+pub(super) fn check(status: &ClockStatus) -> Finding {
     const CHECK: &str = "chronyd on this machine";
     match status.state {
         ClockState::Trusted => {
             let uncertainty = show_ns(status.uncertainty_ns);
-            Check::ok(
+            Finding::ok(
                 CHECK,
                 format!("synchronised, to within {uncertainty}; leap second: {}", status.leap.as_str()),
             )
         }
         ClockState::Untrusted(fault) => {
             let reason = status.reason.clone().unwrap_or_else(|| fault.to_string());
-            Check::warning(CHECK, reason, "systemctl status chrony; chronyc tracking; chronyc -n sources")
+            Finding::warning(CHECK, reason, "systemctl status chrony; chronyc tracking; chronyc -n sources")
         }
     }
 }

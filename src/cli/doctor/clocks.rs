@@ -1,6 +1,6 @@
 //! Whether each node answers, knows the time well enough, and agrees with the others.
 
-use super::check::Check;
+use super::finding::Finding;
 use crate::cli::moment::show_ns;
 use crate::client::{ClockAnswer, ClockInfo, ClockPeerInfo};
 use crate::types::NodeId;
@@ -8,22 +8,22 @@ use crate::types::NodeId;
 /// The operator's way to find out more about a machine's clock.
 const ASK_CHRONY: &str = "chronyc tracking; chronyc -n sources";
 
-pub(super) fn checks(answers: &[ClockAnswer]) -> Vec<Check> {
+pub(super) fn checks(answers: &[ClockAnswer]) -> Vec<Finding> {
     let clocks: Vec<&ClockInfo> = answers.iter().filter_map(|answer| answer.clock.as_ref().ok()).collect();
     answers.iter().flat_map(|answer| of_node(answer, &clocks, answers.len())).collect()
 }
 
-fn of_node(answer: &ClockAnswer, clocks: &[&ClockInfo], nodes: usize) -> Vec<Check> {
+fn of_node(answer: &ClockAnswer, clocks: &[&ClockInfo], nodes: usize) -> Vec<Finding> {
     let check = format!("node {} answers", answer.node);
     match &answer.clock {
         Err(error) => {
             let fix = format!("timberline serve --config node-{}.toml, or see its log", answer.node);
-            vec![Check::failure(check, error.to_string(), fix)]
+            vec![Finding::failure(check, error.to_string(), fix)]
         }
         Ok(clock) => {
             let took = answer.arrived.saturating_duration_since(answer.asked).as_nanos();
             let reached =
-                Check::ok(check, format!("within {}", show_ns(u64::try_from(took).unwrap_or(u64::MAX))));
+                Finding::ok(check, format!("within {}", show_ns(u64::try_from(took).unwrap_or(u64::MAX))));
             let vote = vote(clock.node, clocks, nodes);
             [reached, state(clock), source(clock), bound(clock), vote, leap(clock)].into()
         }
@@ -34,18 +34,18 @@ fn named(clock: &ClockInfo, what: &str) -> String {
     format!("clock {} {what}", clock.node)
 }
 
-fn state(clock: &ClockInfo) -> Check {
+fn state(clock: &ClockInfo) -> Finding {
     let check = named(clock, "state");
     match clock.state.as_str() {
-        "trusted" if clock.reason.is_empty() => Check::ok(check, "trusted"),
+        "trusted" if clock.reason.is_empty() => Finding::ok(check, "trusted"),
         "trusted" => {
-            Check::warning(check, format!("trusted, but {}", clock.reason), "timberline clock status")
+            Finding::warning(check, format!("trusted, but {}", clock.reason), "timberline clock status")
         }
-        state => Check::failure(check, format!("{state}: {}", clock.reason), on(clock.node, ASK_CHRONY)),
+        state => Finding::failure(check, format!("{state}: {}", clock.reason), on(clock.node, ASK_CHRONY)),
     }
 }
 
-fn source(clock: &ClockInfo) -> Check {
+fn source(clock: &ClockInfo) -> Finding {
     let check = named(clock, "source");
     let refused =
         clock.refused.iter().map(|refused| format!("; {} is not used: {}", refused.source, refused.reason));
@@ -53,11 +53,11 @@ fn source(clock: &ClockInfo) -> Check {
     let source = &clock.source;
     if clock.is_unknown {
         let reason = format!("{source} is not synchronised{refused}");
-        return Check::failure(check, reason, on(clock.node, "apt-get install chrony"));
+        return Finding::failure(check, reason, on(clock.node, "apt-get install chrony"));
     }
     if source.ends_with("+injected") {
         let reason = format!("{source}: a control file may make it lie");
-        return Check::warning(
+        return Finding::warning(
             check,
             reason,
             "timberline config show --config FILE; unset clock.inject_file",
@@ -65,32 +65,32 @@ fn source(clock: &ClockInfo) -> Check {
     }
     if source == "declared" {
         let reason = "declared: an operator vouches for the bound, and nothing measures it";
-        return Check::warning(
+        return Finding::warning(
             check,
             reason,
             on(clock.node, "apt-get install chrony; clock.source = \"auto\""),
         );
     }
-    Check::ok(check, format!("{source}, sampled {} ago{refused}", show_ns(clock.age_ns)))
+    Finding::ok(check, format!("{source}, sampled {} ago{refused}", show_ns(clock.age_ns)))
 }
 
-fn bound(clock: &ClockInfo) -> Check {
+fn bound(clock: &ClockInfo) -> Finding {
     let check = named(clock, "uncertainty");
     let (eps_ns, eps_max_ns) = (clock.uncertainty_ns, clock.eps_max_ns);
     let reason = format!("{} of at most {}", show_ns(eps_ns), show_ns(eps_max_ns));
     let fix = || on(clock.node, ASK_CHRONY);
     if clock.is_unknown {
-        return Check::failure(check, "it cannot be told: the source does not know the time", fix());
+        return Finding::failure(check, "it cannot be told: the source does not know the time", fix());
     }
     match eps_ns {
-        _ if eps_ns > eps_max_ns => Check::failure(check, reason, fix()),
-        _ if eps_ns > eps_max_ns / 2 => Check::warning(check, reason, fix()),
-        _ => Check::ok(check, reason),
+        _ if eps_ns > eps_max_ns => Finding::failure(check, reason, fix()),
+        _ if eps_ns > eps_max_ns / 2 => Finding::warning(check, reason, fix()),
+        _ => Finding::ok(check, reason),
     }
 }
 
 /// What the other nodes say of this one's clock, and how far off it is by their measure.
-fn vote(node: NodeId, clocks: &[&ClockInfo], nodes: usize) -> Check {
+fn vote(node: NodeId, clocks: &[&ClockInfo], nodes: usize) -> Finding {
     let check = format!("clock {node} vote");
     let seen_by = |clock: &&ClockInfo| -> Option<(NodeId, ClockPeerInfo)> {
         let peer = clock.peers.iter().find(|peer| peer.node == node)?;
@@ -108,29 +108,29 @@ fn vote(node: NodeId, clocks: &[&ClockInfo], nodes: usize) -> Check {
     let off = off_ns.map_or_else(String::new, |ns| format!("; at most {} off theirs", show_ns(ns)));
     let (misses, agrees) = (who("misses"), who("agrees"));
     if nodes == 1 {
-        return Check::ok(check, "the only clock of the cluster");
+        return Finding::ok(check, "the only clock of the cluster");
     }
     if !misses.is_empty() {
         let reason = format!("it misses the majority, by the word of nodes {}{off}", misses.join(", "));
-        return Check::failure(check, reason, on(node, ASK_CHRONY));
+        return Finding::failure(check, reason, on(node, ASK_CHRONY));
     }
     if agrees.is_empty() {
         let reason = format!("no other node can say whether it agrees{off}");
-        return Check::warning(check, reason, "timberline cluster status; timberline clock watch");
+        return Finding::warning(check, reason, "timberline cluster status; timberline clock watch");
     }
-    Check::ok(check, format!("in the majority, by the word of nodes {}{off}", agrees.join(", ")))
+    Finding::ok(check, format!("in the majority, by the word of nodes {}{off}", agrees.join(", ")))
 }
 
-fn leap(clock: &ClockInfo) -> Check {
+fn leap(clock: &ClockInfo) -> Finding {
     let check = named(clock, "leap second");
     match clock.leap.as_str() {
         "insert" | "delete" => {
             let reason = format!("one is pending at the end of the day: {}", clock.leap);
             let fix = on(clock.node, "chronyc tracking; see that all nodes smear it, or none");
-            Check::warning(check, reason, fix)
+            Finding::warning(check, reason, fix)
         }
-        "none" => Check::ok(check, "none is pending"),
-        _ => Check::ok(check, "the source does not say"),
+        "none" => Finding::ok(check, "none is pending"),
+        _ => Finding::ok(check, "the source does not say"),
     }
 }
 
@@ -142,7 +142,7 @@ fn on(node: NodeId, command: &str) -> String {
 mod tests {
     use tokio::time::Instant;
 
-    use super::super::check::Outcome;
+    use super::super::finding::Outcome;
     use super::*;
     use crate::cli::clock::fixture::{clock, peer};
     use crate::client::{ClockRefusalInfo, Error};

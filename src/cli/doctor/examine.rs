@@ -2,7 +2,7 @@
 
 use tokio::net::{UdpSocket, lookup_host};
 
-use super::check::{Check, Outcome};
+use super::finding::{Finding, Outcome};
 use super::{certificates, chronyd, clocks, shards};
 use crate::cli::arguments::Common;
 use crate::cli::clock::ANSWER_LIMIT;
@@ -17,7 +17,7 @@ pub(in crate::cli) async fn doctor(common: &Common) -> Result<(), Failure> {
     let mut checks = match certs(common) {
         Ok(folder) => certificates::checks(&certificate_terms(&folder)),
         Err(failure) => {
-            vec![Check::failure(
+            vec![Finding::failure(
                 "certificate",
                 failure.to_string(),
                 "timberline cert init --dir certs --nodes 3",
@@ -28,7 +28,7 @@ pub(in crate::cli) async fn doctor(common: &Common) -> Result<(), Failure> {
         Ok(client) => checks.extend(examine(&client).await),
         Err(failure) => {
             let fix = "timberline dev, or name a node of a cluster that runs with --endpoint HOST:PORT";
-            checks.push(Check::failure("cluster answers", failure.to_string(), fix));
+            checks.push(Finding::failure("cluster answers", failure.to_string(), fix));
         }
     }
     print_rows(Format::or_default(common.output), &checks)?;
@@ -39,7 +39,7 @@ pub(in crate::cli) async fn doctor(common: &Common) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn examine(client: &Client) -> Vec<Check> {
+async fn examine(client: &Client) -> Vec<Finding> {
     let mut checks = Vec::new();
     match client.cluster().await {
         Ok(cluster) => {
@@ -49,32 +49,32 @@ async fn examine(client: &Client) -> Vec<Check> {
             }
         }
         Err(error) => {
-            checks.push(Check::failure("nodes connected", error.to_string(), "timberline cluster status"))
+            checks.push(Finding::failure("nodes connected", error.to_string(), "timberline cluster status"));
         }
     }
     match client.read_clocks(ANSWER_LIMIT).await {
         Ok(answers) => checks.extend(clocks::checks(&answers)),
-        Err(error) => checks.push(Check::failure("clocks", error.to_string(), "timberline clock status")),
+        Err(error) => checks.push(Finding::failure("clocks", error.to_string(), "timberline clock status")),
     }
     match client.list_topics().await {
         Ok(topics) => checks.extend(shards::checks(&topics)),
-        Err(error) => checks.push(Check::failure("topics", error.to_string(), "timberline topic list")),
+        Err(error) => checks.push(Finding::failure("topics", error.to_string(), "timberline topic list")),
     }
     checks
 }
 
-fn connections(cluster: &ClusterInfo) -> Check {
+fn connections(cluster: &ClusterInfo) -> Finding {
     let missing = cluster.nodes.iter().filter(|node| !node.connected);
     let missing: Vec<String> = missing.map(|node| node.node.to_string()).collect();
     let by = cluster.seen_by;
     if missing.is_empty() {
-        return Check::ok(
+        return Finding::ok(
             "nodes connected",
             format!("node {by} has connections to all {}", cluster.nodes.len()),
         );
     }
     let reason = format!("node {by} has no connection to nodes {}", missing.join(", "));
-    Check::failure("nodes connected", reason, "timberline cluster status; see those nodes' logs")
+    Finding::failure("nodes connected", reason, "timberline cluster status; see those nodes' logs")
 }
 
 /// Whether a node's address is one of this machine's: only its own can be bound.

@@ -4,10 +4,10 @@
 //! nothing.
 
 mod certificates;
-mod check;
 mod chronyd;
 mod clocks;
 mod examine;
+mod finding;
 mod shards;
 
 pub(super) use examine::doctor;

@@ -13,20 +13,18 @@ pub(super) fn tell_all(metrics: &Metrics, notes: Vec<CareNote>) {
     }
 }
 
-/// Counts a fault of the clock's own source when its kind is another than the one last told, and writes it down.
-pub(super) fn tell_of_source(metrics: &Metrics, told: &mut Option<&'static str>, fault: Option<Fault>) {
+/// Counts a fault of the clock's own source when its kind is another than that of the one before. The log hears of it from
+/// `ClockLog`.
+pub(super) fn count_source_fault(
+    metrics: &Metrics,
+    counted: &mut Option<&'static str>,
+    fault: Option<Fault>,
+) {
     let kind = fault.map(|fault| fault.kind());
-    if kind == *told {
-        return;
+    if let Some(fault) = fault.filter(|_| kind != *counted) {
+        metrics.clocks.count(&fault);
     }
-    *told = kind;
-    match fault {
-        None => tracing::info!("this node's time source is good again"),
-        Some(fault) => {
-            metrics.clocks.count(&fault);
-            tracing::error!(%fault, "this node's clock is fenced by its own source; `timberline clock status` says more");
-        }
-    }
+    *counted = kind;
 }
 
 /// Counts the fault, if there is one, and writes the evidence down.
@@ -67,5 +65,22 @@ fn tell(metrics: &Metrics, note: CareNote) {
             damage.scrub_passes.inc();
             tracing::debug!(segments, "all sealed segments were proved once");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_of_the_source_that_lasts_is_counted_once_and_one_that_comes_back_again() {
+        let (metrics, mut counted) = (Metrics::new(), None);
+        let wide = |uncertainty_ns| Some(Fault::TooWide { uncertainty_ns, eps_max_ns: 1 });
+        for fault in [None, wide(2), wide(3), Some(Fault::Unreadable), None, wide(2)] {
+            count_source_fault(&metrics, &mut counted, fault);
+        }
+        let text = metrics.encode();
+        assert!(text.contains("clock_faults_total{kind=\"too-wide\"} 2"), "{text}");
+        assert!(text.contains("clock_faults_total{kind=\"unreadable\"} 1"), "{text}");
     }
 }

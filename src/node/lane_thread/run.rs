@@ -106,7 +106,7 @@ pub(crate) struct Running {
     shared: Arc<LaneShared>,
     clock: Arc<Clock>,
     outlets: Outlets,
-    /// What the clock's own source was last found to be at fault with, by its kind.
+    /// The fault of the clock's own source that was last counted, by its kind.
     source_fault: Option<&'static str>,
     stopped: bool,
 }
@@ -142,7 +142,7 @@ impl Running {
         let output = self.lane.take_output(&self.clock.now());
         self.carry(output);
         let reading = self.clock.now();
-        care::tell_of_source(&self.shared.metrics, &mut self.source_fault, reading.fault);
+        care::count_source_fault(&self.shared.metrics, &mut self.source_fault, reading.fault);
         let now = self.lane.judged(&reading);
         self.hosting.step(&mut self.lane, &now);
         let took = self.clock.now().monotonic.since(began);

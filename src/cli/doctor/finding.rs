@@ -1,4 +1,4 @@
-//! One check: what was looked at, how that is, why, and what mends it. The field names are a contract.
+//! What one check found: what was looked at, how that is, why, and what mends it. The field names are a contract.
 
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ impl Outcome {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Check {
+pub(super) struct Finding {
     pub(super) check: String,
     pub(super) result: Outcome,
     pub(super) reason: String,
@@ -32,7 +32,7 @@ pub(super) struct Check {
     pub(super) fix: Option<String>,
 }
 
-impl Check {
+impl Finding {
     pub(super) fn ok(check: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { check: check.into(), result: Outcome::Ok, reason: reason.into(), fix: None }
     }
@@ -54,7 +54,7 @@ impl Check {
     }
 }
 
-impl Row for Check {
+impl Row for Finding {
     fn titles() -> Vec<&'static str> {
         vec!["RESULT", "CHECK", "REASON -> WHAT TO DO"]
     }
