@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use timberline::clock::{AgreementOptions, AgreementStatus, Reading, TimeInterval};
+use timberline::clock::{AgreementOptions, AgreementStatus, Fault, Reading, TimeInterval};
 use timberline::codec::{EncodedBatch, encode_records};
 use timberline::disk::{Disk, MemoryDisk};
 use timberline::lane::{
@@ -60,6 +60,8 @@ struct Node {
     slipped_ns: u64,
     frozen_until_ns: u64,
     eps_ns: u64,
+    /// What its own source has against its clock.
+    fault: Option<Fault>,
 }
 
 enum Happening {
@@ -87,7 +89,9 @@ impl World {
         for (node, offset_ns) in NODES.into_iter().zip([0, EPS_NS.cast_signed(), -EPS_NS.cast_signed()]) {
             let disk = Arc::new(MemoryDisk::new());
             let (lie_ns, slipped_ns, frozen_until_ns, eps_ns) = (0, 0, 0, EPS_NS);
-            let host = Node { disk, lane: None, offset_ns, lie_ns, slipped_ns, frozen_until_ns, eps_ns };
+            let lane = None;
+            let fault = None;
+            let host = Node { disk, lane, offset_ns, lie_ns, slipped_ns, frozen_until_ns, eps_ns, fault };
             world.nodes.insert(node, host);
         }
         world
@@ -99,16 +103,21 @@ impl World {
     }
 
     fn reading(&self, node: NodeId) -> Reading {
-        let Node { offset_ns, lie_ns, slipped_ns, eps_ns, .. } = &self.nodes[&node];
+        let Node { offset_ns, lie_ns, slipped_ns, eps_ns, fault, .. } = &self.nodes[&node];
         let shown_ns = self.elapsed_ns - slipped_ns;
         let midpoint = Timestamp((EPOCH_NS + shown_ns).saturating_add_signed(offset_ns + lie_ns));
         let interval = TimeInterval::around(midpoint, *eps_ns);
-        Reading { interval, monotonic: Monotonic(shown_ns), fault: None }
+        Reading { interval, monotonic: Monotonic(shown_ns), fault: *fault }
     }
 
     /// A node's clock is off by that much more than its bound allows.
     pub(crate) fn lie(&mut self, node: NodeId, lie_ns: i64) {
         self.nodes.get_mut(&node).expect("one of the three").lie_ns = lie_ns;
+    }
+
+    /// A node's source has that against its clock, or nothing.
+    pub(crate) fn distrust(&mut self, node: NodeId, fault: Option<Fault>) {
+        self.nodes.get_mut(&node).expect("one of the three").fault = fault;
     }
 
     /// A node's bound is that wide from now on, and true.
