@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use prost::Message as _;
+use prost::Message;
 use timberline::clock::{AgreementOptions, Reading, TimeInterval};
 use timberline::disk::{Disk, MemoryDisk};
 use timberline::lane::{Event, Lane, LaneOptions, Output, Placement, ScrubOptions, ShardSpec};
@@ -40,11 +40,15 @@ impl World {
         let mut world = Self { lanes, elapsed_ns: 0, spent, closing_bytes: 0 };
         let specs: Vec<_> = (1..=SHARDS).map(spec).collect();
         for (lane, _) in world.lanes.values_mut() {
-            specs.iter().for_each(|spec| lane.create_shard(spec).expect("room for a shard"));
+            for spec in &specs {
+                lane.create_shard(spec).expect("room for a shard");
+            }
             assert!(lane.open_shards(&specs, &reading(0)).iter().all(Result::is_ok));
         }
         let (first, _) = world.lanes.get_mut(&NODES[0]).expect("it was made");
-        specs.iter().for_each(|spec| first.campaign(spec.shard));
+        for spec in &specs {
+            first.campaign(spec.shard);
+        }
         world.run(5);
         world.run(1);
         let led = world.lanes[&NODES[0]].0.statuses(&reading(world.elapsed_ns));
@@ -72,9 +76,9 @@ impl World {
         *self.spent.entry(node).or_default() += began.elapsed();
         let synced: Vec<_> = syncs.into_iter().map(|sync| (sync.token, disk.sync(&sync.files))).collect();
         for send in sends {
-            self.closing_bytes += send.message.closed.as_ref().map_or(0, |tick| tick.encoded_len());
-            self.closing_bytes += send.message.closed_ack.as_ref().map_or(0, |ack| ack.encoded_len());
-            self.closing_bytes += send.message.publication.as_ref().map_or(0, |told| told.encoded_len());
+            self.closing_bytes += send.message.closed.as_ref().map_or(0, Message::encoded_len);
+            self.closing_bytes += send.message.closed_ack.as_ref().map_or(0, Message::encoded_len);
+            self.closing_bytes += send.message.publication.as_ref().map_or(0, Message::encoded_len);
             let (message, payload) = (Box::new(send.message), send.payload.concat().into());
             self.turn(send.to, Event::Message { from: node, message, payload });
         }
