@@ -21,7 +21,7 @@ const CLOSED_TICK: Duration = Duration::from_millis(20);
 const NEVER: Duration = Duration::from_secs(3_600);
 const START_NS: u64 = 1_700_000_000_000_000_000;
 const STEP_NS: u64 = 10_000_000;
-const SECONDS: u64 = 5;
+const SECONDS: u32 = 5;
 
 struct World {
     lanes: BTreeMap<NodeId, (Lane, Arc<dyn Disk>)>,
@@ -57,9 +57,9 @@ impl World {
     }
 
     /// Lets `seconds` pass; what each node's thread would have been busy is in `spent`.
-    fn run(&mut self, seconds: u64) {
+    fn run(&mut self, seconds: u32) {
         (self.spent, self.closing_bytes) = (BTreeMap::new(), 0);
-        for _ in 0..seconds * 1_000_000_000 / STEP_NS {
+        for _ in 0..u64::from(seconds) * 1_000_000_000 / STEP_NS {
             self.elapsed_ns += STEP_NS;
             for node in NODES {
                 self.turn(node, Event::Timer);
@@ -130,12 +130,12 @@ fn main() {
     );
     for round in 1..=5 {
         world.run(SECONDS);
-        let share = NODES.map(|node| 100.0 * world.spent[&node].as_secs_f64() / SECONDS as f64);
+        let share = NODES.map(|node| 100.0 * world.spent[&node].as_secs_f64() / f64::from(SECONDS));
         println!(
             "round {round}: leader {:.2} %, followers {:.2} % and {:.2} %",
             share[0], share[1], share[2]
         );
     }
-    let ticks = 1_000 * SECONDS / CLOSED_TICK.as_millis() as u64;
+    let ticks = 1_000 * u64::from(SECONDS) / CLOSED_TICK.as_millis() as u64;
     println!("bytes of closing a tick, both peers together: {}", world.closing_bytes as u64 / ticks);
 }

@@ -118,9 +118,12 @@ mod tests {
     #[test]
     fn after_one_failure_it_never_answers_for_a_file_again() {
         static HEALED: AtomicBool = AtomicBool::new(false);
-        let fails_once = |_: &File| match HEALED.swap(true, Ordering::AcqRel) {
-            false => Err(io::Error::other("a page could not be written")),
-            true => Ok(()),
+        let fails_once = |_: &File| {
+            if HEALED.swap(true, Ordering::AcqRel) {
+                Ok(())
+            } else {
+                Err(io::Error::other("a page could not be written"))
+            }
         };
         let file_system = FileSystem::with(root(), fails_once).unwrap();
         assert!(!file_system.sync());
