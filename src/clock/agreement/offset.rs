@@ -163,14 +163,14 @@ impl Offsets {
         Some(Span { low_ns: self.low_ns(now)?, high_ns: self.high_ns(now)? })
     }
 
-    /// Where the peer's midpoint minus the monotonic clock lies. Both clocks drift.
+    /// Where the peer's midpoint minus the monotonic clock lies. Both clocks drift. A midpoint that moved between the two
+    /// proofs, inside a bound that grew meanwhile, was at both ends.
     pub fn midpoint(&self, now: Monotonic) -> Option<Span> {
         let (low, high) = (self.lows.front()?, self.highs.front()?);
         let widened = |bound: &Bound| 2 * self.drift_since(bound.at, now);
-        Some(Span {
-            low_ns: low.ns.saturating_add(low.uncertainty_ns).saturating_sub(widened(low)),
-            high_ns: high.ns.saturating_sub(high.uncertainty_ns).saturating_add(widened(high)),
-        })
+        let low_ns = low.ns.saturating_add(low.uncertainty_ns).saturating_sub(widened(low));
+        let high_ns = high.ns.saturating_sub(high.uncertainty_ns).saturating_add(widened(high));
+        Some(Span { low_ns: low_ns.min(high_ns), high_ns: high_ns.max(low_ns) })
     }
 
     fn drift_since(&self, at: Monotonic, now: Monotonic) -> i64 {

@@ -405,3 +405,16 @@ fn evidence_is_a_sentence_that_names_who_misses_whom_by_how_much() {
     assert!(sentence.contains("node 3 misses the majority by 4"), "{sentence}");
     assert!(sentence.contains("nodes 1 and 2 agree"), "{sentence}");
 }
+
+#[test]
+fn a_midpoint_that_moved_while_its_bound_grew_is_told_with_both_ends() {
+    let mut offsets = Offsets::new(GROWTH_PPB);
+    let answer = |at: u64, moved_ms: u64, eps_ns: u64| {
+        let stated = TimeInterval::around(Timestamp(EPOCH_NS + (at + moved_ms) * MS), eps_ns);
+        Answer { asked: Monotonic(at * MS), received: stated, answered: stated, arrived: Monotonic(at * MS) }
+    };
+    offsets.note_answer(&answer(100, 0, EPS_NS));
+    offsets.note_answer(&answer(200, 5, 6 * EPS_NS));
+    let found = offsets.midpoint(Monotonic(200 * MS)).unwrap().shifted(-EPOCH_NS.cast_signed());
+    assert!(found.low_ns <= 0 && found.high_ns >= 5 * MS.cast_signed() - 10_000, "{found:?}");
+}
