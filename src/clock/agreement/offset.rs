@@ -168,9 +168,10 @@ impl Offsets {
     pub fn midpoint(&self, now: Monotonic) -> Option<Span> {
         let (low, high) = (self.lows.front()?, self.highs.front()?);
         let widened = |bound: &Bound| 2 * self.drift_since(bound.at, now);
-        let low_ns = low.ns.saturating_add(low.uncertainty_ns).saturating_sub(widened(low));
-        let high_ns = high.ns.saturating_sub(high.uncertainty_ns).saturating_add(widened(high));
-        Some(Span { low_ns: low_ns.min(high_ns), high_ns: high_ns.max(low_ns) })
+        let around = |ns: i64, by_ns: i64| Span { low_ns: ns, high_ns: ns }.widened(by_ns);
+        let low = around(low.ns.saturating_add(low.uncertainty_ns), widened(low));
+        let high = around(high.ns.saturating_sub(high.uncertainty_ns), widened(high));
+        Some(Span { low_ns: low.low_ns.min(high.low_ns), high_ns: high.high_ns.max(low.high_ns) })
     }
 
     fn drift_since(&self, at: Monotonic, now: Monotonic) -> i64 {
