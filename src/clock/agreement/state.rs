@@ -201,13 +201,13 @@ impl Agreement {
         let drifted_ns = drift(self.options.growth_ppb, now.monotonic.0.saturating_sub(at.0));
         let mine = Span::of(now.interval, now.monotonic).widened(drifted_ns);
         let gap_ns = vote.majorities.iter().map(|majority| majority.gap_ns(&mine)).min();
-        if let Some(by_ns) = gap_ns.filter(|by_ns| *by_ns > 0) {
-            let (vote, ballot) = (vote.clone(), self.ballot(now));
+        if gap_ns.is_some_and(|gap_ns| gap_ns > 0) {
             self.hold_vote(now);
-            if self.last.as_ref().is_none_or(|(vote, _)| vote.verdict == Verdict::Unheard) {
-                // The others are silent by now; what they agreed on has not moved.
-                let evidence = evidence::outvoted(self.node, by_ns, &ballot, &vote);
-                self.raise(Fault::Outvoted { by_ns }, evidence);
+            if self.last.as_ref().is_some_and(|(vote, _)| vote.verdict == Verdict::Unheard) {
+                // The others are silent by now; what they stated is as true as it was.
+                let ballot = self.ballot(Duration::MAX, now);
+                let vote = ballot.count();
+                self.decide(&ballot, &vote, now);
             }
         }
     }
@@ -229,7 +229,7 @@ impl Agreement {
     }
 
     fn is_vouched_for(&self, now: &Reading) -> bool {
-        let ballot = self.ballot(now);
+        let ballot = self.ballot(self.patience.fresh, now);
         ballot.peers.values().any(|claim| matches!(claim, Claim::Whole(span) if span.touches(&ballot.mine)))
     }
 
@@ -249,8 +249,10 @@ impl Agreement {
         self.last = None;
     }
 
-    fn ballot(&self, now: &Reading) -> Ballot {
-        let claims = self.peers.iter().map(|(node, peer)| (*node, peer.claim(now.monotonic, self.patience)));
+    /// What answers claim that are no older than `fresh`.
+    fn ballot(&self, fresh: Duration, now: &Reading) -> Ballot {
+        let patience = Patience { fresh, ..self.patience };
+        let claims = self.peers.iter().map(|(node, peer)| (*node, peer.claim(now.monotonic, patience)));
         Ballot { mine: Span::of(now.interval, now.monotonic), peers: claims.collect() }
     }
 
@@ -260,21 +262,25 @@ impl Agreement {
             self.interrupt();
             return;
         }
-        let ballot = self.ballot(now);
+        let ballot = self.ballot(self.patience.fresh, now);
         let vote = ballot.count();
+        self.decide(&ballot, &vote, now);
+        self.last = Some((vote, now.monotonic));
+    }
+
+    fn decide(&mut self, ballot: &Ballot, vote: &Vote, now: &Reading) {
         match vote.verdict {
             Verdict::Agrees => {
-                self.contradicted.retain(|peer, _| is_open(&ballot, &vote, *peer));
+                self.contradicted.retain(|peer, _| is_open(ballot, vote, *peer));
                 self.agree(now.monotonic);
             }
             Verdict::Outvoted { by_ns } => {
-                let evidence = evidence::outvoted(self.node, by_ns, &ballot, &vote);
+                let evidence = evidence::outvoted(self.node, by_ns, ballot, vote);
                 self.raise(Fault::Outvoted { by_ns }, evidence);
             }
-            Verdict::Split => self.raise(Fault::NoMajority, evidence::split(self.node, &ballot)),
+            Verdict::Split => self.raise(Fault::NoMajority, evidence::split(self.node, ballot)),
             Verdict::Unheard => self.interrupt(),
         }
-        self.last = Some((vote, now.monotonic));
     }
 
     fn raise(&mut self, fault: Fault, evidence: String) {
