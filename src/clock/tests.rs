@@ -120,6 +120,18 @@ fn the_sample_from_before_a_step_is_void() {
 }
 
 #[test]
+fn a_step_before_the_first_sample_voids_nothing() {
+    let (ticks, source) = (SimulatedTicks::starting_at(START), Simulated::default());
+    let clock = Clock::simulated(OPTIONS, Arc::new(source.clone()), ticks.clone());
+    assert!(!look_again(&clock, &ticks).is_trusted());
+    ticks.step(-3_600_000_000_000);
+    look_again(&clock, &ticks);
+    source.set(ticks.read(), 0, 1_000, 50_000);
+    assert!(look_again(&clock, &ticks).is_trusted());
+    assert!(look_again(&clock, &ticks).is_trusted());
+}
+
+#[test]
 fn a_step_within_what_the_source_declared_is_no_fault() {
     let bench = bench();
     bench.ticks.step(4_000);

@@ -135,8 +135,13 @@ impl Clock {
     /// Asks the source for a newer sample and looks for jumps. Off the hot path.
     pub fn refresh(&self) {
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        let view = self.view.load_full();
+        let mut view = self.view.load_full();
         let (raw, witness) = self.ticks.read_closely();
+        if view.sample.is_none() {
+            // Nothing rests on how the clocks stood at the start; a step since then is no jump of what was sampled.
+            let failure = view.failure.clone();
+            view = Arc::new(View { sample: None, baseline: Baseline::of(raw), failure });
+        }
         // Each looks, whatever the others saw: what is seen late would void a sample from after the jump.
         let (jump, pushed, disrupted) =
             (self.jump(&view, raw), pushed(&mut watch, witness), disrupted(&mut watch));

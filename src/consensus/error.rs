@@ -1,7 +1,7 @@
 //! What the group refuses, and what stops it.
 
 use super::{MessageKind, ReadError};
-use crate::types::{Index, ReplicaId};
+use crate::types::{Index, ReplicaId, Term};
 
 /// Why a call had no effect, or why the group has stopped (see [`Error::is_fatal`]).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +27,11 @@ pub enum Error {
     /// it is repaired from its peers, or removed and added again under a new id.
     #[error("entry {needed} was acknowledged here, but the log ends at {last}")]
     Forgotten { needed: Index, last: Index },
+    /// This replica once held another entry there: its disk is an older one, or not its own. The same holds as for `Forgotten`.
+    #[error(
+        "entry {index} was acknowledged here in term {expected}, but the log holds one of term {found} in its place"
+    )]
+    Diverged { index: Index, expected: Term, found: Term },
     #[error("the log could not be read: {0}")]
     Unreadable(#[from] ReadError),
     /// The last `Ready` was not written to the log before the next call.
@@ -37,6 +42,9 @@ pub enum Error {
 impl Error {
     /// Whether the group has stopped for good: it takes nothing in and lets nothing out any more.
     pub fn is_fatal(&self) -> bool {
-        matches!(self, Self::Forgotten { .. } | Self::Unreadable(_) | Self::Unwritten { .. })
+        matches!(
+            self,
+            Self::Forgotten { .. } | Self::Diverged { .. } | Self::Unreadable(_) | Self::Unwritten { .. }
+        )
     }
 }

@@ -118,7 +118,7 @@ impl<L: LogReader> Group<L> {
     }
 
     /// A leader's heartbeat says at most what this replica itself acknowledged; an answer to a leader acknowledges
-    /// at most what the leader had. Where our log ends before that, it has lost something.
+    /// at most what the leader had. Where our log ends before that, or has another entry there, it has lost something.
     fn check_memory(&self, message: &Message) -> Result<(), Error> {
         let raft = &self.raw.raft;
         let leads = raft.state == StateRole::Leader;
@@ -132,6 +132,19 @@ impl<L: LogReader> Group<L> {
             _ => return Ok(()),
         };
         let last = Index(raft.raft_log.last_index());
-        if needed > last { Err(Error::Forgotten { needed, last }) } else { Ok(()) }
+        if needed > last {
+            return Err(Error::Forgotten { needed, last });
+        }
+        // Only a heartbeat tells the term. Where the log begins later than that, there is nothing to compare.
+        let (expected, found) = (message.commit_term, self.term_of(needed));
+        match found.filter(|_| message.kind == MessageKind::Heartbeat && expected.0 > 0) {
+            Some(found) if found != expected => Err(Error::Diverged { index: needed, expected, found }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The term of an entry that this log holds.
+    pub(super) fn term_of(&self, index: Index) -> Option<Term> {
+        self.raw.raft.raft_log.term(index.0).ok().map(Term).filter(|term| term.0 > 0)
     }
 }

@@ -43,6 +43,7 @@ pub struct Message {
     pub log_term: Term,
     pub index: Index,
     pub commit: Index,
+    /// The term of the entry at `commit`, where the sender knows it.
     pub commit_term: Term,
     pub reject: bool,
     pub reject_hint: Index,

@@ -148,6 +148,10 @@ impl<L: LogReader> Group<L> {
             if let Some(manifest) = &mut message.manifest {
                 manifest.membership_index = self.membership_index.max(manifest.membership_index);
             }
+            if message.kind == MessageKind::Heartbeat {
+                // So that a replica whose disk is an older one finds out before it takes its own entry for committed.
+                message.commit_term = self.term_of(message.commit).unwrap_or_default();
+            }
             split_append(message, self.outbox.message_bytes_max, &mut out);
         }
         out

@@ -259,7 +259,10 @@ impl Agreement {
     fn hold_vote(&mut self, now: &Reading) {
         if !knows_time(now) {
             self.last = None;
-            self.interrupt();
+            // Whoever does not know the time agrees with nobody, whatever is open.
+            if let Some(fence) = self.fence.as_mut() {
+                fence.agrees_since = None;
+            }
             return;
         }
         let ballot = self.ballot(self.patience.fresh, now);

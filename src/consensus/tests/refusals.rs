@@ -47,6 +47,26 @@ fn replica_that_lost_acknowledged_entries_stops_at_the_next_heartbeat() {
 }
 
 #[test]
+fn replica_whose_disk_holds_another_entry_where_it_acknowledged_one_stops_before_it_takes_it_for_committed() {
+    let mut network = Network::led_by_1(3);
+    for data in ["a", "b", "c"] {
+        network.propose(1, data);
+        network.pump();
+    }
+    network.sent.clear();
+    network.tick(2);
+    let told = network.sent.iter().filter(|message| message.kind == MessageKind::Heartbeat);
+    assert!(
+        told.clone().count() > 0
+            && told.clone().all(|beat| (beat.commit, beat.commit_term) == (Index(4), Term(1)))
+    );
+    let beat = Message { commit: Index(4), commit_term: Term(2), ..message(MessageKind::Heartbeat, 1, 3) };
+    let diverged = Error::Diverged { index: Index(4), expected: Term(2), found: Term(1) };
+    assert_eq!(network.group(3).step(Message { term: Term(3), ..beat }), Err(diverged.clone()));
+    assert_eq!(network.group(3).failure(), Some(&diverged));
+}
+
+#[test]
 fn leader_whose_follower_holds_more_than_its_log_stops() {
     let mut network = Network::led_by_1(3);
     let answer = Message { index: Index(9), ..message(MessageKind::AppendAnswer, 2, 1) };

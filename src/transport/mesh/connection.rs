@@ -207,7 +207,8 @@ async fn read_probes(shared: Arc<Shared>, peer: Arc<Peer>, connection: quinn::Co
     while let Ok(bytes) = connection.read_datagram().await {
         match <ClockProbe as prost::Message>::decode(bytes) {
             Ok(probe) => shared.inbox.on_probe(peer.node, probe),
-            Err(error) => return peer.complain(&format!("a probe of it cannot be read: {error}")),
+            // It may be of another version, or damaged; the next one may be read.
+            Err(error) => peer.complain(&format!("a probe of it cannot be read: {error}")),
         }
     }
 }
