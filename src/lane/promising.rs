@@ -14,7 +14,8 @@ use crate::wire::{ClosedAck, ClosedPublication, ClosedTick};
 impl Lane {
     /// Closes the past of every shard led here (C2): one time for all of them.
     pub(super) fn closed_tick(&mut self, now: &Reading) {
-        if !self.may_promise(now) {
+        // A clock that no majority vouches for may be wild: a promise would bind its shards to it as a stamp would.
+        if !self.may_promise(now) || self.probing.is_unheard(now) {
             return;
         }
         for shard in self.promiser.open_stalled() {

@@ -47,13 +47,13 @@ pub(super) struct Promises {
 impl Promises {
     /// The largest time this replica accepted a promise for since it started.
     pub(super) fn max_promised(&self) -> Timestamp {
-        self.place.as_ref().map_or(self.max_promised, |place| self.max_promised.max(place.promised()))
+        self.place.as_ref().map_or(self.max_promised, |place| self.max_promised.max(place.accepted()))
     }
 
     /// From here on promises and publications are looked up in `standing`. The caller has seen that nothing waits.
-    pub(super) fn stand(&mut self, shard: ShardId, standing: &Rc<Standing>) {
+    pub(super) fn stand(&mut self, shard: ShardId, standing: &Rc<Standing>, leads: bool) {
         self.leave();
-        self.place = Some(Place::new(shard, standing));
+        self.place = Some(Place::new(shard, standing, leads));
     }
 
     /// Looks nothing up any more, and keeps what stood there; the time promised, if anything was looked up.
@@ -62,7 +62,7 @@ impl Promises {
         if is_planted(Bug::ForgetStanding) {
             return None;
         }
-        self.max_promised = self.max_promised.max(place.promised());
+        self.max_promised = self.max_promised.max(place.accepted());
         self.settled = self.settled.max(place.published());
         Some(place.promised())
     }

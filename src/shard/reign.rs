@@ -99,7 +99,7 @@ impl Shard {
 
     /// Looks them up from here on, until it stamps an entry, its term or role changes, it begins anew, or [`Self::leave`].
     pub fn stand(&mut self, standing: &Rc<Standing>) {
-        self.promises.stand(self.options.shard, standing);
+        self.promises.stand(self.options.shard, standing, self.reign.is_some());
     }
 
     pub fn stands(&self) -> bool {

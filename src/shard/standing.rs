@@ -49,11 +49,18 @@ impl Standing {
 pub(super) struct Place {
     shard: ShardId,
     standing: Rc<Standing>,
+    leads: bool,
 }
 
 impl Place {
-    pub(super) fn new(shard: ShardId, standing: &Rc<Standing>) -> Self {
-        Self { shard, standing: Rc::clone(standing) }
+    pub(super) fn new(shard: ShardId, standing: &Rc<Standing>, leads: bool) -> Self {
+        Self { shard, standing: Rc::clone(standing), leads }
+    }
+
+    /// What the shard has accepted here. Of its own promises a leader accepts what a quorum did, and last (C3): one made on a
+    /// clock that lied binds nobody else.
+    pub(super) fn accepted(&self) -> Timestamp {
+        if self.leads { self.standing.published() } else { self.standing.promised() }
     }
 
     pub(super) fn promised(&self) -> Timestamp {
