@@ -69,6 +69,14 @@ impl FileSystem {
         }
     }
 
+    /// Notes whether a file's own sync, made after this one, said the same. If not, only those count from here on.
+    pub(super) fn confirm(&self, is_synced: bool) -> bool {
+        if !is_synced {
+            self.is_used.store(false, Ordering::Release);
+        }
+        is_synced
+    }
+
     /// Whether everything that was written before the call is now durable. If not, nothing is known, and each file is to
     /// be synced by itself.
     pub(super) fn sync(&self) -> bool {
@@ -128,6 +136,14 @@ mod tests {
         let file_system = FileSystem::with(root(), fails_once).unwrap();
         assert!(!file_system.sync());
         assert!(!file_system.sync(), "the kernel would tell no error a second time");
+    }
+
+    #[test]
+    fn one_that_a_files_own_sync_contradicts_is_the_last() {
+        let file_system = FileSystem::with(root(), |_| Ok(())).unwrap();
+        assert!(file_system.sync() && file_system.confirm(true) && file_system.sync());
+        assert!(!file_system.confirm(false));
+        assert!(!file_system.sync());
     }
 
     #[test]

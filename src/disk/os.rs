@@ -8,8 +8,8 @@ use std::io::{ErrorKind, Write};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -241,7 +241,12 @@ impl Disk for OsDisk {
         if files.len() <= 1 {
             return files.iter().map(|file| file.sync()).collect();
         }
-        if files.len() >= FILES_MIN && self.file_system.sync() {
+        // A file's own sync says what `syncfs` may keep to itself: that the file system went read-only, was shut down, or
+        // could not flush the device (its result was thrown away before Linux 5.17).
+        if files.len() >= FILES_MIN
+            && self.file_system.sync()
+            && self.file_system.confirm(files[0].sync().is_ok())
+        {
             return files.iter().map(|file| file.check_sound()).collect();
         }
         let share = files.len().div_ceil(SYNC_THREADS_MAX);
@@ -290,6 +295,8 @@ struct OsFile {
     /// The whole map; slices share its ownership, so it outlives this file and its removal.
     map: Bytes,
     poisoned: AtomicBool,
+    /// The kernel tells an error once: whoever is told notes it before anybody else asks.
+    syncing: Mutex<()>,
 }
 
 impl OsFile {
@@ -306,7 +313,10 @@ impl OsFile {
             let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::io("map", &path, e))?;
             Bytes::from_owner(NamedMap { _range: MappedRange::of(&map, &path), map })
         };
-        Ok((Self { file, path, size_bytes, map, poisoned: AtomicBool::new(false) }, device))
+        Ok((
+            Self { file, path, size_bytes, map, poisoned: AtomicBool::new(false), syncing: Mutex::new(()) },
+            device,
+        ))
     }
 }
 
@@ -334,14 +344,13 @@ impl DiskFile for OsFile {
     }
 
     fn sync(&self) -> Result<(), Error> {
+        let _turn = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         self.check_sound()?;
         self.file.sync_data().map_err(|e| {
             // The kernel may have dropped the dirty pages and forgotten the error: a second sync would lie.
             self.poisoned.store(true, Ordering::Release);
             Error::io("sync", &self.path, e)
-        })?;
-        // The kernel tells an error once: another thread's sync of this file may have been told it meanwhile.
-        self.check_sound()
+        })
     }
 
     fn check_sound(&self) -> Result<(), Error> {

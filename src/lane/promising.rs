@@ -118,7 +118,9 @@ impl Lane {
         if replica.holds_reads() {
             self.touched.insert(shard);
         }
-        if replica.shard.may_stand(promise)
+        let rests = replica.shard.is_leader() && replica.shard.may_stand(promise);
+        if rests
+            && self.promiser.counts_by(shard, &replica.shard.voters())
             && !is_planted(Bug::PublishWithoutQuorum)
             && let Some(standing) = self.promiser.stand(shard, closed)
         {

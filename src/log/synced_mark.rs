@@ -118,7 +118,9 @@ impl Log {
 
     /// Marks all that is known as synced, however little: the log is closed in good order.
     pub fn mark_synced(&mut self) {
-        if let Some(proved) = self.synced.proved.filter(|proved| self.votes.mark() != Some(*proved)) {
+        let active = self.segments.last().expect("a log has a segment").number;
+        let proved = self.synced.proved.filter(|proved| proved.number == active);
+        if let Some(proved) = proved.filter(|proved| self.votes.mark() != Some(*proved)) {
             // A mark that is not written costs the next opening time, nothing else.
             let _ = self.write_mark(proved);
         }

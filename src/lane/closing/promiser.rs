@@ -182,6 +182,11 @@ impl Promiser {
         *published = (*published).max(closed);
     }
 
+    /// Whether the quorum of a shard's promise was counted by this configuration. Another one may have come into force since.
+    pub(in crate::lane) fn counts_by(&self, shard: ShardId, membership: &Membership) -> bool {
+        self.led.get(&shard).is_some_and(|led| led.membership == *membership)
+    }
+
     /// A shard just published at `closed` rests: where it stands from now on. `None` if it must stay open.
     pub(in crate::lane) fn stand(&mut self, shard: ShardId, closed: Timestamp) -> Option<Rc<Standing>> {
         let led = self.led.get(&shard)?;
