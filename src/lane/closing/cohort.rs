@@ -53,20 +53,31 @@ impl Likeness {
         me: NodeId,
         accepted: impl Fn(NodeId) -> Timestamp,
     ) -> Option<Timestamp> {
-        let of_set = |voters: &[Option<NodeId>]| {
-            quorum(voters.iter().map(|voter| match voter {
-                Some(node) if *node == me => Timestamp::MAX,
-                Some(node) if self.at.contains(node) => accepted(*node),
-                _ => Timestamp::ZERO,
-            }))
-        };
-        let incoming = of_set(&self.voters)?;
-        if self.outgoing.is_empty() { Some(incoming) } else { Some(incoming.min(of_set(&self.outgoing)?)) }
+        quorum_of_each(&self.voters, &self.outgoing, |voter| match voter {
+            Some(node) if *node == me => Timestamp::MAX,
+            Some(node) if self.at.contains(node) => accepted(*node),
+            _ => Timestamp::ZERO,
+        })
+    }
+}
+
+/// The latest time that a quorum of the voters has reached and, while the configuration is joint, one of the outgoing ones
+/// too; `None` if those have reached nothing.
+pub(super) fn quorum_of_each<V>(
+    voters: &[V],
+    outgoing: &[V],
+    reached: impl Fn(&V) -> Timestamp,
+) -> Option<Timestamp> {
+    let incoming = quorum(voters.iter().map(&reached))?;
+    if outgoing.is_empty() {
+        Some(incoming)
+    } else {
+        Some(incoming.min(quorum(outgoing.iter().map(&reached))?))
     }
 }
 
 /// The latest of `times`, one a voter, that more than half of them have reached; `None` if those have reached nothing.
-pub(super) fn quorum(times: impl Iterator<Item = Timestamp>) -> Option<Timestamp> {
+fn quorum(times: impl Iterator<Item = Timestamp>) -> Option<Timestamp> {
     let mut times: Vec<Timestamp> = times.collect();
     times.sort_unstable_by(|a, b| b.cmp(a));
     times.get(times.len() / 2).copied().filter(|time| *time > Timestamp::ZERO)

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::cohort::{Cohort, Likeness, quorum};
+use super::cohort::{Cohort, Likeness, quorum_of_each};
 use super::peer_stream::PeerStream;
 use crate::shard::{Promise, Standing};
 use crate::simulation::{Limit, limit};
@@ -272,17 +272,11 @@ impl Promiser {
     /// The latest time that a quorum of each voter set has accepted, the leader's own voice taken as given.
     fn quorum_accepted(&self, shard: ShardId, led: &Led) -> Option<Timestamp> {
         let accepted = |node: &NodeId| self.peers.get(node).and_then(|peer| peer.accepted_of(shard));
-        let of_set = |voters: &[ReplicaId]| {
-            quorum(voters.iter().map(|voter| match led.nodes.get(voter) {
-                _ if *voter == led.own => Timestamp::MAX,
-                Some(node) if *node != self.me => accepted(node).unwrap_or_default(),
-                _ => Timestamp::ZERO,
-            }))
-        };
-        let incoming = of_set(&led.membership.voters)?;
-        if led.membership.outgoing.is_empty() {
-            return Some(incoming);
-        }
-        Some(incoming.min(of_set(&led.membership.outgoing)?))
+        let Membership { voters, outgoing, .. } = &led.membership;
+        quorum_of_each(voters, outgoing, |voter| match led.nodes.get(voter) {
+            _ if *voter == led.own => Timestamp::MAX,
+            Some(node) if *node != self.me => accepted(node).unwrap_or_default(),
+            _ => Timestamp::ZERO,
+        })
     }
 }
