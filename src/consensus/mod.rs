@@ -17,6 +17,7 @@ mod membership;
 mod message;
 mod outbox;
 mod reader;
+mod rest;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ use super::probing::Probing;
 use super::recollection::Recollections;
 use super::repair::{Scrubber, Ward};
 use super::replica::{Failure, Replica, Tokens};
+use super::resting::Attendance;
 use super::{AppendCommand, Event, LaneOptions, ReadCommand, ShardSpec};
 use crate::clock::{Agreement, AgreementStatus, Reading};
 use crate::disk::Disk;
@@ -55,7 +56,9 @@ pub struct Lane {
     /// This node's clock against the others'.
     pub(super) probing: Probing,
     /// Set while draining: how long successors may still be waited for.
-    drain_ticks_left: Option<u32>,
+    pub(super) drain_ticks_left: Option<u32>,
+    /// Which other nodes are heard.
+    pub(super) attendance: Attendance,
 }
 
 impl Lane {
@@ -89,6 +92,7 @@ impl Lane {
             output: Output::default(),
             probing,
             drain_ticks_left: None,
+            attendance: Attendance::default(),
         }
     }
 
@@ -104,6 +108,7 @@ impl Lane {
     pub fn handle(&mut self, event: Event, now: &Reading) {
         // What a message proves of this node's clock counts before anything else of it.
         self.probing.look(&event, now);
+        self.attend(&event);
         let now = &self.judged(now);
         match event {
             Event::Append(command) => self.append(command, now),
@@ -342,22 +347,6 @@ impl Lane {
         }
         for (shard, failure) in failures {
             self.fail(shard, &failure);
-        }
-    }
-
-    fn raft_tick(&mut self, now: &Reading) {
-        let draining = self.drain_ticks_left.is_some();
-        self.drain_ticks_left = self.drain_ticks_left.map(|ticks| ticks.saturating_sub(1));
-        for (shard, replica) in &mut self.replicas {
-            if draining {
-                replica.shard.retire();
-            }
-            replica.shard.tick(now);
-            replica.ask_floor(&mut self.outbox);
-            // Thousands of shards have nothing to tell at a tick.
-            if !replica.shard.is_idle() {
-                self.touched.insert(*shard);
-            }
         }
     }
 

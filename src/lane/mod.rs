@@ -24,6 +24,7 @@ mod receive;
 mod recollection;
 mod repair;
 mod replica;
+mod resting;
 
 pub use crate::consensus::{MembershipChange, MembershipStep};
 pub use error::Error;

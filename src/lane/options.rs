@@ -31,6 +31,15 @@ pub struct LaneOptions {
     pub seed: u64,
 }
 
+impl LaneOptions {
+    /// Ticks of Raft without one that closes the past, after which a node counts as silent; well below every election timeout.
+    /// `None` if the past is closed too rarely to tell.
+    pub(super) fn silence_ticks(&self) -> Option<u32> {
+        let ticks = self.election_ticks.start / 2;
+        (3 * self.closed_tick <= ticks * self.raft_tick).then_some(ticks)
+    }
+}
+
 /// How sealed segments are read again to find damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScrubOptions {

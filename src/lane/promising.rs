@@ -47,14 +47,19 @@ impl Lane {
         self.publish(now);
     }
 
-    fn may_promise(&self, now: &Reading) -> bool {
+    pub(super) fn may_promise(&self, now: &Reading) -> bool {
         now.is_trusted() && now.interval.uncertainty_ns() <= self.options.eps_max_ns
     }
 
     pub(super) fn accept_tick(&mut self, from: NodeId, tick: &ClosedTick, now: &Reading) {
         match self.acceptor.apply(from, tick) {
             Applied::Stale => return,
-            Applied::Restart(ack) => self.outbox.to(from).closed_ack = Some(ack),
+            Applied::Restart { ack, lost } => {
+                for shard in lost {
+                    self.leave(shard);
+                }
+                self.outbox.to(from).closed_ack = Some(ack);
+            }
             Applied::Offer { closed, changed } => {
                 for shard in changed {
                     self.leave(shard);
@@ -74,6 +79,7 @@ impl Lane {
             .open(from)
             .into_iter()
             .map(|(shard, promise)| {
+                self.hear_leader(from, shard, promise.term);
                 let replica = self.replicas.get_mut(&shard);
                 (shard, replica.is_some_and(|it| it.shard.accept_promise(promise, closed, now)))
             })
@@ -88,6 +94,10 @@ impl Lane {
     }
 
     pub(super) fn take_acknowledgement(&mut self, from: NodeId, ack: &ClosedAck, now: &Reading) {
+        if ack.restart {
+            // It may have started anew, and then knows of no leader.
+            self.rouse_led(from);
+        }
         let Some(excepted) = self.promiser.acknowledge(from, ack) else { return };
         for shard in excepted {
             self.leave(shard);

@@ -27,6 +27,7 @@ impl Shard {
             (Some(fault), None) => {
                 let waits = fault.is_open().then_some(self.options.election_ticks_min);
                 self.fence = Some(Fence { waits, handing_over: None });
+                self.rest.end();
                 self.group.set_campaigning(false);
                 if waits.is_none() {
                     self.hand_over();
@@ -72,6 +73,7 @@ impl Shard {
             return;
         }
         let ticks = self.options.election_ticks_min;
+        self.rest.end();
         if let Some(fence) = self.fence.as_mut() {
             fence.handing_over = Some(ticks);
         }
@@ -85,6 +87,7 @@ impl Shard {
     /// could only refuse appends that another may take.
     pub fn set_full(&mut self, full: bool) {
         self.full = full;
+        self.rest.end();
         self.group.set_campaigning(!full && !self.retired && self.fence.is_none());
         if full {
             self.hand_over();

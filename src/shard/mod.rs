@@ -21,6 +21,7 @@ mod reign;
 mod release;
 mod replica;
 mod request;
+mod rest;
 mod sequencer;
 mod standing;
 mod status;

@@ -118,6 +118,7 @@ impl Shard {
     }
 
     fn take_ready(&mut self, ready: Ready) -> Result<(), Error> {
+        self.rest.end();
         if let Some(manifest) = ready.manifest {
             self.begin_after(&manifest)?;
         }

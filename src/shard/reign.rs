@@ -108,6 +108,7 @@ impl Shard {
 
     /// Stops looking promises up, and keeps what they were: a leader stamps nothing below them.
     pub fn leave(&mut self) {
+        self.rest.end();
         let Some(promised) = self.promises.leave() else { return };
         if let Some(Floor::Known(sequencer)) = self.reign.as_mut().map(|reign| &mut reign.floor) {
             sequencer.promise(promised);

@@ -16,6 +16,7 @@ use super::promises::Promises;
 use super::reign::{Floor, Reign};
 use super::release::{Position, ReleaseQueue, Unreleased};
 use super::request::{Answer, Refusal};
+use super::rest::Rest;
 use super::status::ShardStatus;
 use crate::clock::{Fault, Reading};
 use crate::codec::{FrameHeader, FrameKind, ShardState};
@@ -50,6 +51,7 @@ pub struct Shard {
     pub(super) orphans_for: Option<u32>,
     pub(super) answers: Vec<Answer>,
     pub(super) guarded: u64,
+    pub(super) rest: Rest,
     /// The node is about to stop.
     pub(super) retired: bool,
     /// Its disk has no room for more.
@@ -87,6 +89,7 @@ impl Shard {
             orphans_for: None,
             answers: Vec::new(),
             guarded: 0,
+            rest: Rest::default(),
             retired: false,
             full: false,
             failure: None,
@@ -121,6 +124,7 @@ impl Shard {
             }
             _ => {}
         }
+        self.rest.hear(&message);
         let stepped = self.group.step(message);
         self.drain();
         stepped.map_err(|error| StepRefusal::Consensus { reason: error.to_string() })
@@ -132,6 +136,7 @@ impl Shard {
             return;
         }
         self.observe(now);
+        self.rest.tick();
         self.group.tick();
         self.drain();
         self.tick_fence();
@@ -203,6 +208,7 @@ impl Shard {
     /// Tries to become leader; does nothing while fenced.
     pub fn campaign(&mut self) {
         if self.failure.is_none() && self.fence.is_none() {
+            self.rest.end();
             self.group.campaign();
             self.drain();
         }
@@ -211,6 +217,7 @@ impl Shard {
     /// Hands leadership over to `to`, if this replica leads.
     pub fn transfer(&mut self, to: ReplicaId) {
         if self.failure.is_none() && self.is_leader() {
+            self.rest.end();
             self.group.transfer_leader(to);
             self.drain();
         }
@@ -220,6 +227,7 @@ impl Shard {
     /// votes as ever.
     pub fn retire(&mut self) {
         self.retired = true;
+        self.rest.end();
         self.group.set_campaigning(false);
         self.hand_over();
     }

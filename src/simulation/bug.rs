@@ -52,10 +52,12 @@ pub enum Bug {
     VoteCountsStale,
     /// A shard that no longer stands with the others forgets what was promised while it stood.
     ForgetStanding,
+    /// A follower goes on resting though its leader's node is silent.
+    RestThroughSilence,
 }
 
 impl Bug {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::AckBeforeSync,
         Self::SkipDirectorySync,
         Self::AckBeforeWait,
@@ -79,6 +81,7 @@ impl Bug {
         Self::ExposeWhileSuspended,
         Self::VoteCountsStale,
         Self::ForgetStanding,
+        Self::RestThroughSilence,
     ];
 
     /// What it is called on a command line.
@@ -107,6 +110,7 @@ impl Bug {
             Self::ExposeWhileSuspended => "expose-while-suspended",
             Self::VoteCountsStale => "vote-counts-stale",
             Self::ForgetStanding => "forget-standing",
+            Self::RestThroughSilence => "rest-through-silence",
         }
     }
 }

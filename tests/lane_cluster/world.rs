@@ -47,6 +47,8 @@ pub(crate) struct World {
     pub(crate) holds_syncs: bool,
     /// Questions for clocks, and answers, are lost.
     pub(crate) loses_probes: bool,
+    /// Messages of Raft that were sent so far.
+    pub(crate) raft_messages: usize,
     pub(crate) trace: Vec<String>,
 }
 
@@ -84,6 +86,7 @@ impl World {
             expects_stops: false,
             holds_syncs: false,
             loses_probes: false,
+            raft_messages: 0,
             trace: Vec::new(),
         };
         for (node, offset_ns) in NODES.into_iter().zip([0, EPS_NS.cast_signed(), -EPS_NS.cast_signed()]) {
@@ -130,6 +133,12 @@ impl World {
         let host = self.nodes.get_mut(&node).expect("one of the three");
         host.slipped_ns += for_ns;
         host.frozen_until_ns = self.elapsed_ns + for_ns;
+    }
+
+    /// A node's process is not scheduled for a while; its clocks go on.
+    pub(crate) fn hold(&mut self, node: NodeId, time: Duration) {
+        let until_ns = self.elapsed_ns + time.as_nanos() as u64;
+        self.nodes.get_mut(&node).expect("one of the three").frozen_until_ns = until_ns;
     }
 
     /// How a node's clock and the others' stand to each other, as the node sees it.
@@ -237,6 +246,7 @@ impl World {
         let stops = output.failed.is_empty() || self.expects_stops;
         assert!(stops, "{from}: {:?}\n{}", output.failed, self.story());
         for send in output.sends {
+            self.raft_messages += send.message.raft.len();
             self.trace.push(format!("{} {from}->{}", self.elapsed_ns, send.to));
             let payload = Bytes::from(send.payload.concat());
             let delay_ns = 50_000 + self.draw() % 450_000;

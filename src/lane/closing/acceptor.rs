@@ -24,6 +24,8 @@ struct PeerSet {
     /// The members that every tick is offered to one by one.
     open: BTreeSet<ShardId>,
     standing: Rc<Standing>,
+    /// Ticks of Raft since a tick of this set was applied.
+    silent_ticks: u32,
     /// A publication that overtook the tick it names.
     early: Option<ClosedPublication>,
 }
@@ -42,8 +44,8 @@ struct Member {
 pub(in crate::lane) enum Applied {
     /// Let those that changed leave, offer each promise to its shard, then acknowledge with those that were refused.
     Offer { closed: Timestamp, changed: Vec<ShardId> },
-    /// Changes were missed: answer this.
-    Restart(ClosedAck),
+    /// Changes were missed: let those leave that they may concern, and answer this.
+    Restart { ack: ClosedAck, lost: Vec<ShardId> },
     /// An old tick, delivered late: nothing to do.
     Stale,
 }
@@ -69,15 +71,16 @@ impl Acceptor {
             changed.extend(old.into_iter().flat_map(|old| old.members.into_keys()));
         }
         let known = self.peers.get_mut(&from).filter(|set| set.stream == tick.stream);
-        let Some(set) = known else { return Applied::Restart(restart(tick)) };
+        let Some(set) = known else { return Applied::Restart { ack: restart(tick), lost: Vec::new() } };
         if !tick.whole && tick.sequence <= set.sequence {
             return Applied::Stale;
         }
         if !tick.whole && tick.sequence != set.sequence + 1 {
-            self.peers.remove(&from);
-            return Applied::Restart(restart(tick));
+            let lost = self.peers.remove(&from).map(|set| set.members.into_keys().collect());
+            return Applied::Restart { ack: restart(tick), lost: lost.unwrap_or_default() };
         }
         set.sequence = tick.sequence;
+        set.silent_ticks = 0;
         for shard in tick.unset.iter().copied().map(ShardId) {
             set.members.remove(&shard);
             set.open.remove(&shard);
@@ -158,6 +161,23 @@ impl Acceptor {
         Some(Told { standing: Rc::clone(&set.standing), excepted, open })
     }
 
+    /// A tick of Raft has passed. Gives the members whose leader's node has just now been silent for `ticks_max` of them.
+    pub(in crate::lane) fn count_silence(&mut self, ticks_max: u32) -> Vec<ShardId> {
+        let mut silenced = Vec::new();
+        for set in self.peers.values_mut() {
+            set.silent_ticks = set.silent_ticks.saturating_add(1);
+            if set.silent_ticks == ticks_max {
+                silenced.extend(set.members.keys().copied());
+            }
+        }
+        silenced
+    }
+
+    /// Whether the ticks of `node` have come within the last `ticks_max` of Raft's.
+    pub(in crate::lane) fn hears(&self, node: NodeId, ticks_max: u32) -> bool {
+        self.peers.get(&node).is_some_and(|set| set.silent_ticks < ticks_max)
+    }
+
     /// An open member begins to stand.
     pub(in crate::lane) fn note_standing(&mut self, from: NodeId, shard: ShardId) {
         if let Some(set) = self.peers.get_mut(&from) {
@@ -174,6 +194,7 @@ impl PeerSet {
             members: BTreeMap::new(),
             open: BTreeSet::new(),
             standing: Rc::default(),
+            silent_ticks: 0,
             early: None,
         }
     }

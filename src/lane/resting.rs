@@ -1,0 +1,106 @@
+//! Which replicas a tick of Raft reaches: all but those that rest.
+//!
+//! A replica rests (`shard::Shard::rest`) as long as the closing of the past says in its place that its leader lives: a follower
+//! while its leader's node closes, a leader while its own node may. Invariants: on a node whose clock is held against it, or that
+//! hears no majority, none rests; a leader's node that falls silent costs its shards no more time than if they had been ticked; a
+//! node that is heard again is told by every shard led here that has a replica on it.
+
+use std::collections::BTreeMap;
+
+use super::{Event, Lane};
+use crate::clock::Reading;
+use crate::simulation::{Bug, is_planted};
+use crate::types::{NodeId, ShardId, Term};
+
+/// How many ticks of Raft ago other nodes were heard of, in whatever way.
+#[derive(Debug, Default)]
+pub(super) struct Attendance {
+    silent_ticks: BTreeMap<NodeId, u32>,
+}
+
+impl Attendance {
+    fn count(&mut self) {
+        self.silent_ticks.values_mut().for_each(|ticks| *ticks = ticks.saturating_add(1));
+    }
+
+    /// Gives for how many ticks it had been silent; a node never heard of, for ever.
+    fn hear(&mut self, node: NodeId) -> u32 {
+        self.silent_ticks.insert(node, 0).unwrap_or(u32::MAX)
+    }
+
+    fn is_away(&self, node: NodeId, ticks_max: u32) -> bool {
+        self.silent_ticks.get(&node).is_none_or(|ticks| *ticks >= ticks_max)
+    }
+}
+
+impl Lane {
+    /// Counts time for elections, heartbeats, and whatever a leader has to repeat.
+    pub(super) fn raft_tick(&mut self, now: &Reading) {
+        let draining = self.drain_ticks_left.is_some();
+        self.drain_ticks_left = self.drain_ticks_left.map(|ticks| ticks.saturating_sub(1));
+        self.attendance.count();
+        let silence_ticks = self.options.silence_ticks();
+        if let Some(ticks) = silence_ticks {
+            self.rouse_silenced(ticks);
+        }
+        let closes = self.may_promise(now) && !self.probing.is_unheard(now);
+        let silence_ticks = silence_ticks.filter(|_| closes && !draining);
+        for (shard, replica) in &mut self.replicas {
+            if silence_ticks.is_some() && replica.shard.rests() {
+                continue;
+            }
+            if draining {
+                replica.shard.retire();
+            }
+            replica.shard.tick(now);
+            replica.ask_floor(&mut self.outbox);
+            // Thousands of shards have nothing to tell at a tick.
+            if !replica.shard.is_idle() {
+                self.touched.insert(*shard);
+            } else if let Some(ticks) = silence_ticks {
+                let hears =
+                    |leader| self.acceptor.hears(leader, ticks) || is_planted(Bug::RestThroughSilence);
+                let away = |node| self.attendance.is_away(node, self.options.election_ticks.end);
+                replica.rest(self.options.node, hears, away);
+            }
+        }
+    }
+
+    /// A leader's node has closed nothing for a while: its followers wait for it as if they had been ticked since.
+    fn rouse_silenced(&mut self, ticks: u32) {
+        let silenced = self.acceptor.count_silence(ticks);
+        for shard in silenced.into_iter().filter(|_| !is_planted(Bug::RestThroughSilence)) {
+            if let Some(replica) = self.replicas.get_mut(&shard) {
+                replica.shard.rouse(ticks);
+            }
+        }
+    }
+
+    /// Notes which node an event comes from. One that was away may lack what its leaders here no longer said.
+    pub(super) fn attend(&mut self, event: &Event) {
+        let (Event::Message { from, .. } | Event::Probe { from, .. } | Event::Connected(from)) = event else {
+            return;
+        };
+        if self.attendance.hear(*from) >= self.options.election_ticks.end {
+            self.rouse_led(*from);
+        }
+    }
+
+    /// The leaders here of shards with a replica on `node` say that they live.
+    pub(super) fn rouse_led(&mut self, node: NodeId) {
+        for replica in self.replicas.values_mut() {
+            if replica.shard.is_leader() && replica.replica_on(node).is_some() {
+                replica.shard.rouse(0);
+            }
+        }
+    }
+
+    /// By closing the past of a shard, the node of its leader says that it leads.
+    pub(super) fn hear_leader(&mut self, node: NodeId, shard: ShardId, term: Term) {
+        let Some(replica) = self.replicas.get_mut(&shard) else { return };
+        let Some(leader) = replica.replica_on(node) else { return };
+        if replica.shard.hear_leader(leader, term) {
+            self.touched.insert(shard);
+        }
+    }
+}
