@@ -29,18 +29,15 @@ impl<L: LogReader> Group<L> {
         }
     }
 
-    /// `leader` leads in `term`, now: as if by an empty heartbeat, but unanswered.
-    pub fn hear_leader(&mut self, leader: ReplicaId, term: Term) {
-        if self.settle().is_err() || self.term() != term || self.raw.raft.state == StateRole::Leader {
-            return;
+    /// `leader` leads in `term`, now: as if by an empty heartbeat, but only for a follower that heard of this leader from itself.
+    /// Whether it is one: nothing else tells a replica that starts what it must be told.
+    pub fn hear_leader(&mut self, leader: ReplicaId, term: Term) -> bool {
+        let raft = &mut self.raw.raft;
+        let follows = raft.state == StateRole::Follower && raft.leader_id == leader.0 && raft.term == term.0;
+        if follows {
+            raft.election_elapsed = 0;
         }
-        if self.raw.raft.leader_id == leader.0 {
-            self.raw.raft.election_elapsed = 0;
-            return;
-        }
-        let before = self.posture();
-        self.raw.raft.become_follower(term.0, leader.0);
-        self.override_timeout(before, false);
+        follows
     }
 
     /// So many ticks have passed since the leader was last heard of.

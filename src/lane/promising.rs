@@ -79,8 +79,8 @@ impl Lane {
             .open(from)
             .into_iter()
             .map(|(shard, promise)| {
-                self.hear_leader(from, shard, promise.term);
-                let replica = self.replicas.get_mut(&shard);
+                let follows = self.hear_leader(from, shard, promise.term);
+                let replica = self.replicas.get_mut(&shard).filter(|_| follows);
                 (shard, replica.is_some_and(|it| it.shard.accept_promise(promise, closed, now)))
             })
             .collect();
@@ -94,9 +94,11 @@ impl Lane {
     }
 
     pub(super) fn take_acknowledgement(&mut self, from: NodeId, ack: &ClosedAck, now: &Reading) {
-        if ack.restart {
-            // It may have started anew, and then knows of no leader.
-            self.rouse_led(from);
+        for shard in ack.except.iter().copied().map(ShardId) {
+            // It may have started anew, and then has to be told who leads, and what is committed.
+            if let Some(replica) = self.replicas.get_mut(&shard) {
+                replica.shard.rouse(0);
+            }
         }
         let Some(excepted) = self.promiser.acknowledge(from, ack) else { return };
         for shard in excepted {

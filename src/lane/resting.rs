@@ -3,7 +3,7 @@
 //! A replica rests (`shard::Shard::rest`) as long as the closing of the past says in its place that its leader lives: a follower
 //! while its leader's node closes, a leader while its own node may. Invariants: on a node whose clock is held against it, or that
 //! hears no majority, none rests; a leader's node that falls silent costs its shards no more time than if they had been ticked; a
-//! node that is heard again is told by every shard led here that has a replica on it.
+//! node that is heard again is told by every shard led here that has a replica on it, and a replica that does not accept its promise.
 
 use std::collections::BTreeMap;
 
@@ -81,13 +81,14 @@ impl Lane {
         let (Event::Message { from, .. } | Event::Probe { from, .. } | Event::Connected(from)) = event else {
             return;
         };
-        if self.attendance.hear(*from) >= self.options.election_ticks.end {
+        let was_away = self.attendance.hear(*from) >= self.options.election_ticks.end;
+        if was_away && !is_planted(Bug::RestPastReturns) {
             self.rouse_led(*from);
         }
     }
 
     /// The leaders here of shards with a replica on `node` say that they live.
-    pub(super) fn rouse_led(&mut self, node: NodeId) {
+    fn rouse_led(&mut self, node: NodeId) {
         for replica in self.replicas.values_mut() {
             if replica.shard.is_leader() && replica.replica_on(node).is_some() {
                 replica.shard.rouse(0);
@@ -95,12 +96,9 @@ impl Lane {
         }
     }
 
-    /// By closing the past of a shard, the node of its leader says that it leads.
-    pub(super) fn hear_leader(&mut self, node: NodeId, shard: ShardId, term: Term) {
-        let Some(replica) = self.replicas.get_mut(&shard) else { return };
-        let Some(leader) = replica.replica_on(node) else { return };
-        if replica.shard.hear_leader(leader, term) {
-            self.touched.insert(shard);
-        }
+    /// By closing the past of a shard, the node of its leader says that it leads. Whether the replica here follows it.
+    pub(super) fn hear_leader(&mut self, node: NodeId, shard: ShardId, term: Term) -> bool {
+        let Some(replica) = self.replicas.get_mut(&shard) else { return false };
+        replica.replica_on(node).is_some_and(|leader| replica.shard.hear_leader(leader, term))
     }
 }

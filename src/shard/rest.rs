@@ -75,14 +75,9 @@ impl Shard {
         }
     }
 
-    /// The node of `leader` said that it leads in `term`. Whether that is news.
+    /// The node of `leader` said that it leads in `term`. Whether this replica follows that leader, and has heard so from itself.
     pub fn hear_leader(&mut self, leader: ReplicaId, term: Term) -> bool {
-        let before = self.group.leader();
-        if self.failure.is_none() {
-            self.group.hear_leader(leader, term);
-            self.notice_role();
-        }
-        self.group.leader() != before
+        self.failure.is_none() && self.group.hear_leader(leader, term)
     }
 
     /// Its leader's node, or whom it leads, has to be thought of again: that node was last heard of `ticks` ago.

@@ -54,10 +54,12 @@ pub enum Bug {
     ForgetStanding,
     /// A follower goes on resting though its leader's node is silent.
     RestThroughSilence,
+    /// Leaders rest on when a node that was away is heard again.
+    RestPastReturns,
 }
 
 impl Bug {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::AckBeforeSync,
         Self::SkipDirectorySync,
         Self::AckBeforeWait,
@@ -82,6 +84,7 @@ impl Bug {
         Self::VoteCountsStale,
         Self::ForgetStanding,
         Self::RestThroughSilence,
+        Self::RestPastReturns,
     ];
 
     /// What it is called on a command line.
@@ -111,6 +114,7 @@ impl Bug {
             Self::VoteCountsStale => "vote-counts-stale",
             Self::ForgetStanding => "forget-standing",
             Self::RestThroughSilence => "rest-through-silence",
+            Self::RestPastReturns => "rest-past-returns",
         }
     }
 }

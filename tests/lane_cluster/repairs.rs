@@ -103,6 +103,7 @@ fn a_replica_that_finds_rot_at_start_repairs_exactly_and_joins() {
 #[test]
 fn rot_in_the_segment_that_is_written_stops_the_replica_until_it_is_repaired() {
     let (mut world, follower) = filled(24);
+    world.run_for(Duration::from_secs(1));
     let before = rot(&world, follower, 3);
     world.expects_stops = true;
     read_all(&mut world, follower).expect_err("damage is not served");
@@ -110,6 +111,8 @@ fn rot_in_the_segment_that_is_written_stops_the_replica_until_it_is_repaired() {
     assert!(told.contains("repairing"), "{told}");
     world.run_until(Duration::from_secs(5), |world| world.repaired(follower));
     assert_eq!(content(&world, follower, 3), before);
+    // The others rest: they have to be asked what is committed.
+    settle(&mut world);
     world.append_surely(SHARD, 9, "it joins");
     settle(&mut world);
 }
