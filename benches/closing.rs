@@ -1,8 +1,8 @@
-//! What it costs to close the past of five thousand idle shards that one node leads: `cargo bench --bench closing`.
+//! What five thousand idle shards cost that one node leads: `cargo bench --bench closing`.
 //!
-//! Three lanes in this thread, in virtual time, on disks in memory; what they say arrives at once. Raft's ticks never come (the
-//! leader is elected by request), so that what the lanes do is closing. No socket is in it: how large the messages are is printed
-//! beside.
+//! Three lanes in this thread, in virtual time, on disks in memory; what they say arrives at once. At first Raft's ticks never come
+//! (the leader is elected by request), so that what the lanes do is closing the past; then they do, and with them all that a lane
+//! does for its shards. No socket is in it: how large the messages are is printed beside.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use timberline::types::{Durability, Monotonic, NodeId, ReplicaId, Retention, Sha
 const SHARDS: u64 = 5_000;
 const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 const CLOSED_TICK: Duration = Duration::from_millis(20);
+const RAFT_TICK: Duration = Duration::from_millis(30);
 const NEVER: Duration = Duration::from_secs(3_600);
 const START_NS: u64 = 1_700_000_000_000_000_000;
 const STEP_NS: u64 = 10_000_000;
@@ -31,10 +32,10 @@ struct World {
 }
 
 impl World {
-    fn start() -> Self {
+    fn start(raft_tick: Duration) -> Self {
         let lanes = NODES.map(|node| {
             let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
-            (node, (Lane::new(options(node), Arc::clone(&disk)), disk))
+            (node, (Lane::new(options(node, raft_tick), Arc::clone(&disk)), disk))
         });
         let (lanes, spent) = (lanes.into(), BTreeMap::new());
         let mut world = Self { lanes, elapsed_ns: 0, spent, closing_bytes: 0 };
@@ -72,7 +73,7 @@ impl World {
         let (lane, disk) = self.lanes.get_mut(&node).expect("one of the three");
         let began = Instant::now();
         lane.handle(event, &now);
-        let Output { sends, syncs, .. } = lane.take_output(&now);
+        let Output { sends, probes, syncs, .. } = lane.take_output(&now);
         *self.spent.entry(node).or_default() += began.elapsed();
         let synced: Vec<_> = syncs.into_iter().map(|sync| (sync.token, disk.sync(&sync.files))).collect();
         for send in sends {
@@ -81,6 +82,9 @@ impl World {
             self.closing_bytes += send.message.publication.as_ref().map_or(0, Message::encoded_len);
             let (message, payload) = (Box::new(send.message), send.payload.concat().into());
             self.turn(send.to, Event::Message { from: node, message, payload });
+        }
+        for (to, probe) in probes {
+            self.turn(to, Event::Probe { from: node, probe });
         }
         for (token, results) in synced {
             self.turn(node, Event::Synced { token, results });
@@ -93,12 +97,12 @@ fn reading(elapsed_ns: u64) -> Reading {
     Reading { interval, monotonic: Monotonic(elapsed_ns), fault: None }
 }
 
-fn options(node: NodeId) -> LaneOptions {
+fn options(node: NodeId, raft_tick: Duration) -> LaneOptions {
     LaneOptions {
         node,
         cluster: "bench".parse().expect("a good name"),
         log: LogOptions { first_segment_bytes: 16 << 10, ..LogOptions::default() },
-        raft_tick: NEVER,
+        raft_tick,
         election_ticks: 10..20,
         heartbeat_ticks: 2,
         closed_tick: CLOSED_TICK,
@@ -123,11 +127,14 @@ fn spec(shard: u64) -> ShardSpec {
 }
 
 fn main() {
-    let mut world = World::start();
-    println!(
-        "{SHARDS} idle shards, all led by node 1, closed every {} ms; a core's share:",
-        CLOSED_TICK.as_millis()
-    );
+    println!("{SHARDS} idle shards, all led by node 1; a core's share");
+    measure(&format!("closed every {} ms", CLOSED_TICK.as_millis()), NEVER);
+    measure(&format!("and Raft ticking every {} ms", RAFT_TICK.as_millis()), RAFT_TICK);
+}
+
+fn measure(what: &str, raft_tick: Duration) {
+    let mut world = World::start(raft_tick);
+    println!("{what}:");
     for round in 1..=5 {
         world.run(SECONDS);
         let share = NODES.map(|node| 100.0 * world.spent[&node].as_secs_f64() / f64::from(SECONDS));
@@ -137,5 +144,7 @@ fn main() {
         );
     }
     let ticks = 1_000 * u64::from(SECONDS) / CLOSED_TICK.as_millis() as u64;
-    println!("bytes of closing a tick, both peers together: {}", world.closing_bytes as u64 / ticks);
+    let bytes = world.closing_bytes as u64 / ticks;
+    assert!(bytes > 0, "nothing was closed");
+    println!("bytes of closing a tick, both peers together: {bytes}");
 }

@@ -152,3 +152,76 @@ fn a_leader_that_hears_no_majority_assigns_nothing_but_shows_what_it_has() {
     world.loses_probes = false;
     world.append_surely(SHARD, 3, "now");
 }
+
+/// A world of so many nodes in which one leads, and all have agreed on the time.
+fn led_among(nodes: u64, seed: u64) -> (World, NodeId) {
+    let mut world = World::of(nodes, seed);
+    for node in world.node_ids() {
+        world.start(node, &[SHARD]);
+    }
+    world.append_surely(SHARD, 1, "x");
+    world.run_for(Duration::from_secs(2));
+    let leader = world.leader(SHARD).expect("it just acknowledged");
+    (world, leader)
+}
+
+/// T5: the one that leads is among them.
+#[test]
+fn two_of_five_that_lie_together_are_fenced_and_the_three_go_on() {
+    for (seed, lie_ns) in [(48, LIE_NS), (49, -LIE_NS)] {
+        let (mut world, leader) = led_among(5, seed);
+        let friend = world.node_ids().into_iter().find(|node| *node != leader).expect("there are five");
+        let liars = [leader, friend];
+        for node in liars {
+            world.lie(node, lie_ns);
+        }
+        let ticket = world.append(leader, SHARD, 2, "stamped by a liar");
+        world.run_until(2 * ELECTION, |world| {
+            world.leader(SHARD).is_some_and(|next| !liars.contains(&next))
+                && liars.iter().all(|node| matches!(fault(world, *node), Some(Fault::Outvoted { .. })))
+        });
+        assert!(
+            !matches!(world.appended.get(&ticket), Some((Ok(_), _))),
+            "{:?}",
+            world.appended.get(&ticket)
+        );
+        let receipt = world.append_surely(SHARD, 3, "on");
+        assert!(receipt.first_timestamp <= world.true_time());
+        for node in world.node_ids().into_iter().filter(|node| !liars.contains(node)) {
+            assert_eq!(fault(&world, node), None, "node {node} was right");
+        }
+    }
+}
+
+/// T6: nobody can tell who is right, so nobody shows anything; when they agree again, they go on, and all is there.
+#[test]
+fn two_against_two_stop_exposing_and_lose_nothing() {
+    let (mut world, leader) = led_among(4, 50);
+    let friend = world.node_ids().into_iter().find(|node| *node != leader).expect("there are four");
+    let kept = world.append_surely(SHARD, 2, "kept");
+    for node in [leader, friend] {
+        world.lie(node, LIE_NS);
+    }
+    world.run_until(2 * ELECTION, |world| {
+        world.node_ids().iter().all(|node| matches!(fault(world, *node), Some(Fault::NoMajority)))
+    });
+    let released = |world: &World, node| world.status(node, SHARD).expect("it runs").released;
+    let shown: Vec<_> = world.node_ids().into_iter().map(|node| released(&world, node)).collect();
+    for (sequence, node) in (3..).zip(world.node_ids()) {
+        let ticket = world.append(node, SHARD, sequence, "not now");
+        world.run_for(2 * ELECTION);
+        assert!(matches!(world.appended[&ticket].0, Err(_)), "{:?}", world.appended[&ticket]);
+    }
+    let still: Vec<_> = world.node_ids().into_iter().map(|node| released(&world, node)).collect();
+    assert_eq!(still, shown, "nothing was shown meanwhile");
+    for node in [leader, friend] {
+        world.lie(node, 0);
+    }
+    world.run_for(Duration::from_secs(31));
+    let receipt = world.append_surely(SHARD, 7, "on");
+    assert!(receipt.first_timestamp > kept.first_timestamp);
+    let leader = world.leader(SHARD).expect("it just acknowledged");
+    let frames =
+        world.read_now(leader, SHARD, ReadFrom::Time(kept.first_timestamp)).expect("it reads").frames;
+    assert_eq!(frames[0].header.first_timestamp, kept.first_timestamp);
+}

@@ -1,4 +1,4 @@
-//! Three lanes in one thread: virtual time, in-memory disks, a link that delays and reorders.
+//! Three lanes, or a few more, in one thread: virtual time, in-memory disks, a link that delays and reorders.
 //!
 //! Everything random comes from one seed, so a run can be repeated line by line. Each node's clock is off by as
 //! much as its bound allows, one ahead and one behind: an honest clock at its worst.
@@ -73,6 +73,11 @@ enum Happening {
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
+        Self::of(3, seed)
+    }
+
+    /// A world of so many nodes.
+    pub(crate) fn of(nodes: u64, seed: u64) -> Self {
         let mut world = Self {
             elapsed_ns: 0,
             random: seed,
@@ -89,7 +94,8 @@ impl World {
             raft_messages: 0,
             trace: Vec::new(),
         };
-        for (node, offset_ns) in NODES.into_iter().zip([0, EPS_NS.cast_signed(), -EPS_NS.cast_signed()]) {
+        let offsets = [0, EPS_NS.cast_signed(), -EPS_NS.cast_signed()].into_iter().cycle();
+        for (node, offset_ns) in (1..=nodes).map(NodeId).zip(offsets) {
             let disk = Arc::new(MemoryDisk::new());
             let (lie_ns, slipped_ns, frozen_until_ns, eps_ns) = (0, 0, 0, EPS_NS);
             let lane = None;
@@ -115,22 +121,22 @@ impl World {
 
     /// A node's clock is off by that much more than its bound allows.
     pub(crate) fn lie(&mut self, node: NodeId, lie_ns: i64) {
-        self.nodes.get_mut(&node).expect("one of the three").lie_ns = lie_ns;
+        self.nodes.get_mut(&node).expect("one of the world's").lie_ns = lie_ns;
     }
 
     /// A node's source has that against its clock, or nothing.
     pub(crate) fn distrust(&mut self, node: NodeId, fault: Option<Fault>) {
-        self.nodes.get_mut(&node).expect("one of the three").fault = fault;
+        self.nodes.get_mut(&node).expect("one of the world's").fault = fault;
     }
 
     /// A node's bound is that wide from now on, and true.
     pub(crate) fn widen(&mut self, node: NodeId, eps_ns: u64) {
-        self.nodes.get_mut(&node).expect("one of the three").eps_ns = eps_ns;
+        self.nodes.get_mut(&node).expect("one of the world's").eps_ns = eps_ns;
     }
 
     /// A node's machine stands still with all its clocks; what reaches it meanwhile waits for it.
     pub(crate) fn freeze(&mut self, node: NodeId, for_ns: u64) {
-        let host = self.nodes.get_mut(&node).expect("one of the three");
+        let host = self.nodes.get_mut(&node).expect("one of the world's");
         host.slipped_ns += for_ns;
         host.frozen_until_ns = self.elapsed_ns + for_ns;
     }
@@ -138,7 +144,7 @@ impl World {
     /// A node's process is not scheduled for a while; its clocks go on.
     pub(crate) fn hold(&mut self, node: NodeId, time: Duration) {
         let until_ns = self.elapsed_ns + time.as_nanos() as u64;
-        self.nodes.get_mut(&node).expect("one of the three").frozen_until_ns = until_ns;
+        self.nodes.get_mut(&node).expect("one of the world's").frozen_until_ns = until_ns;
     }
 
     /// How a node's clock and the others' stand to each other, as the node sees it.
@@ -163,11 +169,11 @@ impl World {
     /// Starts a node with these shards: makes their logs and opens them.
     pub(crate) fn start(&mut self, node: NodeId, shards: &[ShardId]) {
         let now = self.reading(node);
-        let seed = self.draw();
-        let host = self.nodes.get_mut(&node).expect("one of the three");
-        let mut lane = Lane::new(options(node, seed), Arc::clone(&host.disk) as Arc<dyn Disk>);
+        let (seed, nodes) = (self.draw(), self.node_ids());
+        let host = self.nodes.get_mut(&node).expect("one of the world's");
+        let mut lane = Lane::new(options(node, &nodes, seed), Arc::clone(&host.disk) as Arc<dyn Disk>);
         for shard in shards {
-            let spec = spec(*shard);
+            let spec = spec(*shard, &nodes);
             lane.create_shard(&spec).expect("an empty disk takes a new log");
             let opened = lane.open_shard(&spec, &now);
             assert!(opened.is_ok() || self.expects_stops, "{:?}", opened.err());
@@ -345,7 +351,7 @@ impl World {
 
     /// Ends a node's process; its disk keeps what it wrote.
     pub(crate) fn stop(&mut self, node: NodeId) {
-        self.nodes.get_mut(&node).expect("one of the three").lane = None;
+        self.nodes.get_mut(&node).expect("one of the world's").lane = None;
     }
 
     /// Ends a node's process in good order.
@@ -409,9 +415,13 @@ impl World {
         panic!("never acknowledged:\n{}", self.story());
     }
 
+    pub(crate) fn node_ids(&self) -> Vec<NodeId> {
+        self.nodes.keys().copied().collect()
+    }
+
     /// The running node that leads a shard in the highest term, if there is one.
     pub(crate) fn leader(&self, shard: ShardId) -> Option<NodeId> {
-        let led = NODES.into_iter().filter_map(|node| {
+        let led = self.node_ids().into_iter().filter_map(|node| {
             let status = self.status(node, shard)?;
             (status.leader == Some(node)).then_some((status.term, node))
         });
@@ -424,7 +434,7 @@ impl World {
     }
 }
 
-fn options(node: NodeId, seed: u64) -> LaneOptions {
+fn options(node: NodeId, nodes: &[NodeId], seed: u64) -> LaneOptions {
     LaneOptions {
         node,
         cluster: "test".parse().expect("a good name"),
@@ -434,15 +444,16 @@ fn options(node: NodeId, seed: u64) -> LaneOptions {
         heartbeat_ticks: 2,
         closed_tick: Duration::from_millis(20),
         eps_max_ns: 10_000_000,
-        agreement: AgreementOptions::among(NODES.to_vec()),
+        agreement: AgreementOptions::among(nodes.to_vec()),
         unanswered_max: 64,
         scrub: ScrubOptions { bytes_per_second: 16 << 20, rest: Duration::from_secs(5) },
         seed,
     }
 }
 
-fn spec(shard: ShardId) -> ShardSpec {
-    let replicas = NODES.map(|node| Placement { replica: ReplicaId(10 * shard.0 + node.0), node }).to_vec();
+fn spec(shard: ShardId, nodes: &[NodeId]) -> ShardSpec {
+    let placed = |node: &NodeId| Placement { replica: ReplicaId(10 * shard.0 + node.0), node: *node };
+    let replicas = nodes.iter().map(placed).collect();
     ShardSpec {
         shard,
         topic: TopicId(1),
