@@ -240,6 +240,24 @@ fn an_injected_offset_is_a_lie_that_the_step_detector_does_not_see() {
 }
 
 #[test]
+fn an_injected_step_voids_what_was_sampled_and_counts_once_the_source_sampled_anew() {
+    let (file, ticks) = (control_file(), SimulatedTicks::starting_at(START));
+    let clock = injected(&file, &ticks);
+    for (step_ns, by_ns) in [(-1_000_000_000, -1_000_000_000), (500_000_000, 1_500_000_000)] {
+        fs::write(&file.path, format!("step_ns={step_ns}\n")).unwrap();
+        assert_eq!(look_again(&clock, &ticks).fault, Some(Fault::Stepped { by_ns }));
+        assert!(clock.status().reason.unwrap().contains("(injected)"));
+        ticks.advance(DECLARED_QUIET - seconds(1));
+        assert!(!look_again(&clock, &ticks).is_trusted(), "what it said before is void");
+        ticks.advance(seconds(1));
+        let after = look_again(&clock, &ticks);
+        assert!(after.is_trusted(), "{after:?}");
+        let midpoint = types_time(ticks.read().realtime_ns.saturating_add_signed(step_ns));
+        assert_eq!(after.interval, TimeInterval::around(midpoint, 100_000));
+    }
+}
+
+#[test]
 fn an_injected_drift_runs_from_where_it_was_read_and_a_bound_can_be_claimed() {
     let (file, ticks) = (control_file(), SimulatedTicks::starting_at(START));
     fs::write(&file.path, "# slow\ndrift_ppb=-1000000\nclaimed_uncertainty_ns=50\n").unwrap();

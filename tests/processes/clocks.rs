@@ -31,7 +31,7 @@ fn send_one(cluster: &Cluster) -> Child {
     let file = cluster.path("one-line");
     std::fs::write(&file, "one more\n").expect("a file to produce from");
     let file = file.to_str().expect("a plain path");
-    let produce = ["produce", "flights", "--file", file, "--timeout", "20s", "--receipts"];
+    let produce = ["produce", "flights", "--file", file, "--timeout", "60s", "--receipts"];
     cluster.command(&produce).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
 }
 

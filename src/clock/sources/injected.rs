@@ -3,7 +3,8 @@
 //! Lines of the file: `offset_ns=..` moves the midpoint, `drift_ppb=..` lets it run away from the moment the line
 //! was read, `claimed_uncertainty_ns=..` replaces the bound. No file, no lie. What is injected is added after the
 //! wall clock is read, so the step detector, which watches the operating system's clocks, does not see it: that is
-//! what makes it a lie.
+//! what makes it a lie. `step_ns=..` moves the midpoint as well, and is seen: as if somebody had set the wall clock, what the
+//! source said before is void. A kernel's leap second is `step_ns=-1000000000`.
 
 use std::fs;
 use std::io;
@@ -11,6 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use crate::clock::Fault;
 use crate::clock::interval::drift;
 use crate::clock::source::{Refusal, Sample, SourceError, TimeSource};
 use crate::clock::ticks::RawTime;
@@ -26,6 +28,15 @@ struct Lie {
     offset_ns: i64,
     drift_ppb: i64,
     claimed_uncertainty_ns: Option<u64>,
+    step_ns: i64,
+}
+
+/// A step that was injected, and that the source gave no sample since.
+#[derive(Clone, Copy, Debug)]
+struct Stepped {
+    by_ns: i64,
+    /// The samples that it made void.
+    void_to: u64,
 }
 
 /// What tells two contents of a file apart without reading it.
@@ -44,6 +55,9 @@ struct Seen {
     /// The drift runs from here.
     since_boot_ns: u64,
     changes: u64,
+    stepped: Option<Stepped>,
+    /// Of the source's last sample.
+    number: u64,
 }
 
 /// Any source, with a control file that makes it lie.
@@ -61,6 +75,8 @@ impl Injected {
             lie: Ok(Lie::default()),
             since_boot_ns: 0,
             changes: 0,
+            stepped: None,
+            number: 0,
         };
         Self { honest, file: file.to_owned(), seen: Mutex::new(seen) }
     }
@@ -87,9 +103,17 @@ impl Injected {
     fn take(&self, seen: &mut Seen, stamp: Option<Stamp>, lie: Result<Lie, String>, now: RawTime) {
         let lie = lie.map_err(|what| format!("clock injection file {}: {what}", self.file.display()));
         seen.stamp = stamp;
-        if seen.lie != lie {
-            *seen = Seen { lie, since_boot_ns: now.boot_ns, changes: seen.changes + 1, ..*seen };
+        if seen.lie == lie {
+            return;
         }
+        if let (Ok(before), Ok(after)) = (&seen.lie, &lie)
+            && before.step_ns != after.step_ns
+        {
+            self.honest.disturbed(now);
+            let by_ns = after.step_ns.saturating_sub(before.step_ns);
+            seen.stepped = Some(Stepped { by_ns, void_to: seen.number });
+        }
+        *seen = Seen { lie, since_boot_ns: now.boot_ns, changes: seen.changes + 1, ..*seen };
     }
 }
 
@@ -101,12 +125,24 @@ impl TimeSource for Injected {
     fn sample(&self, now: RawTime) -> Result<Sample, SourceError> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         self.look(&mut seen, now);
-        let lie = seen.lie.as_ref().map_err(|evidence| SourceError::unreadable(evidence.clone()))?;
-        let honest = self.honest.sample(now)?;
+        let lie = seen.lie.clone().map_err(SourceError::unreadable)?;
+        let honest = match (self.honest.sample(now), seen.stepped) {
+            (Ok(honest), Some(stepped)) if honest.number <= stepped.void_to => {
+                return Err(stepped_error(stepped));
+            }
+            // What happened says more than that the source is silent.
+            (Err(_), Some(stepped)) => return Err(stepped_error(stepped)),
+            (sampled, _) => sampled?,
+        };
+        (seen.stepped, seen.number) = (None, honest.number);
         let drifted = drift(lie.drift_ppb, honest.at_boot_ns, seen.since_boot_ns);
         Ok(Sample {
             number: honest.number + seen.changes,
-            offset_ns: honest.offset_ns.saturating_add(lie.offset_ns).saturating_add(drifted),
+            offset_ns: honest
+                .offset_ns
+                .saturating_add(lie.offset_ns)
+                .saturating_add(lie.step_ns)
+                .saturating_add(drifted),
             offset_drift_ppb: honest.offset_drift_ppb.saturating_add(lie.drift_ppb),
             uncertainty_ns: lie.claimed_uncertainty_ns.unwrap_or(honest.uncertainty_ns),
             ..honest
@@ -126,6 +162,11 @@ fn stamp_of(metadata: &fs::Metadata) -> Stamp {
     Stamp { inode: metadata.ino(), len: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()) }
 }
 
+fn stepped_error(Stepped { by_ns, .. }: Stepped) -> SourceError {
+    let fault = Fault::Stepped { by_ns };
+    SourceError { fault, evidence: format!("{fault} (injected); what the source said before is void") }
+}
+
 fn read_lie(file: &Path) -> Result<Lie, String> {
     let len = fs::metadata(file).map_err(|error| error.to_string())?.len();
     if len > FILE_BYTES_MAX {
@@ -143,7 +184,7 @@ fn parse_lie(text: &str) -> Result<Lie, String> {
         }
         let malformed = || {
             format!(
-                "line {} is {line:?}, expected offset_ns=, drift_ppb= or claimed_uncertainty_ns= and a number",
+                "line {} is {line:?}, expected offset_ns=, drift_ppb=, step_ns= or claimed_uncertainty_ns= and a number",
                 number + 1
             )
         };
@@ -151,6 +192,7 @@ fn parse_lie(text: &str) -> Result<Lie, String> {
         let value = value.trim();
         match key.trim() {
             "offset_ns" => wanted.offset_ns = value.parse().map_err(|_| malformed())?,
+            "step_ns" => wanted.step_ns = value.parse().map_err(|_| malformed())?,
             "drift_ppb" => wanted.drift_ppb = value.parse().map_err(|_| malformed())?,
             "claimed_uncertainty_ns" => {
                 wanted.claimed_uncertainty_ns = Some(value.parse().map_err(|_| malformed())?);
