@@ -50,6 +50,6 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Cluster(ClusterCommand::Status) => block_on(cluster_status(common)),
         Command::Clock(ClockCommand::Status) => block_on(status(common)),
         Command::Clock(ClockCommand::Watch(arguments)) => block_on(watch(&arguments, common)),
-        Command::Doctor => block_on(doctor(common)),
+        Command::Doctor(arguments) => block_on(doctor(&arguments, common)),
     }
 }

@@ -188,6 +188,31 @@ fn a_clock_slewed_faster_than_any_correction_is_noticed() {
     assert_eq!(bench.clock.now().fault, Some(Fault::Stepped { by_ns: 20_000_000 }));
 }
 
+/// Looks every 10 ms, as the keeper does, while the kernel slews by so much; gives how long that went unnoticed.
+fn pushed_for(ppm: i64, longest: Duration) -> Option<Duration> {
+    let bench = bench();
+    let look = Duration::from_millis(10);
+    for looks in 1..=u32::try_from(longest.as_millis() / look.as_millis()).unwrap() {
+        bench.ticks.advance(look);
+        bench.ticks.slew(ppm * 10);
+        bench.clock.refresh();
+        bench.source.set(bench.ticks.read(), 0, 1_000, 50_000);
+        if let Some(Fault::Stepped { .. }) = bench.clock.now().fault {
+            return Some(look * looks);
+        }
+    }
+    None
+}
+
+#[test]
+fn a_clock_that_is_pushed_by_little_at_a_time_is_noticed_once_it_adds_up() {
+    assert_eq!(pushed_for(500, seconds(100)), None, "what kernels do");
+    assert!(pushed_for(83_333, seconds(1)).is_some(), "chronyd's most");
+    let took = pushed_for(3_000, seconds(100)).expect("noticed");
+    assert!(took > seconds(4) && took < seconds(11), "{took:?}");
+    assert!(pushed_for(-3_000, seconds(100)).is_some());
+}
+
 #[test]
 fn a_source_without_a_sample_is_unsynchronised_with_evidence() {
     let bench = bench();

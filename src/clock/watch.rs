@@ -25,6 +25,9 @@ const SUSPEND_TOLERANCE_NS: u64 = 1_000_000;
 const SLEW_PPM_MAX: u64 = 1_000;
 /// What two clocks, not read at one instant, may differ by: even the closest look can be preempted.
 const SLEW_TOLERANCE_NS: u64 = 10_000_000;
+/// A look is compared with one that lies between once and twice so far back: from one look to the next, no push could be told
+/// from the tolerance.
+const SLEW_SPAN_NS: u64 = 10_000_000_000;
 /// A jump is believed only if it is there each time: preemption between two clock reads looks like one.
 const LOOKS: usize = 5;
 
@@ -72,7 +75,8 @@ struct View {
 /// What only `refresh` touches.
 #[derive(Debug, Default)]
 struct Watch {
-    witness: Option<Witness>,
+    /// What was seen one to two spans ago, and since then once.
+    witnesses: Option<(Witness, Witness)>,
     last_step: Option<Step>,
     /// A jump was seen: samples up to this number are void.
     void_to: Option<u64>,
@@ -150,7 +154,7 @@ impl Clock {
             self.source.disturbed(raw);
             watch.void_to = Some(view.sample.map_or(0, |sample| sample.number));
             watch.last_step = Some(Step { fault, at: Timestamp(raw.realtime_ns) });
-            watch.witness = None;
+            watch.witnesses = None;
             let evidence = format!("{fault}; what the {} source said before is void", self.source.name());
             // The old baseline would report the same jump for ever.
             let baseline = Baseline::of(raw);
@@ -253,7 +257,9 @@ fn disrupted(watch: &mut Watch) -> Option<Fault> {
 
 /// Whether somebody slews the clock faster than any honest correction.
 fn pushed(watch: &mut Watch, now: Witness) -> Option<Fault> {
-    let before = watch.witness.replace(now)?;
+    let (before, since) = watch.witnesses.unwrap_or((now, now));
+    let is_old = now.raw_ns.saturating_sub(since.raw_ns) >= SLEW_SPAN_NS;
+    watch.witnesses = Some(if is_old { (since, now) } else { (before, since) });
     let by_ns = signed_difference(now.monotonic_ns, before.monotonic_ns)
         - signed_difference(now.raw_ns, before.raw_ns);
     let elapsed_ns = now.raw_ns.saturating_sub(before.raw_ns);

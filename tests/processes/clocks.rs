@@ -188,3 +188,17 @@ fn a_leader_that_paused_with_its_clock_below_the_election_timeout_is_fenced_befo
     let took = fenced_at(&cluster, leader).duration_since(woke).expect("not before it woke");
     assert!(took < FENCED_WITHIN, "fenced after {took:?}");
 }
+
+/// What it says of now would be of eight hours ago.
+#[test]
+fn a_fenced_node_that_is_left_alone_does_not_say_how_topics_stand() {
+    let (cluster, liar) = led(&[]);
+    lie(&cluster, liar, Duration::from_secs(8 * 3600), "-");
+    await_fence(&cluster, liar);
+    for node in (1..=NODES).filter(|node| u64::from(*node) != liar) {
+        cluster.signal(node, "STOP");
+    }
+    let endpoint = cluster.address(u16::try_from(liar).expect("one of three")).to_string();
+    let asked = cluster.run(&["topic", "list", "--endpoint", &endpoint]);
+    assert!(!asked.status.success(), "{}", String::from_utf8_lossy(&asked.stdout));
+}

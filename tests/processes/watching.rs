@@ -89,6 +89,14 @@ fn a_node_that_is_gone_has_a_row_that_says_so_and_the_doctor_finds_it() {
         failures.map(|check| check["check"].as_str().expect("a name").to_owned()).collect()
     };
     assert!(failed(well.as_bytes()).is_empty() && well.contains("certificate client.pem"), "{well}");
+    let settings = std::fs::read_to_string(cluster.settings(1)).expect("its settings");
+    let nobody = settings.replace("127.0.0.1:323", "127.0.0.1:9");
+    std::fs::write(cluster.path("elsewhere.toml"), nobody).expect("written");
+    let told = cluster.succeed(&["doctor", "--config", "elsewhere.toml", "-o", "ndjson"]).stdout;
+    assert!(
+        String::from_utf8_lossy(&told).contains("chronyd at 127.0.0.1:9"),
+        "as the node is told to ask it"
+    );
     cluster.kill(3);
     let status = cluster.succeed(&STATUS);
     let rows = rows(std::str::from_utf8(&status.stdout).expect("text"));

@@ -6,7 +6,8 @@ mod root;
 
 pub(super) use data::{Consistency, ConsumeArguments, OrderArgument, ProduceArguments};
 pub(super) use node::{
-    CertCommand, ClockCommand, ClusterCommand, ConfigCommand, ConfigSource, DevArguments, Partitioning,
-    ServeArguments, ShardCommand, TemplateArguments, TopicCommand, TopicCreateArguments, WatchArguments,
+    CertCommand, ClockCommand, ClusterCommand, ConfigCommand, ConfigSource, DevArguments, DoctorArguments,
+    Partitioning, ServeArguments, ShardCommand, TemplateArguments, TopicCommand, TopicCreateArguments,
+    WatchArguments,
 };
 pub(super) use root::{Arguments, Command, Common};

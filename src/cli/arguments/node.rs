@@ -47,6 +47,13 @@ pub(in crate::cli) struct ConfigSource {
 }
 
 #[derive(Debug, Args)]
+pub(in crate::cli) struct DoctorArguments {
+    /// The configuration of this machine's node: where its chronyd is asked (127.0.0.1:323 without it)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(in crate::cli) struct TemplateArguments {
     /// Which node the template is for
     #[arg(long, default_value_t = 1)]

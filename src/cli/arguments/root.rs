@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
     CertCommand, ClockCommand, ClusterCommand, ConfigCommand, ConsumeArguments, DevArguments,
-    ProduceArguments, ServeArguments, ShardCommand, TopicCommand,
+    DoctorArguments, ProduceArguments, ServeArguments, ShardCommand, TopicCommand,
 };
 use crate::cli::output::Format;
 
@@ -76,5 +76,5 @@ pub(in crate::cli) enum Command {
     #[command(subcommand)]
     Clock(ClockCommand),
     /// One line a check: result, reason, the command that fixes it
-    Doctor,
+    Doctor(DoctorArguments),
 }

@@ -1,10 +1,12 @@
 //! The command: asks all there is to ask, goes on where something does not answer, and prints every check.
 
+use std::net::SocketAddr;
+
 use tokio::net::{UdpSocket, lookup_host};
 
 use super::finding::{Finding, Outcome};
 use super::{certificates, chronyd, clocks, shards};
-use crate::cli::arguments::Common;
+use crate::cli::arguments::{Common, DoctorArguments};
 use crate::cli::clock::ANSWER_LIMIT;
 use crate::cli::connect::{certs, connect};
 use crate::cli::failure::Failure;
@@ -13,7 +15,8 @@ use crate::client::{Client, ClusterInfo, NodeInfo};
 use crate::transport::certificate_terms;
 
 /// Fails if any check does.
-pub(in crate::cli) async fn doctor(common: &Common) -> Result<(), Failure> {
+pub(in crate::cli) async fn doctor(arguments: &DoctorArguments, common: &Common) -> Result<(), Failure> {
+    let chronyd = chronyd::address(arguments.config.as_deref())?;
     let mut checks = match certs(common) {
         Ok(folder) => certificates::checks(&certificate_terms(&folder)),
         Err(failure) => {
@@ -25,7 +28,7 @@ pub(in crate::cli) async fn doctor(common: &Common) -> Result<(), Failure> {
         }
     };
     match connect(common).await {
-        Ok(client) => checks.extend(examine(&client).await),
+        Ok(client) => checks.extend(examine(&client, chronyd).await),
         Err(failure) => {
             let fix = "timberline dev, or name a node of a cluster that runs with --endpoint HOST:PORT";
             checks.push(Finding::failure("cluster answers", failure.to_string(), fix));
@@ -39,13 +42,13 @@ pub(in crate::cli) async fn doctor(common: &Common) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn examine(client: &Client) -> Vec<Finding> {
+async fn examine(client: &Client, chronyd: SocketAddr) -> Vec<Finding> {
     let mut checks = Vec::new();
     match client.cluster().await {
         Ok(cluster) => {
             checks.push(connections(&cluster));
             if any_is_here(&cluster.nodes).await {
-                checks.push(chronyd::check(&chronyd::ask().await));
+                checks.push(chronyd::check(&chronyd::ask(chronyd).await));
             }
         }
         Err(error) => {

@@ -1,7 +1,8 @@
 //! A view of the system topic that is as new as the question.
 //!
 //! A node that has just started, or lags, must not say "there is no such topic": it first hears everything that was
-//! stamped before it was asked. Knows nothing of what is asked.
+//! stamped before it was asked. A clock that is not to be trusted, by its source or by the others, cannot tell when that was: its
+//! node answers nothing. Knows nothing of what is asked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use super::answers;
 use crate::lane::ReadFrom;
 use crate::node::metadata::View;
 use crate::node::shared::NodeShared;
-use crate::types::ShardId;
+use crate::types::{ShardId, Timestamp};
 use crate::wire::{ErrorBody, ErrorCode};
 
 /// How long a question waits for that; the asker then tries again, here or elsewhere.
@@ -27,8 +28,19 @@ pub(super) async fn view(host: &NodeShared) -> Result<Arc<View>, ErrorBody> {
     })
 }
 
+async fn now_at_the_latest(host: &NodeShared) -> Result<Timestamp, ErrorBody> {
+    let now = host.lane.reading().await.map_err(answers::busy)?;
+    let Some(fault) = now.fault else { return Ok(now.interval.latest) };
+    let message = format!(
+        "node {} cannot tell whether it has heard how the cluster's topics stand now, for its clock is not trusted: {fault}; ask \
+         another node",
+        host.node
+    );
+    Err(answers::error(ErrorCode::Unavailable, true, message))
+}
+
 async fn catch_up(host: &NodeShared) -> Result<Arc<View>, ErrorBody> {
-    let asked = host.clock.now().interval.latest;
+    let asked = now_at_the_latest(host).await?;
     let system = ShardId::SYSTEM;
     let closed = host.lane.read(system, ReadFrom::Time(asked), 1, asked).map_err(answers::busy)?;
     let closed = closed.await.map_err(|_| answers::stopped())?;
