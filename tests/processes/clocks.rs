@@ -42,7 +42,7 @@ fn lie(cluster: &Cluster, node: u64, offset: Duration, sign: &str) -> SystemTime
 }
 
 /// Waits until the node says why it is fenced; gives all nodes' rows.
-fn await_fence(cluster: &Cluster, node: u64) -> Vec<Value> {
+pub(crate) fn await_fence(cluster: &Cluster, node: u64) -> Vec<Value> {
     let is_fenced = |row: &Value| row["node"] == node && row["state"] == "fenced";
     let status = await_output(cluster, &["clock", "status", "-o", "ndjson"], |status| {
         lines(status.as_bytes()).iter().any(is_fenced)

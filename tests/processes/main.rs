@@ -5,6 +5,7 @@
 mod clocks;
 mod cluster;
 mod faults;
+mod skewed;
 mod time_sources;
 mod watching;
 

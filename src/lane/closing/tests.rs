@@ -184,9 +184,9 @@ fn one_of_three_stands() -> Acceptor {
 fn a_missed_tick_is_answered_with_a_wish_to_restart_and_publishes_nothing_more() {
     let mut acceptor = Acceptor::default();
     assert!(matches!(acceptor.apply(PEER, &tick(1, true, &[(5, 3)])), Applied::Offer { .. }));
-    assert!(matches!(acceptor.apply(PEER, &tick(3, false, &[])), Applied::Restart(_)));
+    assert!(matches!(acceptor.apply(PEER, &tick(3, false, &[])), Applied::Restart { .. }));
     assert!(acceptor.published(PEER, &publication(3, &[])).is_none());
-    assert!(matches!(acceptor.apply(PEER, &tick(4, false, &[])), Applied::Restart(_)));
+    assert!(matches!(acceptor.apply(PEER, &tick(4, false, &[])), Applied::Restart { .. }));
 }
 
 #[test]
