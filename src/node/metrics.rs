@@ -147,9 +147,19 @@ impl ClockMetrics {
                 Standing::Unheard => 0,
             };
             self.verdict.get_or_create(&vec![label()]).set(verdict);
-            let Some(offset) = peer.offset else { continue };
-            for (edge, ns) in [("low", offset.low_ns), ("high", offset.high_ns)] {
-                self.offset_ns.get_or_create(&vec![label(), ("edge", edge.to_owned())]).set(ns);
+            for (edge, ns) in
+                [("low", peer.offset.map(|it| it.low_ns)), ("high", peer.offset.map(|it| it.high_ns))]
+            {
+                let labels = vec![label(), ("edge", edge.to_owned())];
+                match ns {
+                    Some(ns) => {
+                        self.offset_ns.get_or_create(&labels).set(ns);
+                    }
+                    // What was true of a node that is silent by now says nothing of it.
+                    None => {
+                        self.offset_ns.remove(&labels);
+                    }
+                }
             }
         }
     }
@@ -276,6 +286,27 @@ mod tests {
             assert!(text.contains(&format!("# HELP {name} ")), "{name} has a help text");
         }
         assert!(text.contains("# HELP timberline_append_commit_wait_seconds "), "{text}");
+    }
+
+    #[test]
+    fn where_a_peer_stood_is_told_no_longer_once_it_is_silent() {
+        let metrics = Metrics::new();
+        let clock = SourceOptions::declared(Duration::from_millis(1)).clock(ClockOptions::default(), None);
+        let mut peer = PeerStanding {
+            node: crate::types::NodeId(2),
+            offset: Some(Span { low_ns: -7, high_ns: 9 }),
+            round_trip_ns: 16,
+            stated: None,
+            standing: Standing::Agrees,
+        };
+        let measure = |peer: &PeerStanding| {
+            let agreement = AgreementStatus { fault: None, is_heard: true, peers: vec![peer.clone()] };
+            metrics.clocks.measure(&clock.status(), &agreement);
+            metrics.encode().contains("timberline_clock_peer_offset_ns{")
+        };
+        assert!(measure(&peer));
+        (peer.offset, peer.standing) = (None, Standing::Unheard);
+        assert!(!measure(&peer));
     }
 
     #[test]

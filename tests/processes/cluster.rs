@@ -17,6 +17,8 @@ pub(crate) struct Cluster {
     nodes: Vec<Option<Child>>,
     /// Given to every `serve` beside its settings file.
     extra: Vec<&'static str>,
+    /// A node whose process sees another wall clock: the library that shows it, and how far it is off, in seconds.
+    skewed: Option<(u16, PathBuf, &'static str)>,
 }
 
 impl Cluster {
@@ -24,8 +26,8 @@ impl Cluster {
     pub(crate) fn prepare(extra: &[&'static str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let base_port = free_ports();
-        let cluster =
-            Self { folder, base_port, nodes: (0..NODES).map(|_| None).collect(), extra: extra.to_vec() };
+        let nodes = (0..NODES).map(|_| None).collect();
+        let cluster = Self { folder, base_port, nodes, extra: extra.to_vec(), skewed: None };
         cluster.succeed(&["cert", "init", "--dir", "certs", "--nodes", "3"]);
         for node in 1..=NODES {
             let (node_text, port) = (node.to_string(), base_port.to_string());
@@ -42,6 +44,11 @@ impl Cluster {
             std::fs::write(cluster.settings(node), template.stdout).expect("the settings file is written");
         }
         cluster
+    }
+
+    /// The node's next process sees a wall clock that is off by so many seconds, as `libfaketime` shows it.
+    pub(crate) fn skew(&mut self, node: u16, library: PathBuf, by_s: &'static str) {
+        self.skewed = Some((node, library, by_s));
     }
 
     /// Starts all nodes, waits until they serve.
@@ -69,13 +76,15 @@ impl Cluster {
             .append(true)
             .open(self.path(&format!("node-{node}.log")))
             .expect("a log file");
-        let child = self
-            .command(&["serve", "--config", self.settings(node).to_str().expect("a plain path")])
-            .args(&self.extra)
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the server starts");
+        let mut command =
+            self.command(&["serve", "--config", self.settings(node).to_str().expect("a plain path")]);
+        if let Some((_, library, by_s)) = self.skewed.as_ref().filter(|(skewed, ..)| *skewed == node) {
+            command.env("LD_PRELOAD", library).env("FAKETIME", by_s);
+            // Timers that jumped would stop the process; only the wall clock is at stake.
+            command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
+        let child =
+            command.args(&self.extra).stdout(Stdio::null()).stderr(log).spawn().expect("the server starts");
         self.nodes[usize::from(node) - 1] = Some(child);
     }
 

@@ -153,3 +153,17 @@ fn what_rots_on_a_nodes_disk_is_fetched_from_the_others_while_it_serves() {
         cluster.succeed(&["consume", "flights", "--from", "begin", "--to-end", "--node", "1", "-o", "raw"]);
     assert!(from_3.as_bytes() == from_1.stdout, "all nodes show the same");
 }
+
+/// Shards recognise a producer's batches by their numbers, which each run begins anew.
+#[test]
+fn a_second_run_of_a_named_producer_is_not_taken_for_a_repetition_of_the_first() {
+    let cluster = start();
+    cluster.succeed(&["topic", "create", "flights", "--shards", "1"]);
+    let file = cluster.path("two-lines");
+    std::fs::write(&file, "one\ntwo\n").expect("a file to produce from");
+    let file = file.to_str().expect("a plain path");
+    for _run in 0..3 {
+        cluster.succeed(&["produce", "flights", "--file", file, "--producer-id", "7"]);
+    }
+    assert_eq!(super::line_count(&super::consume(&cluster, 1)), 6);
+}

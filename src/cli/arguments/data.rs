@@ -48,7 +48,7 @@ pub(in crate::cli) struct ProduceArguments {
     /// At most so many records a second
     #[arg(long, value_name = "N")]
     pub rate: Option<NonZeroU64>,
-    /// Go on as this producer, whose retries the shards recognise [default: a new one]
+    /// Produce as this one, and fence off its earlier runs that still write [default: a new one]
     #[arg(long, value_name = "ID")]
     pub producer_id: Option<NonZeroU64>,
     /// Give a batch up after so long

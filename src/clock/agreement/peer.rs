@@ -127,7 +127,7 @@ impl Peer {
         self.offsets.low_ns(now).map_or(Claim::Silent, Claim::NotBefore)
     }
 
-    /// `midpoint_ns`: this node's midpoint minus its monotonic clock.
+    /// `midpoint_ns`: this node's midpoint minus its monotonic clock. Where a peer stands that is not heard, nobody knows.
     pub(super) fn show(
         &self,
         node: NodeId,
@@ -135,7 +135,8 @@ impl Peer {
         now: Monotonic,
         standing: Standing,
     ) -> PeerStanding {
-        let offset = self.offsets.midpoint(now).map(|offset| offset.shifted(midpoint_ns.saturating_neg()));
+        let offset = self.offsets.midpoint(now).filter(|_| standing != Standing::Unheard);
+        let offset = offset.map(|offset| offset.shifted(midpoint_ns.saturating_neg()));
         PeerStanding { node, offset, round_trip_ns: self.round_trip_ns, stated: self.stated, standing }
     }
 }
