@@ -94,7 +94,7 @@ impl World {
 
 fn reading(elapsed_ns: u64) -> Reading {
     let interval = TimeInterval::around(Timestamp(START_NS + elapsed_ns), 50_000);
-    Reading { interval, monotonic: Monotonic(elapsed_ns), fault: None }
+    Reading::new(interval, Monotonic(elapsed_ns), None)
 }
 
 fn options(node: NodeId, raft_tick: Duration) -> LaneOptions {

@@ -57,7 +57,7 @@ fn run(lane: &mut Lane, disk: &dyn Disk, elapsed_ns: &mut u64, ticks: u64) -> us
     for _tick in 0..ticks {
         *elapsed_ns += TICK_NS;
         let interval = TimeInterval::around(Timestamp(START_NS + *elapsed_ns), 1000);
-        let now = Reading { interval, monotonic: Monotonic(*elapsed_ns), fault: None };
+        let now = Reading::new(interval, Monotonic(*elapsed_ns), None);
         lane.handle(Event::Timer, &now);
         let output = lane.take_output(&now);
         for sync in output.syncs {
@@ -84,11 +84,7 @@ fn an_idle_shard_takes_little_memory_and_writes_nothing() {
         let mut lane = lane(&disk);
         let before = dhat::HeapStats::get().curr_bytes;
         let mut elapsed_ns = 0;
-        let now = Reading {
-            interval: TimeInterval::around(Timestamp(START_NS), 1000),
-            monotonic: Monotonic(0),
-            fault: None,
-        };
+        let now = Reading::new(TimeInterval::around(Timestamp(START_NS), 1000), Monotonic(0), None);
         assert!(lane.open_shards(&specs, &now).iter().all(Result::is_ok));
         run(&mut lane, &*disk, &mut elapsed_ns, 100);
         let each = (dhat::HeapStats::get().curr_bytes - before) / SHARDS as usize;

@@ -54,6 +54,7 @@ pub(super) fn options(settings: &Settings) -> NodeOptions {
             election_ticks_max: replication.election_ticks_max,
             closed_tick: replication.closed_tick,
             wait_spin: replication.wait_spin,
+            quorum_wait: replication.quorum_wait,
         },
         first_segment_bytes: storage.first_segment_bytes,
         segment_bytes_max: storage.segment_bytes_max,

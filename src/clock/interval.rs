@@ -103,11 +103,19 @@ impl fmt::Display for Fault {
 pub struct Reading {
     pub interval: TimeInterval,
     pub monotonic: Monotonic,
+    /// What is stamped below this is past and may be exposed: `interval.earliest`, or less where a quorum's clocks must have
+    /// passed it, too.
+    pub past: Timestamp,
     /// `None` if the clock is trusted.
     pub fault: Option<Fault>,
 }
 
 impl Reading {
+    /// A reading of one clock by itself.
+    pub fn new(interval: TimeInterval, monotonic: Monotonic, fault: Option<Fault>) -> Self {
+        Self { interval, monotonic, past: interval.earliest, fault }
+    }
+
     pub fn is_trusted(&self) -> bool {
         self.fault.is_none()
     }

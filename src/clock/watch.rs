@@ -129,11 +129,11 @@ impl Clock {
         let sample = view.sample.as_ref();
         let (midpoint, uncertainty_ns) =
             sample.map_or((raw.realtime_ns, self.options.eps_max_ns), |sample| self.interval(sample, raw));
-        Reading {
-            interval: TimeInterval::around(Timestamp(midpoint), uncertainty_ns),
-            monotonic: Monotonic(raw.monotonic_ns),
-            fault: fault.or_else(|| self.too_wide(uncertainty_ns)),
-        }
+        Reading::new(
+            TimeInterval::around(Timestamp(midpoint), uncertainty_ns),
+            Monotonic(raw.monotonic_ns),
+            fault.or_else(|| self.too_wide(uncertainty_ns)),
+        )
     }
 
     /// Asks the source for a newer sample and looks for jumps. Off the hot path.

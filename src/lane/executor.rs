@@ -308,7 +308,7 @@ impl Lane {
     /// Timers only wake; what has passed is decided by the clock's `earliest`.
     fn wake_due(&mut self, now: &Reading) {
         if now.is_trusted() {
-            let due = self.wakes.iter().take_while(|(wake, _)| *wake < now.interval.earliest);
+            let due = self.wakes.iter().take_while(|(wake, _)| *wake < now.past);
             self.touched.extend(due.map(|(_, shard)| *shard));
         }
     }
@@ -360,9 +360,11 @@ impl Lane {
         }
         let tick = self.next_raft_tick.min(self.next_closed_tick);
         let tick = asks.map_or(tick, |due| due.min(tick));
-        let wake = self.wakes.first().filter(|_| now.is_trusted()).map(|(wake, _)| {
-            now.monotonic.plus(Duration::from_nanos(wake.next().ns_since(now.interval.earliest)))
-        });
+        let wake = self
+            .wakes
+            .first()
+            .filter(|_| now.is_trusted())
+            .map(|(wake, _)| now.monotonic.plus(Duration::from_nanos(wake.next().ns_since(now.past))));
         Some(wake.map_or(tick, |wake| wake.min(tick)))
     }
 

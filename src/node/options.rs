@@ -47,6 +47,8 @@ pub struct ReplicationOptions {
     pub closed_tick: Duration,
     /// The last part of each of a lane's waits that is spun rather than slept, at most [`SPIN_MAX`](super::SPIN_MAX).
     pub wait_spin: Duration,
+    /// Nothing is exposed here before a majority of the nodes' clocks have passed it, not only this one's.
+    pub quorum_wait: bool,
 }
 
 impl Default for ReplicationOptions {
@@ -58,6 +60,7 @@ impl Default for ReplicationOptions {
             election_ticks_max: 20,
             closed_tick: Duration::from_millis(20),
             wait_spin: Duration::ZERO,
+            quorum_wait: false,
         }
     }
 }

@@ -182,6 +182,7 @@ pub(super) fn lane_options(options: &NodeOptions, boot: u64, identity: u64) -> L
         eps_max_ns: options.clock.eps_max_ns,
         agreement: AgreementOptions {
             growth_ppb: options.clock.growth_ppb + SLEW_PPB_MAX,
+            quorum_wait: replication.quorum_wait,
             ..AgreementOptions::among(options.peers.iter().map(|(node, _)| *node).collect())
         },
         unanswered_max: options.limits.unanswered_per_shard,

@@ -145,6 +145,7 @@ pub const CATALOGUE: &[Setting] = &[
     with_default("replication.election_timeout_max", ms(50, 120_000), "600ms"),
     with_default("replication.closed_tick", ms(5, 1_000), "20ms"),
     with_default("replication.wait_spin", SPIN, "0ns"),
+    with_default("replication.quorum_wait", Kind::Switch, "false"),
     with_default("storage.first_segment", Kind::Size { min: 16 * KIB, max: 64 * MIB }, "64KiB"),
     with_default("storage.segment_max", Kind::Size { min: MIB, max: 1024 * MIB }, "64MiB"),
     with_default("storage.sync_threads", Kind::Integer { min: 1, max: 64 }, "4"),

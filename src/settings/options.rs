@@ -75,6 +75,7 @@ pub struct ReplicationSettings {
     pub election_ticks_max: u32,
     pub closed_tick: Duration,
     pub wait_spin: Duration,
+    pub quorum_wait: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -305,6 +306,7 @@ fn replication(values: &impl Lookup) -> Result<ReplicationSettings, Clash> {
         election_ticks_max,
         closed_tick,
         wait_spin: values.duration("replication.wait_spin"),
+        quorum_wait: values.value("replication.quorum_wait") == &Value::Switch(true),
     })
 }
 

@@ -101,7 +101,7 @@ impl Promises {
         let mut closed = self.told.get().max(last_released);
         if let Some(now) = now {
             let settled = self.settled();
-            let passed = settled.min(now.interval.earliest.minus_ns(1));
+            let passed = settled.min(now.past.minus_ns(1));
             if passed == settled || passed.ns_since(closed) >= STEP_NS {
                 closed = closed.max(passed);
             }

@@ -138,7 +138,7 @@ impl ReleaseQueue {
         }
         while let Some(entry) = self.entries.front() {
             let committed = entry.position.index <= self.committed.index;
-            if !committed || now.interval.earliest <= entry.last_timestamp {
+            if !committed || now.past <= entry.last_timestamp {
                 return;
             }
             let Some(entry) = self.entries.pop_front() else { return };

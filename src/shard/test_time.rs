@@ -8,9 +8,5 @@ pub(super) const EPS: u64 = 1_000;
 
 /// An honest reading at the true time `true_ns`.
 pub(super) fn at(true_ns: u64) -> Reading {
-    Reading {
-        interval: TimeInterval::around(Timestamp(true_ns), EPS),
-        monotonic: Monotonic(true_ns),
-        fault: None,
-    }
+    Reading::new(TimeInterval::around(Timestamp(true_ns), EPS), Monotonic(true_ns), None)
 }

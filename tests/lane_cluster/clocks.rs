@@ -210,7 +210,7 @@ fn two_against_two_stop_exposing_and_lose_nothing() {
     for (sequence, node) in (3..).zip(world.node_ids()) {
         let ticket = world.append(node, SHARD, sequence, "not now");
         world.run_for(2 * ELECTION);
-        assert!(matches!(world.appended[&ticket].0, Err(_)), "{:?}", world.appended[&ticket]);
+        assert!(world.appended[&ticket].0.is_err(), "{:?}", world.appended[&ticket]);
     }
     let still: Vec<_> = world.node_ids().into_iter().map(|node| released(&world, node)).collect();
     assert_eq!(still, shown, "nothing was shown meanwhile");
@@ -224,4 +224,35 @@ fn two_against_two_stop_exposing_and_lose_nothing() {
     let frames =
         world.read_now(leader, SHARD, ReadFrom::Time(kept.first_timestamp)).expect("it reads").frames;
     assert_eq!(frames[0].header.first_timestamp, kept.first_timestamp);
+}
+
+/// Appends to a leader that runs ahead by less than the others can prove; gives how early the acknowledgement came, in ns.
+fn early_by_ns(quorum_wait: bool, seed: u64) -> u64 {
+    const WIDE_NS: u64 = 9_000_000;
+    let mut world = World::of(3, seed);
+    world.quorum_wait = quorum_wait;
+    for node in world.node_ids() {
+        world.widen(node, WIDE_NS);
+        world.start(node, &[SHARD]);
+    }
+    world.append_surely(SHARD, 1, "x");
+    world.run_for(Duration::from_secs(2));
+    let leader = world.leader(SHARD).expect("it just acknowledged");
+    world.lie(leader, (WIDE_NS * 7 / 4).cast_signed());
+    world.run_for(Duration::from_secs(2));
+    let ticket = world.append(leader, SHARD, 2, "ahead");
+    world.run_until(ELECTION, |world| world.appended.contains_key(&ticket));
+    assert_eq!(fault(&world, leader), None, "nobody can prove it");
+    let (receipt, acknowledged_ns) = &world.appended[&ticket];
+    let last = receipt.as_ref().expect("acknowledged").first_timestamp;
+    let true_time = world.true_time().minus_ns(world.elapsed_ns - acknowledged_ns);
+    last.plus_ns(1).ns_since(true_time)
+}
+
+#[test]
+fn a_leader_that_runs_ahead_unproved_exposes_nothing_early_if_a_quorum_is_waited_for() {
+    for seed in 70..75 {
+        assert!(early_by_ns(false, seed) > 1_000_000, "its own clock alone tells it too early");
+        assert_eq!(early_by_ns(true, seed), 0);
+    }
 }

@@ -15,7 +15,7 @@ use super::peer::{Patience, Peer, PeerStanding};
 use super::vote::{Ballot, Claim, Standing, Verdict, Vote};
 use crate::clock::{Fault, Reading, TimeInterval};
 use crate::simulation::{Bug, is_planted};
-use crate::types::{Monotonic, NodeId};
+use crate::types::{Monotonic, NodeId, Timestamp};
 
 /// An answer counts in votes for so many intervals between questions.
 const FRESH_QUESTIONS: u32 = 10;
@@ -33,16 +33,20 @@ pub struct AgreementOptions {
     pub probe_every: Duration,
     /// A fenced node must agree for so long, without a break, to be trusted again.
     pub unfence_after: Duration,
+    /// Nothing is past here before it is past by a majority of all nodes' clocks.
+    pub quorum_wait: bool,
 }
 
 impl AgreementOptions {
-    /// Every peer is asked ten times a second, a fence lasts 30 s, and clocks drift by up to 50 ppm.
+    /// Every peer is asked ten times a second, a fence lasts 30 s, clocks drift by up to 50 ppm, and each node's own clock
+    /// tells what is past.
     pub fn among(nodes: Vec<NodeId>) -> Self {
         Self {
             nodes,
             growth_ppb: 50_000,
             probe_every: Duration::from_millis(100),
             unfence_after: Duration::from_secs(30),
+            quorum_wait: false,
         }
     }
 }
@@ -101,10 +105,27 @@ impl Agreement {
         }
     }
 
-    /// The reading as the other clocks leave it: with their fault if the source has none.
+    /// The reading as the other clocks leave it: with their fault if the source has none, and, if a quorum is waited for, with what
+    /// is past by a majority of clocks.
     pub fn judge(&self, now: &Reading) -> Reading {
         let held = self.fault().filter(|fault| !(fault.is_open() && is_planted(Bug::ExposeWhileSuspended)));
-        Reading { fault: now.fault.or(held), ..*now }
+        let past = if self.options.quorum_wait { now.past.min(self.past_by_majority(now)) } else { now.past };
+        Reading { fault: now.fault.or(held), past, ..*now }
+    }
+
+    /// The latest time that a majority of clocks, this one among all, say is past. What a peer stated is carried on by the
+    /// monotonic clock, less what that may drift: true time is no earlier, if the peer is right. Nothing is past before a
+    /// majority was heard.
+    fn past_by_majority(&self, now: &Reading) -> Timestamp {
+        let carried = |peer: &Peer| {
+            let low_ns = peer.offsets.low_ns(now.monotonic)?;
+            Some(Timestamp(now.monotonic.0.saturating_add_signed(low_ns)))
+        };
+        let mut past: Vec<Timestamp> = self.peers.values().filter_map(carried).collect();
+        past.push(now.interval.earliest);
+        past.sort_unstable_by(|a, b| b.cmp(a));
+        // Of n clocks, n / 2 + 1 are a majority: this one and all peers.
+        past.get(self.peers.len().div_ceil(2)).copied().unwrap_or(Timestamp::ZERO)
     }
 
     /// What the other clocks hold against this one.

@@ -177,7 +177,7 @@ impl World {
         let shown_ns = self.true_ns - slipped_ns;
         let midpoint = Timestamp((EPOCH_NS + shown_ns).saturating_add_signed(*lie_ns));
         let interval = TimeInterval::around(midpoint, *eps_ns);
-        Reading { interval, monotonic: Monotonic(shown_ns), fault: None }
+        Reading::new(interval, Monotonic(shown_ns), None)
     }
 
     fn fault(&self, seat: usize) -> Option<Fault> {

@@ -18,7 +18,7 @@ use crate::wire::{RegisterNode, SystemChange, SystemRecord};
 
 fn reading(earliest: u64, fault: Option<Fault>) -> Reading {
     let interval = TimeInterval { earliest: Timestamp(earliest), latest: Timestamp(earliest + 2) };
-    Reading { interval, monotonic: Monotonic(earliest), fault }
+    Reading::new(interval, Monotonic(earliest), fault)
 }
 
 fn registration(index: u64, stamped: u64) -> Frame {

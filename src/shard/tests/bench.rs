@@ -285,11 +285,8 @@ impl Bench {
 
     pub(super) fn now(&self, replica: u64) -> Reading {
         let node = &self.nodes[replica as usize - 1];
-        Reading {
-            interval: TimeInterval::around(Timestamp(self.true_ns.saturating_add_signed(node.skew_ns)), EPS),
-            monotonic: Monotonic(self.true_ns),
-            fault: node.fault,
-        }
+        let midpoint = Timestamp(self.true_ns.saturating_add_signed(node.skew_ns));
+        Reading::new(TimeInterval::around(midpoint, EPS), Monotonic(self.true_ns), node.fault)
     }
 
     /// True time passes, and everybody looks at the clock.

@@ -193,6 +193,8 @@ pub struct Plan {
     pub(crate) probe_every_ns: u64,
     /// How long a fenced node must agree before it is trusted again.
     pub(crate) unfence_after_ns: u64,
+    /// Nothing is shown before a majority of clocks have passed it.
+    pub(crate) quorum_wait: bool,
     pub(crate) link_ns: u64,
     pub(crate) sync_ns: u64,
     pub(crate) first_segment_bytes: u64,
@@ -254,6 +256,7 @@ impl Plan {
             sample_every_ns: (random.pick(&[200, 1000, 2000]) * MS).min(sample_ns_max),
             probe_every_ns: probe_every(seed),
             unfence_after_ns: 3 * SECOND,
+            quorum_wait: quorum_wait(seed),
             link_ns: random.pick(&[50, 200, 1000, 5000]) * 1000,
             sync_ns: random.pick(&[100, 500, 2000, 10_000]) * 1000,
             first_segment_bytes,
@@ -291,6 +294,11 @@ fn durability(seed: u64) -> Durability {
 /// How often clocks are compared. Drawn apart, too.
 fn probe_every(seed: u64) -> u64 {
     Random::new(seed ^ 0x70_726f_6265).pick(&[20, 100, 100]) * MS
+}
+
+/// Whether a majority's clocks are waited for, in one run of four. Drawn apart, too.
+fn quorum_wait(seed: u64) -> bool {
+    Random::new(seed ^ 0x7175_6f72).below(4) == 0
 }
 
 /// What topics keep: in half of the runs so little that trims are common.
@@ -345,6 +353,12 @@ impl fmt::Display for Plan {
             "records are kept for {} or {kept_bytes} bytes (0: for ever); durability {durability}",
             ms(kept_ns)
         )?;
-        write!(f, "small limits: {}; events batched: {}", limits.join(", "), self.batches_events)
+        write!(
+            f,
+            "small limits: {}; events batched: {}; a quorum's clocks waited for: {}",
+            limits.join(", "),
+            self.batches_events,
+            self.quorum_wait
+        )
     }
 }

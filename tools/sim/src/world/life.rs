@@ -37,6 +37,7 @@ fn options(plan: &Plan, node: NodeId, seed: u64) -> LaneOptions {
             growth_ppb: plan.growth_ppb,
             probe_every: Duration::from_nanos(plan.probe_every_ns),
             unfence_after: Duration::from_nanos(plan.unfence_after_ns),
+            quorum_wait: plan.quorum_wait,
         },
         unanswered_max: plan.unanswered_max as usize,
         scrub: ScrubOptions { bytes_per_second: 1 << 20, rest: Duration::from_secs(5) },
