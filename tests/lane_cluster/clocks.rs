@@ -230,7 +230,7 @@ fn two_against_two_stop_exposing_and_lose_nothing() {
 fn early_by_ns(quorum_wait: bool, seed: u64) -> u64 {
     const WIDE_NS: u64 = 9_000_000;
     let mut world = World::of(3, seed);
-    world.quorum_wait = quorum_wait;
+    world.agreement.quorum_wait = quorum_wait;
     for node in world.node_ids() {
         world.widen(node, WIDE_NS);
         world.start(node, &[SHARD]);

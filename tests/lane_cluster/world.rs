@@ -38,8 +38,8 @@ pub(crate) struct World {
     queue: BTreeMap<(u64, u64), (NodeId, Happening)>,
     scheduled: u64,
     tickets: u64,
-    /// Nodes that start show nothing before a majority of clocks have passed it.
-    pub(crate) quorum_wait: bool,
+    /// How nodes that start compare their clocks.
+    pub(crate) agreement: AgreementOptions,
     pub(crate) appended: BTreeMap<Ticket, (Result<Receipt, Refusal>, u64)>,
     pub(crate) reads: BTreeMap<Ticket, Result<ReadAnswer, ReadRefusal>>,
     pub(crate) care: Vec<(NodeId, CareNote)>,
@@ -93,7 +93,7 @@ impl World {
             expects_stops: false,
             holds_syncs: false,
             loses_probes: false,
-            quorum_wait: false,
+            agreement: AgreementOptions::among((1..=nodes).map(NodeId).collect()),
             raft_messages: 0,
             trace: Vec::new(),
         };
@@ -175,7 +175,7 @@ impl World {
         let (seed, nodes) = (self.draw(), self.node_ids());
         let host = self.nodes.get_mut(&node).expect("one of the world's");
         let mut lane =
-            Lane::new(options(node, &nodes, self.quorum_wait, seed), Arc::clone(&host.disk) as Arc<dyn Disk>);
+            Lane::new(options(node, self.agreement.clone(), seed), Arc::clone(&host.disk) as Arc<dyn Disk>);
         for shard in shards {
             let spec = spec(*shard, &nodes);
             lane.create_shard(&spec).expect("an empty disk takes a new log");
@@ -438,7 +438,7 @@ impl World {
     }
 }
 
-fn options(node: NodeId, nodes: &[NodeId], quorum_wait: bool, seed: u64) -> LaneOptions {
+fn options(node: NodeId, agreement: AgreementOptions, seed: u64) -> LaneOptions {
     LaneOptions {
         node,
         cluster: "test".parse().expect("a good name"),
@@ -448,7 +448,7 @@ fn options(node: NodeId, nodes: &[NodeId], quorum_wait: bool, seed: u64) -> Lane
         heartbeat_ticks: 2,
         closed_tick: Duration::from_millis(20),
         eps_max_ns: 10_000_000,
-        agreement: AgreementOptions { quorum_wait, ..AgreementOptions::among(nodes.to_vec()) },
+        agreement,
         unanswered_max: 64,
         scrub: ScrubOptions { bytes_per_second: 16 << 20, rest: Duration::from_secs(5) },
         seed,
