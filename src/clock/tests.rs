@@ -272,7 +272,7 @@ fn an_injected_step_voids_what_was_sampled_and_counts_once_the_source_sampled_an
         fs::write(&file.path, format!("step_ns={step_ns}\n")).unwrap();
         assert_eq!(look_again(&clock, &ticks).fault, Some(Fault::Stepped { by_ns }));
         assert!(clock.status().reason.unwrap().contains("(injected)"));
-        ticks.advance(DECLARED_QUIET - seconds(1));
+        ticks.advance(seconds(DECLARED_QUIET.as_secs() - 1));
         assert!(!look_again(&clock, &ticks).is_trusted(), "what it said before is void");
         ticks.advance(seconds(1));
         let after = look_again(&clock, &ticks);
