@@ -300,7 +300,7 @@ mod tests {
             standing: Standing::Agrees,
         };
         let measure = |peer: &PeerStanding| {
-            let agreement = AgreementStatus { fault: None, is_heard: true, peers: vec![peer.clone()] };
+            let agreement = AgreementStatus { fault: None, is_heard: true, peers: vec![*peer] };
             metrics.clocks.measure(&clock.status(), &agreement);
             metrics.encode().contains("timberline_clock_peer_offset_ns{")
         };

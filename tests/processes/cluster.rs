@@ -18,7 +18,7 @@ pub(crate) struct Cluster {
     /// Given to every `serve` beside its settings file.
     extra: Vec<&'static str>,
     /// A node whose process sees another wall clock: the library that shows it, and how far it is off, in seconds.
-    skewed: Option<(u16, PathBuf, &'static str)>,
+    pub(crate) skewed: Option<(u16, PathBuf, &'static str)>,
 }
 
 impl Cluster {
@@ -44,11 +44,6 @@ impl Cluster {
             std::fs::write(cluster.settings(node), template.stdout).expect("the settings file is written");
         }
         cluster
-    }
-
-    /// The node's next process sees a wall clock that is off by so many seconds, as `libfaketime` shows it.
-    pub(crate) fn skew(&mut self, node: u16, library: PathBuf, by_s: &'static str) {
-        self.skewed = Some((node, library, by_s));
     }
 
     /// Starts all nodes, waits until they serve.

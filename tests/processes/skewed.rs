@@ -37,7 +37,7 @@ fn library() -> Option<PathBuf> {
 /// A cluster that serves, one node's wall clock off by 20 ms.
 fn skewed(library: PathBuf, extra: &[&'static str]) -> Cluster {
     let mut cluster = Cluster::prepare(extra);
-    cluster.skew(SKEWED, library, SKEW_S);
+    cluster.skewed = Some((SKEWED, library, SKEW_S));
     cluster.start_all();
     cluster
 }
