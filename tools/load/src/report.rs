@@ -38,6 +38,8 @@ pub(crate) struct Report {
     pub(crate) bytes_per_s: f64,
     pub(crate) failed_batches: u64,
     pub(crate) unanswered_batches: u64,
+    /// Acknowledged records that a merged consumer did not have in time, if there was one.
+    pub(crate) unseen_records: Option<u64>,
     pub(crate) first_error: Option<String>,
     /// Whether an open loop's rate was kept, and everything answered.
     pub(crate) rate_kept: Option<bool>,
@@ -90,6 +92,7 @@ impl Report {
             bytes_per_s: 0.0,
             failed_batches: 0,
             unanswered_batches: 0,
+            unseen_records: None,
             first_error: None,
             rate_kept: None,
             ack: None,
@@ -111,15 +114,23 @@ impl Report {
         });
     }
 
+    /// Takes down what a merged consumer had, and judges the rate anew: what is not seen is not done.
+    pub(crate) fn see(&mut self, visible: Option<Percentiles>, unseen: u64) {
+        (self.visible, self.unseen_records) = (visible, Some(unseen));
+        self.rate_kept = self.rate_kept.map(|kept| kept && unseen == 0);
+    }
+
     /// What to say of a run that has lost its rate.
     pub(crate) fn lost_rate(&self) -> Option<String> {
         let offered = self.offered_per_s.filter(|_| self.rate_kept == Some(false))?;
         let error = self.first_error.as_ref().map(|error| format!("; the first error: {error}"));
         Some(format!(
-            "RATE LOST: {offered} records/s were offered and {:.0} acknowledged; {} batches failed, {} had no answer at the end{}",
+            "RATE LOST: {offered} records/s were offered and {:.0} acknowledged; {} batches failed, {} had no answer at the end, \
+             {} records were acknowledged and not seen{}",
             self.records_per_s,
             self.failed_batches,
             self.unanswered_batches,
+            self.unseen_records.unwrap_or_default(),
             error.unwrap_or_default()
         ))
     }
@@ -229,7 +240,7 @@ pub(crate) mod tests {
             fields.join(" "),
             "ack batch_records bytes_per_s client_cpu_s connections durability duration_s failed_batches first_error \
              in_flight mode offered_per_s producers rate_kept record_bytes records records_per_s replicas send_delay servers \
-             shards system unanswered_batches version visible warmup_s workload"
+             shards system unanswered_batches unseen_records version visible warmup_s workload"
         );
         let ack: Vec<_> = parsed["ack"].as_object().unwrap().keys().collect();
         assert_eq!(ack, ["count", "max_us", "min_us", "p50_us", "p90_us", "p999_us", "p99_us"]);
@@ -247,6 +258,9 @@ pub(crate) mod tests {
         (failed.failed_batches, failed.first_error) = (1, Some("no leader".to_owned()));
         failed.count(2_000, 0, Duration::from_secs(2));
         assert!(failed.lost_rate().unwrap().contains("no leader"), "a failure is a loss, whatever the rate");
+        let mut unseen = open(1_000, 1_000);
+        unseen.see(None, 3);
+        assert!(unseen.lost_rate().unwrap().contains("3 records were acknowledged and not seen"));
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Run<'_> {
     async fn measure(&self, system: System, servers: &Servers) -> Result<Report, Failure> {
         let Self { cluster, workload, records, .. } = *self;
         let producers = cluster.producers(workload).await?;
-        let mut visible = None;
+        let mut seen = None;
         let mut report = if let Mode::Replay { records: count } = workload.mode {
             fill(&producers, workload, records, count).await?;
             let load =
@@ -99,13 +99,15 @@ impl Run<'_> {
                 let following = follower.map(|follower| follower.follow(window));
                 let tally = drive(workload, producers, records, window, &bar.progress()).await?;
                 if let Some(following) = following {
-                    visible = following.finish(tally.acknowledged).await?.percentiles();
+                    seen = Some(following.finish(tally.acknowledged).await?);
                 }
                 Ok(Counted::from(tally))
             };
             measure(system, workload, records.bytes_mean(), servers, load).await?
         };
-        report.visible = visible;
+        if let Some(seen) = seen {
+            report.see(seen.visible.percentiles(), seen.unseen);
+        }
         Ok(report)
     }
 }
