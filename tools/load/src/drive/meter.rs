@@ -29,6 +29,8 @@ struct State {
 pub(crate) struct Tally {
     pub(crate) records: u64,
     pub(crate) batches: u64,
+    /// Of these, how many were acknowledged while the window lasted, or soon after.
+    pub(crate) in_time: u64,
     /// Bytes of the values in `records`.
     pub(crate) bytes: u64,
     pub(crate) failed: u64,
@@ -41,6 +43,13 @@ pub(crate) struct Tally {
     pub(crate) ack: Latencies,
     /// From when a batch was due until it was handed to the client: what the load itself was late.
     pub(crate) send_delay: Latencies,
+}
+
+impl Tally {
+    /// Whether what was due was done about as fast as it became due: at least 99 of 100 in time, and no failure.
+    pub(crate) fn kept_up(&self) -> bool {
+        self.failed == 0 && self.unanswered == 0 && self.in_time * 100 >= self.batches * 99
+    }
 }
 
 /// One append under way.
@@ -58,6 +67,7 @@ impl Meter {
         let tally = Tally {
             records: 0,
             batches: 0,
+            in_time: 0,
             bytes: 0,
             failed: 0,
             first_error: None,
@@ -102,6 +112,7 @@ impl Meter {
                     tally.bytes += size.bytes;
                 }
                 if counts {
+                    tally.in_time += u64::from(now < self.window.in_time_until());
                     tally.ack.record(now.saturating_duration_since(due));
                 }
             }
@@ -125,12 +136,13 @@ impl Meter {
         let fresh = Self::new(self.window).state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut tally = std::mem::replace(&mut state.tally, fresh.tally);
         drop(state);
-        let mut give_up = |due: Instant| {
+        let sent = under_way.into_values().map(|due| (due, 0));
+        let unanswered = sent.chain(never_sent.map(|due| (due, 1)));
+        for (due, unsent) in unanswered.filter(|(due, _)| self.window.measures(*due)) {
+            tally.batches += unsent;
             tally.unanswered += 1;
             tally.ack.record(now.saturating_duration_since(due));
-        };
-        under_way.into_values().filter(|due| self.window.measures(*due)).for_each(&mut give_up);
-        never_sent.filter(|due| self.window.measures(*due)).for_each(&mut give_up);
+        }
         tally
     }
 }

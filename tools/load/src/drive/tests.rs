@@ -123,10 +123,23 @@ async fn what_is_never_answered_counts_with_its_age_whether_it_could_be_sent_or_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rate_is_kept_if_what_was_due_was_done_as_fast_whatever_was_under_way_at_the_end() {
+    // 400 a second take 2.5 ms each; one at a time takes 2.
+    for (rate, outstanding_max, kept) in [(400, 1, true), (600, 1, false), (600, 2, true), (5, 1, true)] {
+        let tally = open(stall, rate, outstanding_max).await;
+        assert_eq!(
+            (tally.kept_up(), tally.batches),
+            (kept, rate * 10),
+            "{rate}, {outstanding_max}: {tally:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn failures_are_counted_and_the_first_is_told() {
     let tally = open(|_| Served::Refused, 200, 10).await;
     assert_eq!((tally.failed, tally.records, tally.first_error.as_deref()), (2_000, 0, Some("no")));
-    assert_eq!(tally.ack.percentiles(), None);
+    assert_eq!((tally.ack.percentiles(), tally.kept_up()), (None, false));
     let patient = closed(|_| Served::Refused, Duration::ZERO).await;
     assert!(patient.failed <= 501, "a refusal is followed by a pause: {}", patient.failed);
 }
