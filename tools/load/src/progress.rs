@@ -14,10 +14,12 @@ impl RunBar {
         Self(bar)
     }
 
-    /// So much has passed, and so many records are done.
-    pub(crate) fn tell(&self, passed: Duration, records: u64) {
-        self.0.set_message(format!("{:.1} s, {records} records", passed.as_secs_f64()));
-        self.0.set_position(milliseconds(passed));
+    /// To be told what has passed, and how many records are done.
+    pub(crate) fn progress(&self) -> impl Fn(Duration, u64) + Sync + '_ {
+        |passed, records| {
+            self.0.set_message(format!("{:.1} s, {records} records", passed.as_secs_f64()));
+            self.0.set_position(milliseconds(passed));
+        }
     }
 }
 

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use timberline::types::TopicName;
 
 use super::arguments::ClusterArguments;
-use super::measure::{Bar, Counted, measure};
+use super::measure::{Counted, measure};
 use crate::cluster::{Cluster, DevCluster, Follower, Reach, TopicShape, fill, replay};
 use crate::drive::{Window, drive};
 use crate::failure::Failure;
 use crate::output::Sink;
+use crate::progress::RunBar;
 use crate::records::Records;
 use crate::report::{Report, System};
 use crate::servers::{Servers, listening_on};
@@ -87,7 +88,7 @@ impl Run<'_> {
         let mut report = if let Mode::Replay { records: count } = workload.mode {
             fill(&producers, workload, records, count).await?;
             let load =
-                async |window, bar: Bar| replay(cluster, window, &bar.progress()).await.map(Counted::from);
+                async |window, bar: RunBar| replay(cluster, window, &bar.progress()).await.map(Counted::from);
             measure(system, workload, records.bytes_mean(), servers, load).await?
         } else {
             let follower = if self.visible {
@@ -95,7 +96,7 @@ impl Run<'_> {
             } else {
                 None
             };
-            let load = async |window: Window, bar: Bar| {
+            let load = async |window: Window, bar: RunBar| {
                 let following = follower.map(|follower| follower.follow(window));
                 let tally = drive(workload, producers, records, window, &bar.progress()).await?;
                 if let Some(following) = following {

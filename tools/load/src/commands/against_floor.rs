@@ -9,6 +9,7 @@ use crate::drive::drive;
 use crate::failure::Failure;
 use crate::floor::{Floor, FloorClient};
 use crate::output::Sink;
+use crate::progress::RunBar;
 use crate::records::Records;
 use crate::report::{Report, System};
 use crate::servers::Servers;
@@ -55,7 +56,7 @@ async fn run_one(floor: &Floor, workload: &Workload, records: &Records) -> Resul
         fill(&producers, workload, records, count).await?;
     }
     let servers = Servers { pids: floor.pids(), ..Servers::default() };
-    let load = async |window, bar: super::measure::Bar| {
+    let load = async |window, bar: RunBar| {
         let progress = bar.progress();
         match workload.mode {
             Mode::Replay { .. } => clients[0].replay(window, &progress).await.map(Counted::from),

@@ -1,7 +1,6 @@
 //! What both kinds of runs share: two looks at the servers around the window, and the report.
 
 use std::future::Future;
-use std::time::Duration;
 
 use tokio::time::sleep_until;
 
@@ -38,13 +37,13 @@ pub(super) async fn measure<R>(
     workload: &Workload,
     record_bytes: usize,
     servers: &Servers,
-    load: impl FnOnce(Window, Bar) -> R,
+    load: impl FnOnce(Window, RunBar) -> R,
 ) -> Result<Report, Failure>
 where
     R: Future<Output = Result<Counted, Failure>>,
 {
     let window = Window::open(workload.warmup, workload.duration);
-    let bar = Bar(RunBar::start(what(system, workload), window.ends - window.began));
+    let bar = RunBar::start(what(system, workload), window.ends - window.began);
     let looks = async {
         sleep_until(window.counts_from).await;
         let (before, own) = (servers.look().await?, cpu_of_this_process());
@@ -66,15 +65,6 @@ where
         (report.ack, report.first_error) = (tally.ack.percentiles(), tally.first_error);
     }
     Ok(report)
-}
-
-/// The run's bar, to be told of progress.
-pub(super) struct Bar(RunBar);
-
-impl Bar {
-    pub(super) fn progress(&self) -> impl Fn(Duration, u64) + Sync + '_ {
-        |passed, records| self.0.tell(passed, records)
-    }
 }
 
 fn what(system: System, workload: &Workload) -> String {
