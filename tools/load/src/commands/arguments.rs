@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use timberline::settings::{parse_duration, parse_size};
-use timberline::types::{Durability, TopicName};
+use timberline::types::{Durability, SHARD_IN_FLIGHT_MAX, TopicName};
 
 use super::rates::Rates;
 use crate::failure::Failure;
@@ -136,7 +136,7 @@ pub(super) struct LoadArguments {
     /// Producers
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=65_536))]
     pub(super) producers: Option<u32>,
-    /// Closed loop: batches that each producer keeps in flight
+    /// Batches that each producer keeps in flight [default: the workload's; with a rate 8, the most that a shard takes of one]
     #[arg(long, value_name = "BATCHES", value_parser = clap::value_parser!(u32).range(..=4_096))]
     pub(super) in_flight: Option<u32>,
     /// Records of a batch
@@ -172,9 +172,12 @@ impl LoadArguments {
     /// The runs asked for; records are `record_bytes` long, at most.
     pub(super) fn workloads(&self, record_bytes: usize) -> Result<Vec<Workload>, Failure> {
         let preset = self.workload.shape();
+        let has_rate = self.rate.is_some() || self.sweep.is_some();
+        // What is due must not wait for what was due before, as far as the client library allows.
+        let in_flight = if has_rate { SHARD_IN_FLIGHT_MAX } else { preset.in_flight };
         let shape = Shape {
             producers: self.producers.map_or(preset.producers, |count| count as usize),
-            in_flight: self.in_flight.map_or(preset.in_flight, |count| count as usize),
+            in_flight: self.in_flight.map_or(in_flight, |count| count as usize),
             batch_records: self.batch.unwrap_or(preset.batch_records),
             connections: self.connections.map_or(preset.connections, |count| count as usize),
         };
@@ -193,8 +196,7 @@ impl LoadArguments {
             modes.push(Mode::Closed);
         }
         let as_preset = shape == preset && self.file.is_none() && self.record_size == 1024;
-        let open = matches!(modes[0], Mode::Open { .. });
-        let name = if as_preset && !open { self.workload.name() } else { "custom" };
+        let name = if as_preset && !has_rate { self.workload.name() } else { "custom" };
         let (warmup, duration) = (self.warmup, self.duration);
         let workload = |mode| Workload { name, shape, mode, record_bytes, warmup, duration };
         let workloads: Vec<_> = modes.into_iter().map(workload).collect();
@@ -239,6 +241,13 @@ mod tests {
             workloads("--workload w3 --batch 5 --producers 9 --in-flight 2 --connections 3").unwrap();
         let shape = Shape { producers: 9, in_flight: 2, batch_records: 5, connections: 3 };
         assert_eq!((changed[0].shape, changed[0].mode), (shape, Mode::Closed));
+    }
+
+    #[test]
+    fn with_a_rate_a_producer_has_as_much_in_flight_as_a_shard_takes_unless_told_otherwise() {
+        let in_flight = |flags| workloads(flags).unwrap()[0].shape.in_flight;
+        assert_eq!([in_flight("--rate 5"), in_flight("--sweep 5,6"), in_flight("")], [8, 8, 1]);
+        assert_eq!(in_flight("--rate 5 --in-flight 2"), 2);
     }
 
     #[test]

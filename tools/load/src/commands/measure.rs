@@ -54,7 +54,8 @@ where
     let ((before, after, own), counted) = tokio::try_join!(looks, load(window, bar))?;
     let mut report = Report::blank(system, workload, record_bytes);
     report.count(counted.records, counted.bytes, window.duration());
-    report.client_cpu_s = own.as_secs_f64();
+    // The kernel counts in hundredths of a second.
+    report.client_cpu_s = (own.as_secs_f64() * 100.0).round() / 100.0;
     report.servers = servers.spent(&before, &after, counted.records);
     if let Some(tally) = counted.tally {
         (report.failed_batches, report.unanswered_batches) = (tally.failed, tally.unanswered);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
 use tokio::time::Instant;
 
-use super::wire::{APPEND, REPLAY, SERVER_NAME, client_config, frame, read_frame};
+use super::wire::{APPEND, FrameCounter, REPLAY, SERVER_NAME, client_config, frame};
 use crate::cluster::Replayed;
 use crate::drive::{Append, Progress, Window};
 use crate::failure::Failure;
@@ -55,16 +55,18 @@ impl FloorClient {
         let (mut read, mut told) = (0, window.began);
         while Instant::now() < window.ends {
             let mut stream = self.open(REPLAY).await.map_err(Failure::Floor)?;
-            while let Some((frame, records)) = read_frame(&mut stream.receive, u32::MAX as usize).await {
+            let (mut counter, ended) = (FrameCounter::default(), |error| Failure::Floor(format!("{error}")));
+            while let Some(chunk) = stream.receive.read_chunk(usize::MAX, true).await.map_err(ended)? {
+                let records = counter.count(&chunk.bytes);
                 let now = Instant::now();
                 if now >= window.ends {
                     return Ok(replayed);
                 }
                 if window.measures(now) {
-                    replayed.records += u64::from(records);
-                    replayed.bytes += frame.len() as u64;
+                    replayed.records += records;
+                    replayed.bytes += chunk.bytes.len() as u64;
                 }
-                read += u64::from(records);
+                read += records;
                 if now.duration_since(told).as_millis() > 200 {
                     progress(now.duration_since(window.began), read);
                     told = now;

@@ -166,7 +166,7 @@ impl Node {
     async fn take_appends(self: Arc<Self>, send: SendStream, mut receive: RecvStream) {
         let (numbers, to_answer) = mpsc::channel(QUEUE_FRAMES);
         tokio::spawn(answer(Arc::clone(&self.quorum), send, to_answer));
-        while let Some((frame, _)) = read_frame(&mut receive, self.frame_bytes_max).await {
+        while let Some(frame) = read_frame(&mut receive, self.frame_bytes_max).await {
             let Some(number) = self.number(frame).await else { return };
             if numbers.send(number).await.is_err() {
                 return;

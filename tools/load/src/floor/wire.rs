@@ -40,11 +40,11 @@ pub(super) fn frame(batch: &[Bytes]) -> Bytes {
     frame.freeze()
 }
 
-/// The next frame of a stream, head included, and its records; `None` at the stream's end or if it breaks.
-pub(super) async fn read_frame(stream: &mut RecvStream, frame_bytes_max: usize) -> Option<(Bytes, u32)> {
+/// The next frame of a stream, head included; `None` at the stream's end or if it breaks.
+pub(super) async fn read_frame(stream: &mut RecvStream, frame_bytes_max: usize) -> Option<Bytes> {
     let mut head = [0; FRAME_HEAD_BYTES];
     stream.read_exact(&mut head).await.ok()?;
-    let [body_bytes, records] = head_of(head);
+    let [body_bytes, _] = head_of(head);
     let whole = FRAME_HEAD_BYTES + body_bytes as usize;
     if whole > frame_bytes_max {
         return None;
@@ -52,13 +52,45 @@ pub(super) async fn read_frame(stream: &mut RecvStream, frame_bytes_max: usize) 
     let mut frame = BytesMut::zeroed(whole);
     frame[..FRAME_HEAD_BYTES].copy_from_slice(&head);
     stream.read_exact(&mut frame[FRAME_HEAD_BYTES..]).await.ok()?;
-    Some((frame.freeze(), records))
+    Some(frame.freeze())
 }
 
 /// Body bytes and records.
 fn head_of(head: [u8; FRAME_HEAD_BYTES]) -> [u32; 2] {
     let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     [number(0), number(4)]
+}
+
+/// Counts the records of whole frames in a stream of any pieces, without joining them.
+#[derive(Default)]
+pub(super) struct FrameCounter {
+    head: [u8; FRAME_HEAD_BYTES],
+    head_bytes: usize,
+    body_bytes_left: usize,
+}
+
+impl FrameCounter {
+    /// Records of the frames that end in the next piece.
+    pub(super) fn count(&mut self, mut piece: &[u8]) -> u64 {
+        let mut records = 0;
+        while !piece.is_empty() {
+            if self.head_bytes < FRAME_HEAD_BYTES {
+                let taken = piece.len().min(FRAME_HEAD_BYTES - self.head_bytes);
+                self.head[self.head_bytes..self.head_bytes + taken].copy_from_slice(&piece[..taken]);
+                self.head_bytes += taken;
+                piece = &piece[taken..];
+                self.body_bytes_left = head_of(self.head)[0] as usize;
+            }
+            let taken = piece.len().min(self.body_bytes_left);
+            piece = &piece[taken..];
+            self.body_bytes_left -= taken;
+            if self.head_bytes == FRAME_HEAD_BYTES && self.body_bytes_left == 0 {
+                records += u64::from(head_of(self.head)[1]);
+                self.head_bytes = 0;
+            }
+        }
+        records
+    }
 }
 
 fn transport() -> Arc<TransportConfig> {
@@ -116,6 +148,25 @@ pub(super) fn client_config(certificate_folder: &Path) -> Result<ClientConfig, F
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_are_counted_once_however_a_stream_is_cut() {
+        let batches: [&[&'static [u8]]; 3] = [&[b"ab", b"c"], &[b""], &[b"d", b"e", b"fgh", b"i"]];
+        let stream: Vec<u8> = batches
+            .iter()
+            .flat_map(|batch| frame(&batch.iter().map(|value| Bytes::from_static(value)).collect::<Vec<_>>()))
+            .collect();
+        for piece_bytes in 1..=stream.len() {
+            let mut counter = FrameCounter::default();
+            let records: u64 = stream.chunks(piece_bytes).map(|piece| counter.count(piece)).sum();
+            assert_eq!(records, 7, "in pieces of {piece_bytes}");
+        }
+        assert_eq!(
+            FrameCounter::default().count(&stream[..stream.len() - 1]),
+            3,
+            "the last frame is not whole"
+        );
+    }
 
     #[test]
     fn a_frame_is_its_head_and_the_values_one_after_the_other() {

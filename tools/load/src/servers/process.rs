@@ -13,6 +13,8 @@ pub(super) struct Usage {
     /// User and system time, all its threads.
     pub(super) cpu: Duration,
     pub(super) resident_bytes: u64,
+    /// Of what is resident, what no file backs: a node's maps of its segments are left out.
+    pub(super) anonymous_bytes: u64,
     /// The most that was ever resident.
     pub(super) peak_bytes: u64,
 }
@@ -26,6 +28,7 @@ pub(super) fn usage(pid: u32) -> io::Result<Usage> {
     Ok(Usage {
         cpu: cpu(&stat).ok_or_else(|| malformed("utime"))?,
         resident_bytes: bytes("VmRSS:")?,
+        anonymous_bytes: bytes("RssAnon:")?,
         peak_bytes: bytes("VmHWM:")?,
     })
 }

@@ -34,7 +34,10 @@ pub(crate) struct Spending {
     pub(crate) with_the_load: bool,
     pub(crate) cpu_s: f64,
     pub(crate) cpu_us_per_record: f64,
+    /// With the pages of files that they map, the log's among them.
     pub(crate) resident_bytes: u64,
+    /// Without those.
+    pub(crate) anonymous_bytes: u64,
     pub(crate) peak_bytes: u64,
     /// Files synced by all nodes, where their metrics are known.
     pub(crate) syncs: Option<u64>,
@@ -50,6 +53,7 @@ impl Servers {
             let usage = usage(*pid).map_err(|source| Failure::Process { pid: *pid, source })?;
             look.usage.cpu += usage.cpu;
             look.usage.resident_bytes += usage.resident_bytes;
+            look.usage.anonymous_bytes += usage.anonymous_bytes;
             look.usage.peak_bytes += usage.peak_bytes;
         }
         for address in &self.metrics {
@@ -70,6 +74,7 @@ impl Servers {
             cpu_s: thousandths(cpu.as_secs_f64()),
             cpu_us_per_record: thousandths(each(cpu, records)),
             resident_bytes: after.usage.resident_bytes,
+            anonymous_bytes: after.usage.anonymous_bytes,
             peak_bytes: after.usage.peak_bytes,
             syncs,
             syncs_per_record: syncs.map(|syncs| share(syncs, records * nodes)),
@@ -107,13 +112,18 @@ mod tests {
             with_the_load: false,
         };
         let look = |cpu_ms, syncs| Look {
-            usage: Usage { cpu: Duration::from_millis(cpu_ms), resident_bytes: 10, peak_bytes: 20 },
+            usage: Usage {
+                cpu: Duration::from_millis(cpu_ms),
+                resident_bytes: 10,
+                anonymous_bytes: 5,
+                peak_bytes: 20,
+            },
             syncs,
         };
         let spent = servers.spent(&look(500, 100), &look(1_500, 300), 10_000).unwrap();
         assert_eq!((spent.cpu_s, spent.cpu_us_per_record), (1.0, 100.0));
         assert_eq!((spent.syncs, spent.syncs_per_record), (Some(200), Some(0.01)));
-        assert_eq!((spent.resident_bytes, spent.peak_bytes), (10, 20));
+        assert_eq!((spent.resident_bytes, spent.anonymous_bytes, spent.peak_bytes), (10, 5, 20));
         assert_eq!(Servers::default().spent(&look(0, 0), &look(1, 1), 1), None);
     }
 }
