@@ -1,0 +1,10 @@
+//! The command line: its grammar, the rates of a sweep, and the two kinds of runs.
+
+mod against_cluster;
+mod against_floor;
+mod arguments;
+mod measure;
+mod rates;
+mod run;
+
+pub use run::run;

@@ -1,0 +1,182 @@
+//! Latency against rate, as SVG: percentiles over the rates of a sweep, both axes logarithmic.
+//!
+//! Where the rate was lost, a point is hollow: it tells how long the queue had become, not how long an append takes.
+
+use plotters::prelude::*;
+
+use crate::percentiles::Percentiles;
+use crate::report::Report;
+
+const SIZE: (u32, u32) = (960, 600);
+const INK: RGBColor = RGBColor(0x1f, 0x29, 0x33);
+const FAINT: RGBColor = RGBColor(0x6b, 0x77, 0x85);
+const GRID: RGBColor = RGBColor(0xe6, 0xea, 0xee);
+const LABEL: (&str, i32) = ("sans-serif", 13);
+
+/// What is drawn of each report: a name, a colour, where it is found.
+type Line = (&'static str, RGBColor, fn(&Report) -> Option<f64>);
+
+const LINES: [Line; 5] = [
+    ("ack max", RGBColor(0xb0, 0x30, 0x2a), |report| of(report.ack, |found| found.max_us)),
+    ("ack p999", RGBColor(0xd9, 0x6a, 0x1a), |report| of(report.ack, |found| found.p999_us)),
+    ("ack p99", RGBColor(0x2c, 0x8c, 0x5a), |report| of(report.ack, |found| found.p99_us)),
+    ("ack p50", RGBColor(0x1f, 0x77, 0xb4), |report| of(report.ack, |found| found.p50_us)),
+    ("visible p99", RGBColor(0x7a, 0x4f, 0xa3), |report| of(report.visible, |found| found.p99_us)),
+];
+
+fn of(percentiles: Option<Percentiles>, quantile: fn(&Percentiles) -> f64) -> Option<f64> {
+    percentiles.map(|percentiles| quantile(&percentiles).max(1.0))
+}
+
+/// Draws the open loops among the reports; gives the SVG's text.
+pub(crate) fn draw(reports: &[Report]) -> Result<String, String> {
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        compose(&area, reports).map_err(|error| error.to_string())?;
+        area.present().map_err(|error| error.to_string())?;
+    }
+    Ok(svg)
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+
+fn compose(area: &Area<'_>, reports: &[Report]) -> Result<(), Box<dyn std::error::Error>> {
+    let rate = |report: &Report| report.offered_per_s.map(real);
+    let rates = whole_decades(reports.iter().filter_map(rate));
+    let shown = reports.iter().flat_map(|report| LINES.iter().filter_map(|(_, _, value)| value(report)));
+    let latencies = whole_decades(shown);
+    area.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(area);
+    let caption = ("sans-serif", 18).into_font().style(FontStyle::Bold).color(&INK);
+    chart.caption(title(reports), caption).margin(18).margin_right(30);
+    chart.x_label_area_size(46).y_label_area_size(84);
+    let mut chart = chart.build_cartesian_2d(rates.log_scale(), latencies.log_scale())?;
+    let (rate_shown, latency_shown) = (|rate: &f64| short(*rate), |us: &f64| latency(*us));
+    let mut mesh = chart.configure_mesh();
+    mesh.x_label_formatter(&rate_shown).y_label_formatter(&latency_shown);
+    mesh.x_desc("records a second offered (hollow: the rate was lost)").y_desc("from when a batch was due");
+    mesh.bold_line_style(GRID).light_line_style(TRANSPARENT).axis_style(FAINT);
+    mesh.label_style(LABEL.into_font().color(&FAINT)).draw()?;
+    for (name, color, value) in LINES {
+        let point =
+            |report: &Report| Some(((rate(report)?, value(report)?), report.rate_kept != Some(false)));
+        let mut points: Vec<((f64, f64), bool)> = reports.iter().filter_map(point).collect();
+        if points.is_empty() {
+            continue;
+        }
+        points.sort_by(|a, b| a.0.0.total_cmp(&b.0.0));
+        let line = LineSeries::new(points.iter().map(|(at, _)| *at), color.stroke_width(2));
+        let drawn = chart.draw_series(line)?.label(name);
+        drawn.legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(3)));
+        let style = |kept| if kept { color.filled() } else { color.stroke_width(2) };
+        chart.draw_series(points.iter().map(|(at, kept)| Circle::new(*at, 4, style(*kept))))?;
+    }
+    let mut labels = chart.configure_series_labels();
+    labels.position(SeriesLabelPosition::UpperLeft).background_style(WHITE.mix(0.85));
+    labels.label_font(LABEL.into_font().color(&INK)).draw()?;
+    Ok(())
+}
+
+fn title(reports: &[Report]) -> String {
+    reports.first().map_or_else(
+        || "no runs".to_owned(),
+        |report| {
+            format!(
+                "{}: records of {} bytes, batches of {}, {} producers, {} shards, durability {}",
+                report.system,
+                report.record_bytes,
+                report.batch_records,
+                report.producers,
+                report.shards,
+                report.durability
+            )
+        },
+    )
+}
+
+/// From a power of ten to a power of ten, around all values: there is a label at each end.
+fn whole_decades(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
+    let (least, most) =
+        values.fold((f64::MAX, 1.0_f64), |(least, most), value| (least.min(value), most.max(value)));
+    let low = least.min(most).log10().floor();
+    let high = most.log10().ceil().max(low + 1.0);
+    10_f64.powf(low)..10_f64.powf(high)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "pixels are coarser")]
+fn real(number: u64) -> f64 {
+    number as f64
+}
+
+/// A rate in few digits.
+fn short(rate: f64) -> String {
+    match rate {
+        rate if rate >= 1e6 => format!("{:.0} M", rate / 1e6),
+        rate if rate >= 1e3 => format!("{:.0} k", rate / 1e3),
+        rate => format!("{rate:.0}"),
+    }
+}
+
+/// A latency in few digits.
+fn latency(us: f64) -> String {
+    match us {
+        us if us >= 1e6 => format!("{:.0} s", us / 1e6),
+        us if us >= 1e3 => format!("{:.0} ms", us / 1e3),
+        us => format!("{us:.0} us"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::open;
+
+    /// Whether every tag is closed by its own, in order, and every attribute quoted.
+    fn is_well_formed(svg: &str) -> bool {
+        let mut open = Vec::new();
+        for tag in svg.split('<').skip(1) {
+            let Some((inside, _)) = tag.split_once('>') else { return false };
+            if inside.matches('"').count() % 2 != 0 {
+                return false;
+            }
+            let name = inside.split_whitespace().next().unwrap_or_default();
+            if let Some(closed) = name.strip_prefix('/') {
+                if open.pop() != Some(closed.to_owned()) {
+                    return false;
+                }
+            } else if !inside.ends_with('/') && !inside.starts_with(['?', '!']) {
+                open.push(name.to_owned());
+            }
+        }
+        open.is_empty()
+    }
+
+    #[test]
+    fn the_picture_is_svg_with_every_rate_and_hollow_where_the_rate_was_lost() {
+        let svg = draw(&[open(1_000, 1_000), open(10_000, 10_000), open(100_000, 50_000)]).unwrap();
+        assert!(svg.starts_with("<svg") && is_well_formed(&svg), "{svg}");
+        // Three points on each of four lines; nobody read, so the fifth is not there.
+        assert_eq!(svg.matches("<circle").count(), 12, "{svg}");
+        let hollow = |circle: &&str| circle.split('>').next().unwrap().contains("fill=\"none\"");
+        assert_eq!(svg.split("<circle").skip(1).filter(hollow).count(), 4, "{svg}");
+        for text in ["ack p50", "ack max", "10 k", "the rate was lost", "records of 1024 bytes"] {
+            assert!(svg.contains(text), "{text}");
+        }
+        assert!(!svg.contains("visible"));
+    }
+
+    #[test]
+    fn a_single_rate_and_none_at_all_are_drawn_too() {
+        for reports in [vec![], vec![open(1_000, 1_000)]] {
+            assert!(is_well_formed(&draw(&reports).unwrap()));
+        }
+    }
+
+    #[test]
+    fn what_is_not_well_formed_is_seen() {
+        for bad in ["<svg><g></svg>", "<svg", "<svg a=\"1></svg>", "</svg>", "<svg>"] {
+            assert!(!is_well_formed(bad), "{bad}");
+        }
+    }
+}
