@@ -5,6 +5,7 @@
 //! (group commit); a read sees released frames only.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -67,6 +68,8 @@ pub(super) struct Replica {
     beginning: Beginning,
     /// Files may be removed: the last removal went well, or enough time has passed.
     removes: bool,
+    /// The doubts about clocks that it wrote into the log, or found nothing of there: whose, which, and as leader of which term.
+    pub(super) marked: BTreeMap<NodeId, (u64, Term)>,
     /// The last committed frame handed out, where committed frames are followed.
     followed: Index,
     held: Vec<ReadCommand>,
@@ -111,6 +114,7 @@ impl Replica {
             told_full: false,
             beginning: Beginning::default(),
             removes: true,
+            marked: BTreeMap::new(),
             followed,
             held: Vec::new(),
             leading_since: None,
