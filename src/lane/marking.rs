@@ -39,7 +39,9 @@ impl Replica {
         if !concerns || self.marked.get(&node) == Some(&written) {
             return Ok(());
         }
-        if self.has_room(std::iter::once(ORDER_MARK_BYTES))? && self.shard.mark_order(&doubt.mark, now).is_ok() {
+        if self.has_room(std::iter::once(ORDER_MARK_BYTES))?
+            && self.shard.mark_order(&doubt.mark, now).is_ok()
+        {
             self.marked.insert(node, written);
         }
         Ok(())

@@ -490,7 +490,7 @@ impl Replica {
 }
 
 /// Frames from the command's place up to `released`; `None` if there is nothing to tell yet. The command's
-/// place moves over frames without records.
+/// place moves over frames that readers are not shown.
 fn serve(
     log: &Log,
     beginning: &Beginning,
@@ -506,7 +506,7 @@ fn serve(
             .frames(next, end, command.max_bytes as u64, Share::Map)
             .map_err(|error| ReadRefusal::Failed { shard, reason: error.to_string() })?;
         next = found.last().expect("a log gives at least one frame").header.index.plus(1);
-        frames.extend(found.into_iter().filter(|frame| frame.header.record_count > 0));
+        frames.extend(found.into_iter().filter(|frame| frame.header.is_shown()));
     }
     if let ReadFrom::Index(_) = command.from {
         command.from = if frames.is_empty() { ReadFrom::Index(next) } else { command.from };
