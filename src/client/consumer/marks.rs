@@ -86,7 +86,9 @@ mod tests {
         #[test]
         fn exactly_what_some_mark_covers_is_covered(ranges in prop::collection::vec((0_u64..200, 0_u64..20), 0..40)) {
             let mut marks = Marks::default();
-            ranges.iter().for_each(|(from, width)| marks.add(marked(*from, from + width)));
+            for (from, width) in &ranges {
+                marks.add(marked(*from, from + width));
+            }
             for at in 0..230 {
                 let expected = ranges.iter().any(|(from, width)| (*from..=from + width).contains(&at));
                 prop_assert_eq!(marks.covers(ShardId(1), Timestamp(at)), expected, "{}", at);
