@@ -19,7 +19,9 @@ mod testing;
 mod tests;
 mod topic;
 
-pub use consumer::{Consumed, Consumer, ConsumerOptions, Cursor, InvalidCursor, Order, Start, Until};
+pub use consumer::{
+    Consumed, Consumer, ConsumerOptions, Cursor, InvalidCursor, Item, Marked, Marks, Order, Start, Until,
+};
 pub use error::{Error, Kind, Outcome, Refusal};
 pub use handle::{Client, ClientOptions, CreateTopic, Partitioning};
 pub use producer::{AppendFailure, BatchReport, Delivered, Delivery, OnReport, Producer, ProducerOptions};

@@ -18,7 +18,7 @@ mod vmclock;
 mod watch;
 
 pub use agreement::{
-    Agreement, AgreementOptions, AgreementStatus, Answer, Ballot, Claim, Offsets, PeerStanding, Span,
+    Agreement, AgreementOptions, AgreementStatus, Answer, Ballot, Claim, Doubt, Offsets, PeerStanding, Span,
     Standing, Verdict, Vote,
 };
 pub use interval::{Fault, Reading, TimeInterval};

@@ -101,6 +101,11 @@ impl FrameHeader {
         self.first_timestamp.plus_ns(u64::from(self.record_count.saturating_sub(1)))
     }
 
+    /// Whether readers are shown it: it has records, or tells of their order.
+    pub fn is_shown(&self) -> bool {
+        self.record_count > 0 || self.kind == FrameKind::OrderMark
+    }
+
     /// Bytes of header and body together.
     pub fn frame_len(&self) -> usize {
         HEADER_BYTES + self.body_len as usize

@@ -8,6 +8,7 @@ mod compression;
 mod dedup;
 mod error;
 mod frame;
+mod order_mark;
 mod records;
 mod shard_state;
 
@@ -17,6 +18,7 @@ pub use error::Error;
 pub use frame::{
     BODY_BYTES_MAX, Frame, FrameHeader, FrameKind, HEADER_BYTES, chain_root, check_body_crc, checksum,
 };
+pub use order_mark::{ORDER_MARK_BYTES, decode_order_mark, encode_order_mark};
 pub use records::{
     BatchBuilder, EncodedBatch, RECORD_BYTES_MAX, decode_records, encode_records, encoded_len,
     validate_records,

@@ -19,7 +19,7 @@ use crate::log::{OpenFiles, RepairPlan};
 use crate::shard::{AppendRequest, Refusal};
 use crate::types::{Durability, Monotonic, NodeId, ShardId, Timestamp};
 
-/// How often a lane looks whether anything is to be trimmed.
+/// How often a lane looks whether anything is to be trimmed, or marked.
 const RETENTION_TICK: Duration = Duration::from_secs(1);
 
 /// Many replicas, driven by one caller.
@@ -332,6 +332,7 @@ impl Lane {
         if now.monotonic >= self.next_retention_tick {
             self.next_retention_tick = now.monotonic.plus(RETENTION_TICK);
             self.retention_tick(now);
+            self.marking_tick(now);
         }
     }
 

@@ -14,6 +14,7 @@ mod error;
 mod event;
 mod executor;
 mod log_view;
+mod marking;
 mod opening;
 mod options;
 mod outbox;

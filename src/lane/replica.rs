@@ -5,6 +5,7 @@
 //! (group commit); a read sees released frames only.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -67,6 +68,8 @@ pub(super) struct Replica {
     beginning: Beginning,
     /// Files may be removed: the last removal went well, or enough time has passed.
     removes: bool,
+    /// The doubts about clocks that it wrote into the log, or found nothing of there: whose, which, and as leader of which term.
+    pub(super) marked: BTreeMap<NodeId, (u64, Term)>,
     /// The last committed frame handed out, where committed frames are followed.
     followed: Index,
     held: Vec<ReadCommand>,
@@ -111,6 +114,7 @@ impl Replica {
             told_full: false,
             beginning: Beginning::default(),
             removes: true,
+            marked: BTreeMap::new(),
             followed,
             held: Vec::new(),
             leading_since: None,
@@ -495,7 +499,7 @@ impl Replica {
 }
 
 /// Frames from the command's place up to `released`; `None` if there is nothing to tell yet. The command's
-/// place moves over frames without records.
+/// place moves over frames that readers are not shown.
 fn serve(
     log: &Log,
     beginning: &Beginning,
@@ -511,7 +515,7 @@ fn serve(
             .frames(next, end, command.max_bytes as u64, Share::Map)
             .map_err(|error| ReadRefusal::Failed { shard, reason: error.to_string() })?;
         next = found.last().expect("a log gives at least one frame").header.index.plus(1);
-        frames.extend(found.into_iter().filter(|frame| frame.header.record_count > 0));
+        frames.extend(found.into_iter().filter(|frame| frame.header.is_shown()));
     }
     if let ReadFrom::Index(_) = command.from {
         command.from = if frames.is_empty() { ReadFrom::Index(next) } else { command.from };

@@ -114,10 +114,10 @@ impl Log {
         Ok(frames)
     }
 
-    /// The first frame with a record at or after `t`; one past the last if there is none.
+    /// The first frame that readers are shown, stamped at or after `t`; one past the last if there is none.
     pub fn seek(&self, t: Timestamp) -> Result<Index, Error> {
         let found = self.find(Goal::Time(t), |start| start.last_timestamp < t)?;
-        self.skip_empty(found)
+        self.skip_hidden(found)
     }
 
     /// The frame that holds the record at `offset`; one past the last if there is none yet.
@@ -135,8 +135,8 @@ impl Log {
         }
     }
 
-    fn skip_empty(&self, mut index: Index) -> Result<Index, Error> {
-        while index <= self.last_index() && self.header(index)?.record_count == 0 {
+    fn skip_hidden(&self, mut index: Index) -> Result<Index, Error> {
+        while index <= self.last_index() && !self.header(index)?.is_shown() {
             index = index.plus(1);
         }
         Ok(index)

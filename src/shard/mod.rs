@@ -14,6 +14,7 @@ mod floor;
 mod guard;
 mod intake;
 mod log_view;
+mod marking;
 mod options;
 mod persistence;
 mod promises;

@@ -5,6 +5,7 @@
 
 mod batch;
 mod ids;
+mod order_mark;
 mod position;
 mod record;
 mod replica;
@@ -13,6 +14,7 @@ mod time;
 
 pub use batch::{BatchId, Durability, Receipt, SHARD_IN_FLIGHT_MAX, StageTimes};
 pub use ids::{ClusterId, InvalidName, NodeId, ProducerId, ReplicaId, ShardId, TopicId, TopicName};
+pub use order_mark::{MarkReason, OrderMark};
 pub use position::{Index, Offset, Term};
 pub use record::{Header, Record};
 pub use replica::{Membership, Vote};

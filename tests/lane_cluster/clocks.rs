@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use timberline::clock::{Fault, Standing};
+use timberline::codec::{Frame, FrameKind, decode_order_mark};
 use timberline::lane::ReadFrom;
 use timberline::shard::Refusal;
-use timberline::types::{NodeId, Timestamp};
+use timberline::types::{NodeId, OrderMark, Timestamp};
 
 use crate::world::{EPS_NS, NODES, World};
 use crate::{SHARD, settle, started};
@@ -255,4 +256,33 @@ fn a_leader_that_runs_ahead_unproved_exposes_nothing_early_if_a_quorum_is_waited
         assert!(early_by_ns(false, seed) > 1_000_000, "its own clock alone tells it too early");
         assert_eq!(early_by_ns(true, seed), 0);
     }
+}
+
+/// What a leader stamped on a slipped clock may be committed by its successor: the successor's log says that its order is in
+/// doubt.
+#[test]
+fn a_successor_marks_every_timestamp_that_a_leader_stamped_while_its_clock_was_wrong() {
+    let (mut world, leader) = led(48);
+    let end_ns = world.elapsed_ns + 300 * MS;
+    world.freeze(leader, 300 * MS);
+    world.run_for(Duration::from_millis(250));
+    world.elapsed_ns = end_ns;
+    world.append(leader, SHARD, 2, "stamped too low");
+    world.run_for(Duration::from_secs(1));
+    go_on_without(&mut world, leader, 3);
+    world.run_for(Duration::from_secs(4));
+    let successor = world.leader(SHARD).expect("they go on");
+    let frames = world.read_now(successor, SHARD, ReadFrom::Time(Timestamp::ZERO)).expect("it reads").frames;
+    let wrong = frames.iter().find(|frame| frame.header.batch.sequence == 2).expect("it was committed");
+    let marks: Vec<_> =
+        frames.iter().filter(|frame| frame.header.kind == FrameKind::OrderMark).map(mark_of).collect();
+    assert!(
+        marks.iter().any(|mark| mark.node == leader && mark.covers(wrong.header.first_timestamp)),
+        "{marks:?}"
+    );
+    assert!(!marks.iter().any(|mark| mark.node != leader), "{marks:?}");
+}
+
+fn mark_of(frame: &Frame) -> OrderMark {
+    decode_order_mark(&frame.body).expect("a leader wrote it")
 }

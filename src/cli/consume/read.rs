@@ -8,10 +8,10 @@ use super::print::Printer;
 use crate::cli::arguments::{Common, Consistency, ConsumeArguments, OrderArgument};
 use crate::cli::connect::{cluster_now, connect};
 use crate::cli::failure::Failure;
-use crate::cli::moment::{From, Moment};
+use crate::cli::moment::{From, Moment, show};
 use crate::cli::output::{Format, say};
-use crate::client::{Client, Consumed, Consumer, ConsumerOptions, Cursor, Error, Order, Start, Until};
-use crate::types::{NodeId, ShardId, Timestamp};
+use crate::client::{Client, Consumer, ConsumerOptions, Cursor, Error, Item, Marked, Order, Start, Until};
+use crate::types::{MarkReason, NodeId, OrderMark, ShardId, Timestamp};
 
 pub(in crate::cli) async fn consume(arguments: ConsumeArguments, common: &Common) -> Result<(), Failure> {
     check(&arguments)?;
@@ -86,19 +86,47 @@ async fn read(consumer: &mut Consumer, printer: &mut Printer<'_>, max: Option<u6
         } else {
             printer.flush()?;
             tokio::select! {
-                next = consumer.next() => next,
+                next = consumer.next_item() => next,
                 _ = &mut interrupted => return Ok(()),
             }
         };
-        let Some(record) = next? else { return Ok(()) };
-        printer.print(&record)?;
+        match next? {
+            Some(Item::Record(record)) => printer.print(&record)?,
+            Some(Item::Mark(marked)) => {
+                // What it concerns was printed before.
+                printer.flush()?;
+                say(&notice(&marked));
+            }
+            None => return Ok(()),
+        }
     }
     Ok(())
 }
 
-/// The next record if it is there already.
-async fn at_once(consumer: &mut Consumer) -> Option<Result<Option<Consumed>, Error>> {
-    let mut next = pin!(consumer.next());
+/// What a mark says, to people.
+fn notice(marked: &Marked) -> String {
+    let Marked { shard, mark, .. } = marked;
+    let OrderMark { node, from, until, off_by_ns, reason } = mark;
+    let why = match reason {
+        MarkReason::Outvoted => {
+            let (ms, us) = (off_by_ns / 1_000_000, off_by_ns % 1_000_000 / 1_000);
+            format!("node {node}'s clock missed the majority by {ms}.{us:03} ms")
+        }
+        MarkReason::NoMajority => "no majority of the nodes' clocks agreed".to_owned(),
+    };
+    format!(
+        "order not guaranteed: shard {shard}, records stamped {} to {} ({} to {} ns), may be out of order against other \
+         shards: {why}; nothing is lost, and within the shard the order holds",
+        show(*from),
+        show(*until),
+        from.0,
+        until.0,
+    )
+}
+
+/// The next item if it is there already.
+async fn at_once(consumer: &mut Consumer) -> Option<Result<Option<Item>, Error>> {
+    let mut next = pin!(consumer.next_item());
     poll_fn(|context| match next.as_mut().poll(context) {
         Poll::Ready(result) => Poll::Ready(Some(result)),
         Poll::Pending => Poll::Ready(None),

@@ -4,6 +4,7 @@
 //! consumer merges and hands out (`reader`). A shard's task reads on only when the consumer allows it.
 
 mod cursor;
+mod marks;
 mod options;
 mod proof;
 mod reader;
@@ -12,5 +13,6 @@ mod subscription;
 mod tests;
 
 pub use cursor::{Cursor, InvalidCursor};
+pub use marks::{Marked, Marks};
 pub use options::{ConsumerOptions, Order, Start, Until};
-pub use reader::{Consumed, Consumer};
+pub use reader::{Consumed, Consumer, Item};

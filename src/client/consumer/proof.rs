@@ -3,13 +3,14 @@
 //! Sans-IO. A delivery is taken in parts, since a few bytes may decompress to many. A part is refused as a whole,
 //! before any of it is handed on, if a frame's header or body fails its CRC, if a record is missing, or if one was
 //! stamped at or before what the shard was closed at.
+//! Order marks come in their place among the records; one that this build cannot read is stepped over.
 //! Records seen before, or before the start, are skipped: so any replica can go on where another ended.
 
 use bytes::Bytes;
 
-use super::Consumed;
+use super::{Consumed, Item, Marked};
 use crate::client::Error;
-use crate::codec::{Frame, FrameHeader, FrameKind, HEADER_BYTES, decode_records};
+use crate::codec::{Frame, FrameHeader, FrameKind, HEADER_BYTES, decode_order_mark, decode_records};
 use crate::types::{Offset, ShardId, Timestamp};
 
 /// A part of a delivery ends with the frame whose records bring it to so many bytes.
@@ -28,7 +29,7 @@ pub(super) struct Progress {
 /// A part of a delivery, proved.
 #[derive(Debug, Default)]
 pub(super) struct Delivered {
-    pub(super) records: Vec<Consumed>,
+    pub(super) items: Vec<Item>,
     /// Everything at or below this was delivered; zero before a delivery's last part.
     pub(super) closed: Timestamp,
 }
@@ -62,7 +63,7 @@ impl Progress {
         while !payload.is_empty() && expanded_bytes < PART_BYTES {
             let corrupt = |source| Error::Corrupt { shard: self.shard, address: address.to_owned(), source };
             let frame = take_frame(payload).map_err(corrupt)?;
-            next.take_records(address, &frame, &mut delivered.records)?;
+            next.take_items(address, &frame, &mut delivered.items)?;
             expanded_bytes += frame.header.compression.expanded_len(&frame.body).map_err(corrupt)?;
         }
         if payload.is_empty() && closed > Timestamp::ZERO {
@@ -73,8 +74,16 @@ impl Progress {
         Ok(delivered)
     }
 
-    fn take_records(&mut self, address: &str, frame: &Frame, into: &mut Vec<Consumed>) -> Result<(), Error> {
+    fn take_items(&mut self, address: &str, frame: &Frame, into: &mut Vec<Item>) -> Result<(), Error> {
         let header = &frame.header;
+        if header.kind == FrameKind::OrderMark
+            && header.first_timestamp >= self.from
+            && let Ok(mark) = decode_order_mark(&frame.body)
+        {
+            let (shard, timestamp) = (self.shard, header.first_timestamp);
+            into.push(Item::Mark(Marked { shard, timestamp, mark }));
+            self.from = timestamp.next();
+        }
         if header.kind != FrameKind::Data || header.record_count == 0 {
             return Ok(());
         }
@@ -83,7 +92,7 @@ impl Progress {
         for (at, record) in (0..).zip(records) {
             let (offset, timestamp) = (header.first_offset.plus(at), header.first_timestamp.plus_ns(at));
             if self.wants(address, offset, timestamp)? {
-                into.push(Consumed { shard: self.shard, offset, timestamp, record });
+                into.push(Item::Record(Consumed { shard: self.shard, offset, timestamp, record }));
                 self.from = timestamp.next();
                 self.next_offset = Some(offset.plus(1));
             }
@@ -128,9 +137,9 @@ mod tests {
 
     use super::*;
     use crate::client::Kind;
-    use crate::client::testing::frames_of;
+    use crate::client::testing::{frames_of, mark_at};
     use crate::codec::{Compression, encode_records};
-    use crate::types::Record;
+    use crate::types::{MarkReason, NodeId, OrderMark, Record};
 
     const SHARD: ShardId = ShardId(3);
 
@@ -139,7 +148,11 @@ mod tests {
     }
 
     fn places(delivered: &Delivered) -> Vec<(u64, u64)> {
-        delivered.records.iter().map(|record| (record.offset.0, record.timestamp.0)).collect()
+        let record = |item: &Item| match item {
+            Item::Record(record) => Some((record.offset.0, record.timestamp.0)),
+            Item::Mark(_) => None,
+        };
+        delivered.items.iter().filter_map(record).collect()
     }
 
     fn bytes_of(frames: &[Frame]) -> Bytes {
@@ -176,7 +189,7 @@ mod tests {
             progress
                 .accept("b:1", &mut bytes_of(&frames[1..]), Timestamp(40), Offset(0))
                 .unwrap()
-                .records
+                .items
                 .len(),
             3
         );
@@ -190,6 +203,26 @@ mod tests {
         let error =
             progress.accept("a:1", &mut bytes_of(&frames[1..]), Timestamp(20), Offset(0)).unwrap_err();
         assert!(matches!(error, Error::BrokenOrder { found: Timestamp(20), .. }), "{error}");
+    }
+
+    #[test]
+    fn a_mark_comes_in_its_place_once_and_one_that_cannot_be_read_is_stepped_over() {
+        let (from, until) = (Timestamp(5), Timestamp(11));
+        let mark = OrderMark { node: NodeId(2), from, until, off_by_ns: 9, reason: MarkReason::Outvoted };
+        let mut frames = frames_of(SHARD, &[(10, 2), (20, 1)]);
+        frames.insert(1, mark_at(&frames[0].header, Timestamp(15), &mark));
+        let mut reader = progress(0);
+        let delivered = reader.accept("a:1", &mut bytes_of(&frames), Timestamp(0), Offset(0)).unwrap();
+        assert_eq!(places(&delivered), [(0, 10), (1, 11), (2, 20)]);
+        assert_eq!(delivered.items[2], Item::Mark(Marked { shard: SHARD, timestamp: Timestamp(15), mark }));
+        let again = reader.accept("b:1", &mut bytes_of(&frames), Timestamp(0), Offset(0)).unwrap();
+        assert_eq!(again.items, []);
+        let body = Bytes::from_static(b"of a later version");
+        let header =
+            FrameHeader { body_crc: crate::codec::checksum(&[&body]), body_len: 18, ..frames[1].header };
+        frames[1] = Frame::new(header, body);
+        let delivered = progress(0).accept("a:1", &mut bytes_of(&frames), Timestamp(0), Offset(0)).unwrap();
+        assert_eq!((places(&delivered).len(), delivered.items.len()), (3, 3));
     }
 
     #[test]
@@ -209,7 +242,7 @@ mod tests {
         let (mut progress, mut parts) = (progress(0), Vec::new());
         while !payload.is_empty() {
             let delivered = progress.accept("a:1", &mut payload, Timestamp(100), Offset(0)).unwrap();
-            parts.push((delivered.records.len(), delivered.closed.0));
+            parts.push((delivered.items.len(), delivered.closed.0));
         }
         assert_eq!(parts, [(12, 0), (12, 0), (4, 100)]);
         assert_eq!(progress.from(), Timestamp(101));

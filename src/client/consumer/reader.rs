@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::proof::Delivered;
 use super::subscription::{News, Subscription, weight};
-use super::{ConsumerOptions, Cursor, Order, Start, Until};
+use super::{ConsumerOptions, Cursor, Marked, Marks, Order, Start, Until};
 use crate::client::core::Core;
 use crate::client::error::Error;
 use crate::client::handle::clock;
@@ -33,15 +33,34 @@ pub struct Consumed {
     pub record: Record,
 }
 
+/// What a topic's stream consists of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    Record(Consumed),
+    /// Of some records that came before it, or whose timestamps lie in it all the same, the order against other shards
+    /// is not guaranteed: a clock was wrong.
+    Mark(Marked),
+}
+
+impl Item {
+    fn timestamp(&self) -> Timestamp {
+        match self {
+            Self::Record(record) => record.timestamp,
+            Self::Mark(marked) => marked.timestamp,
+        }
+    }
+}
+
 /// Reads a topic.
 pub struct Consumer {
     /// One merge of all shards; under `Order::EachShard` one of each shard, which holds nobody back.
-    merges: Vec<Merge<Consumed>>,
+    merges: Vec<Merge<Item>>,
     lanes: HashMap<ShardId, Lane>,
     /// The merge that is asked first: it had something last time.
     turn: usize,
     until: Option<Timestamp>,
     cursor: Cursor,
+    marks: Marks,
     news: mpsc::Receiver<(ShardId, News)>,
     failed: Option<Error>,
     /// Ends the subscriptions when the consumer is dropped.
@@ -103,15 +122,30 @@ impl Consumer {
             };
             subscriptions.spawn(subscription.run(cursor.start_of(shard)));
         }
-        Ok(Self { merges, lanes, turn: 0, until, cursor, news, failed: None, subscriptions })
+        let marks = Marks::default();
+        Ok(Self { merges, lanes, turn: 0, until, cursor, marks, news, failed: None, subscriptions })
     }
 
     /// The next record; `None` once all of `until` was handed out. Waits for it, and is cancel-safe.
-    /// After an error every call repeats it; `cursor` tells where to resume.
+    /// After an error every call repeats it; `cursor` tells where to resume. Marks are passed over: `marks` knows them.
     pub async fn next(&mut self) -> Result<Option<Consumed>, Error> {
         loop {
-            if let Some(consumed) = self.take_ready() {
-                return Ok(Some(consumed));
+            match self.next_item().await? {
+                Some(Item::Record(consumed)) => return Ok(Some(consumed)),
+                Some(Item::Mark(_)) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Like `next`, with the marks of order, each in its place: after all records that it can concern.
+    pub async fn next_item(&mut self) -> Result<Option<Item>, Error> {
+        loop {
+            if let Some(item) = self.take_ready() {
+                if let Item::Mark(marked) = &item {
+                    self.marks.add(*marked);
+                }
+                return Ok(Some(item));
             }
             if self.is_done() {
                 self.cursor = self.cursor.max(self.until.map_or(self.cursor, Cursor::after));
@@ -138,11 +172,16 @@ impl Consumer {
         self.cursor.max(frontier.map_or(self.cursor, |place| Cursor::before(place.timestamp, place.shard)))
     }
 
+    /// The marks that were handed out or passed over so far. One that stands behind the end of the read is not among them.
+    pub fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
     fn hear(&mut self, shard: ShardId, delivered: Delivered) {
         let Some(lane) = self.lanes.get_mut(&shard) else { return };
         let merge = &mut self.merges[lane.merge];
-        for consumed in delivered.records {
-            merge.push(shard, consumed.timestamp, weight(&consumed), consumed);
+        for item in delivered.items {
+            merge.push(shard, item.timestamp(), weight(&item), item);
         }
         merge.close(shard, delivered.closed);
         lane.kept += 1;
@@ -151,7 +190,7 @@ impl Consumer {
         }
     }
 
-    fn take_ready(&mut self) -> Option<Consumed> {
+    fn take_ready(&mut self) -> Option<Item> {
         let until = self.until;
         for _ in 0..self.merges.len() {
             let merge = &mut self.merges[self.turn];
@@ -180,7 +219,7 @@ impl Consumer {
 }
 
 /// Whether something that is wanted can still come out of a merge.
-fn is_wanted(merge: &mut Merge<Consumed>, until: Option<Timestamp>) -> bool {
+fn is_wanted(merge: &mut Merge<Item>, until: Option<Timestamp>) -> bool {
     merge.frontier().is_some_and(|next| until.is_none_or(|until| next.timestamp <= until))
 }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::Consumed;
+use super::Item;
 use super::proof::{Delivered, Progress};
 use crate::client::backoff::Backoff;
 use crate::client::connections::Connected;
@@ -243,11 +243,12 @@ impl Error {
     }
 }
 
-/// The bytes a record counts for in a buffer: its own, and what holding it takes.
-pub(super) fn weight(consumed: &Consumed) -> usize {
+/// The bytes an item counts for in a buffer: its own, and what holding it takes.
+pub(super) fn weight(item: &Item) -> usize {
+    let Item::Record(consumed) = item else { return size_of::<Item>() };
     let record = &consumed.record;
     let len = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
     let headers: usize =
         record.headers.iter().map(|header| header.name.len() + header.value.len() + 64).sum();
-    size_of::<Consumed>() + len(&record.key) + len(&record.value) + headers
+    size_of::<Item>() + len(&record.key) + len(&record.value) + headers
 }

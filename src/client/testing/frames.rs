@@ -1,7 +1,7 @@
 //! Frames as a shard would have written them.
 
-use crate::codec::{Compression, Frame, FrameHeader, FrameKind, encode_records};
-use crate::types::{BatchId, Index, Offset, Record, ShardId, Term, Timestamp};
+use crate::codec::{Compression, Frame, FrameHeader, FrameKind, checksum, encode_order_mark, encode_records};
+use crate::types::{BatchId, Index, Offset, OrderMark, Record, ShardId, Term, Timestamp};
 
 /// One frame per `(first timestamp, records)`, from offset 0 on. Values count the shard's records.
 pub(in crate::client) fn frames_of(shard: ShardId, batches: &[(u64, u64)]) -> Vec<Frame> {
@@ -41,4 +41,20 @@ pub(in crate::client) fn padded_frames_of(
         offset += count;
     }
     frames
+}
+
+/// A mark that is stamped `at` and follows the frame with the header `before`.
+pub(in crate::client) fn mark_at(before: &FrameHeader, at: Timestamp, mark: &OrderMark) -> Frame {
+    let body = encode_order_mark(mark);
+    let header = FrameHeader {
+        kind: FrameKind::OrderMark,
+        body_crc: checksum(&[&body]),
+        body_len: body.len() as u32,
+        record_count: 0,
+        index: before.index.plus(1),
+        first_offset: before.next_offset(),
+        first_timestamp: at,
+        ..*before
+    };
+    Frame::new(header, body)
 }

@@ -7,6 +7,7 @@
 //! majority of the cluster's clocks is wrong; what a node stated before this one had reason to doubt itself decides
 //! nothing about that doubt.
 
+mod doubt;
 mod evidence;
 mod offset;
 mod peer;
@@ -15,6 +16,7 @@ mod state;
 mod tests;
 mod vote;
 
+pub use doubt::Doubt;
 pub use offset::{Answer, Offsets, Span};
 pub use peer::PeerStanding;
 pub use state::{Agreement, AgreementOptions, AgreementStatus};

@@ -48,6 +48,12 @@ impl Span {
         u64::try_from(gap).unwrap_or(0)
     }
 
+    /// The least span that contains both.
+    #[must_use]
+    pub fn hull(self, other: Self) -> Self {
+        Self { low_ns: self.low_ns.min(other.low_ns), high_ns: self.high_ns.max(other.high_ns) }
+    }
+
     /// Moved by `by_ns`.
     #[must_use]
     pub fn shifted(&self, by_ns: i64) -> Self {

@@ -40,8 +40,11 @@ pub(super) struct Patience {
 pub(super) struct Peer {
     pub(super) offsets: Offsets,
     heard_at: Option<Monotonic>,
-    /// When the last answer with a bounded interval came.
+    /// When the last answer with a bounded interval came, and when its question left.
     answered_at: Option<Monotonic>,
+    vouched_at: Option<Monotonic>,
+    /// Where its `latest` minus this node's monotonic clock lies, by its last bounded statement.
+    reach: Option<Span>,
     /// It answered since all was forgotten, if only that it does not know the time.
     has_answered: bool,
     /// When the oldest question left that was not followed by an answer.
@@ -58,6 +61,8 @@ impl Peer {
             offsets: Offsets::new(growth_ppb),
             heard_at: None,
             answered_at: None,
+            vouched_at: None,
+            reach: None,
             has_answered: false,
             asked_since: None,
             questions: VecDeque::new(),
@@ -77,6 +82,12 @@ impl Peer {
     pub(super) fn hear(&mut self, stated: TimeInterval, now: Monotonic) {
         self.heard_at = Some(now);
         self.stated = Some(stated);
+        if stated.latest < Timestamp::MAX {
+            // It left a while ago: no longer, most often, than the last question was under way.
+            let low_ns = Span::of(stated, now).high_ns;
+            let high_ns = low_ns.saturating_add_unsigned(self.round_trip_ns);
+            self.reach = Some(Span { low_ns, high_ns });
+        }
         if self.offsets.note_message(stated, now) {
             // Its clock or this one jumped; its next answer tells where it stands.
             (self.answered_at, self.has_answered, self.asked_since) = (None, false, None);
@@ -99,9 +110,23 @@ impl Peer {
         self.round_trip_ns = now.0.saturating_sub(asked.0);
         self.offsets.note_answer(&Answer { asked, received, answered, arrived: now });
         if received.latest < Timestamp::MAX && answered.earliest > Timestamp::ZERO {
-            self.answered_at = Some(now);
+            (self.answered_at, self.vouched_at) = (Some(now), Some(asked));
+            self.reach = Some(Span {
+                low_ns: Span::of(answered, now).high_ns,
+                high_ns: Span::of(answered, asked).high_ns,
+            });
         }
         true
+    }
+
+    /// Its clock was as its last bounded answer says when that was asked, or later.
+    pub(super) fn vouched_at(&self) -> Option<Monotonic> {
+        self.vouched_at
+    }
+
+    /// Where its `latest` minus this node's monotonic clock lies. `None` until it stated a time.
+    pub(super) fn reach(&self) -> Option<Span> {
+        self.reach
     }
 
     /// This machine may have stood still: that true time is not later than was stated up to now counts no more, nor do answers

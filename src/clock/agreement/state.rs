@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::doubt::{Doubt, Doubts};
 use super::evidence;
 use super::offset::{Span, drift};
 use super::peer::{Patience, Peer, PeerStanding};
@@ -80,6 +81,7 @@ pub struct Agreement {
     /// Whose messages contradict this clock, by how much, and no vote has told who is right.
     contradicted: BTreeMap<NodeId, u64>,
     fence: Option<Fence>,
+    doubts: Doubts,
     /// The sleep last noticed.
     slept: Option<Fault>,
 }
@@ -92,6 +94,7 @@ impl Agreement {
             fresh: options.probe_every * FRESH_QUESTIONS,
             awaited: options.probe_every * AWAITED_QUESTIONS,
         };
+        let doubts = Doubts::new(node, options.growth_ppb, patience.fresh);
         Self {
             node,
             options,
@@ -101,6 +104,7 @@ impl Agreement {
             last: None,
             contradicted: BTreeMap::new(),
             fence: None,
+            doubts,
             slept: None,
         }
     }
@@ -141,6 +145,11 @@ impl Agreement {
             vote.verdict == Verdict::Agrees && now.since(at) <= self.patience.fresh
         };
         self.peers.is_empty() || self.last.as_ref().is_some_and(|(vote, at)| agreed(vote, *at))
+    }
+
+    /// Whose clocks turned out to have been wrong, as far as that is to be written down by now.
+    pub fn doubts(&self, now: Monotonic) -> impl Iterator<Item = Doubt> {
+        self.doubts.due(now)
     }
 
     /// What this node may state to others: nothing while its own source says that it does not know.
@@ -293,6 +302,7 @@ impl Agreement {
     }
 
     fn decide(&mut self, ballot: &Ballot, vote: &Vote, now: &Reading) {
+        self.doubts.note(vote, &self.peers, now);
         match vote.verdict {
             Verdict::Agrees => {
                 self.contradicted.retain(|peer, _| is_open(ballot, vote, *peer));
@@ -318,6 +328,7 @@ impl Agreement {
         let since = *fence.agrees_since.get_or_insert(now);
         if now.since(since) >= self.options.unfence_after {
             self.fence = None;
+            self.doubts.lift(now);
         }
     }
 

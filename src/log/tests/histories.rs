@@ -219,8 +219,7 @@ impl Story {
                 walked(&|frame| frame.header.next_offset() > offset)
             );
             let time = Timestamp(goal % (self.leader.state.last_timestamp.0 + 2));
-            let expected =
-                walked(&|frame| frame.header.record_count > 0 && frame.header.last_timestamp() >= time);
+            let expected = walked(&|frame| frame.header.is_shown() && frame.header.last_timestamp() >= time);
             prop_assert_eq!(log.seek(time).unwrap(), expected);
             if let Some(frame) = held.get(*goal as usize % held.len().max(1)) {
                 prop_assert_eq!(log.header(frame.header.index).unwrap(), frame.header);

@@ -2,7 +2,7 @@
 //!
 //! Passes over damage in silence: `verify` names it. Invariants: every frame is proved by both its CRCs; indexes rise.
 
-use timberline::codec::{self, FrameHeader, decode_records};
+use timberline::codec::{self, FrameHeader, FrameKind, decode_order_mark, decode_records};
 use timberline::types::{Index, Record};
 
 use crate::folder::{Part, SegmentFile, ShardFolder};
@@ -44,6 +44,13 @@ pub(crate) fn records(segment: &SegmentFile, found: &Found) -> Result<Vec<Record
         return Ok(Vec::new());
     }
     decode_records(&segment.bytes.slice(found.body_range()), header.compression, header.record_count)
+}
+
+/// What an order mark says; of another frame, or of a body that cannot be read, nothing.
+pub(crate) fn mark(segment: &SegmentFile, found: &Found) -> Option<String> {
+    let is_mark = found.header.kind == FrameKind::OrderMark && found.body.is_ok();
+    let mark = is_mark.then(|| decode_order_mark(&segment.bytes.slice(found.body_range())).ok()).flatten()?;
+    Some(mark.to_string())
 }
 
 /// The good frames of `folder`.

@@ -9,7 +9,7 @@ use timberline::types::{Header, Record, Timestamp};
 use super::arguments::Dump;
 use crate::failure::Failure;
 use crate::folder::{SegmentFile, ShardFolder, open_paths};
-use crate::frames::records;
+use crate::frames::{mark, records};
 use crate::moment::{show, show_bytes, show_ns};
 use crate::output::{Format, Row, Sink};
 use crate::scan::{Depth, Event, Found, Joint};
@@ -75,6 +75,9 @@ struct FrameLine {
     body_bytes: u32,
     header_crc: String,
     chain: String,
+    /// What an order mark says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mark: Option<String>,
     /// What is wrong with it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     faults: Vec<String>,
@@ -148,6 +151,7 @@ impl Row for Line {
                 if line.producer != 0 {
                     detail.push(format!("producer {}/{}/{}", line.producer, line.epoch, line.sequence));
                 }
+                detail.extend(line.mark.clone());
                 detail.extend(line.faults.iter().map(|fault| format!("DAMAGED: {fault}")));
                 vec![
                     shard(&line.shard),
@@ -244,6 +248,7 @@ fn frame(
         faults.push(fault.to_string());
     }
     faults.extend(found.body.as_ref().err().map(ToString::to_string));
+    let mark = mark(segment, found);
     let is_read = asked.records && found.body.is_ok();
     let decoded = if is_read { records(segment, found) } else { Ok(Vec::new()) };
     faults.extend(decoded.as_ref().err().map(ToString::to_string));
@@ -268,6 +273,7 @@ fn frame(
         body_bytes: header.body_len,
         header_crc: format!("{:#010x}", found.header_crc),
         chain: format!("{:#010x}", header.chain),
+        mark,
         faults,
     }))?;
     for (place, record) in decoded.unwrap_or_default().into_iter().enumerate() {

@@ -6,7 +6,7 @@ use timberline::lane::{Event, ReadAnswer, ReadCommand, ReadFrom, ReadRefusal, Sh
 use timberline::types::{NodeId, Offset, ShardId, Timestamp};
 use timberline_checkers::{MergedRecord, Outcome, ReplicaLog};
 
-use super::output::seen;
+use super::output::{seen, with_records};
 use super::{Asker, World};
 use crate::plan::SECOND;
 
@@ -208,7 +208,7 @@ impl World {
                         break;
                     }
                     from = ReadFrom::Index(answer.next);
-                    entries.extend(answer.frames.iter().map(seen));
+                    entries.extend(with_records(&answer.frames).map(seen));
                 }
                 Some(Err(_)) if self.is_hurt(id) => return,
                 _ => break,

@@ -246,7 +246,7 @@ impl World {
         self.totals.told_trimmed += u64::from(matches!(result, Err(ReadRefusal::Trimmed { .. })));
         if let (Ok(answer), Some(asker)) = (&result, self.askers.get(&ticket).copied()) {
             let at_ns = self.true_ns();
-            for entry in answer.frames.iter().map(seen) {
+            for entry in with_records(&answer.frames).map(seen) {
                 self.totals.reads += 1;
                 let Asker { reader, shard, .. } = asker;
                 self.history.shown.push(Shown { reader, node: id, shard, at_ns, entry });
@@ -266,6 +266,11 @@ impl World {
         let event = ClientEvent::Answer { client: asker.client, ticket, answer };
         self.after(delay_ns, Happening::Client(event));
     }
+}
+
+/// The frames that hold records: marks of order are shown, too.
+pub(crate) fn with_records(frames: &[Frame]) -> impl Iterator<Item = &Frame> {
+    frames.iter().filter(|frame| frame.header.record_count > 0)
 }
 
 /// A frame as a reader sees it.

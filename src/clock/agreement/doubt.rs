@@ -1,0 +1,197 @@
+//! Whose bound turned out to have been false, since when, and up to when that node may have stamped or shown anything by it.
+//!
+//! Knows nothing of shards, nor of who writes a doubt down. A doubt begins when the clock was last known to be right with
+//! the majority, not when it was convicted: what lies between was stamped, and shown, by nobody knows what. It is ripe a
+//! while after the conviction, when the node has fenced itself (docs/TIME.md, "Marks"). Invariants: at most one doubt a node; a
+//! doubt about this node itself is handed out only once its clock is trusted again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::offset::{Span, drift};
+use super::peer::Peer;
+use super::vote::{Standing, Verdict, Vote};
+use crate::clock::Reading;
+use crate::types::{MarkReason, Monotonic, NodeId, OrderMark, Timestamp};
+
+/// How long a doubt is handed out after the clock agreed again: leaders that come about meanwhile write it down once more.
+const KEPT_AFTER: Duration = Duration::from_secs(600);
+
+/// A stretch of time in which a clock may have been wrong, and whose it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// Doubts of one agreement are numbered; one that grew has a new number.
+    pub number: u64,
+    /// From the lowest timestamp that the clock may have given up to the highest `latest` it showed.
+    pub mark: OrderMark,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    doubt: Doubt,
+    /// When the node has fenced itself, whatever it heard.
+    ripe_at: Monotonic,
+    /// Since when the clock is trusted again.
+    closed_at: Option<Monotonic>,
+}
+
+/// A moment at which a clock agreed. Its `earliest` is kept as it was: when the doubt arises, this node's own clock may be the
+/// wrong one, or its machine have slept since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Agreed {
+    at: Monotonic,
+    earliest: Timestamp,
+}
+
+impl Agreed {
+    fn now(now: &Reading) -> Self {
+        Self { at: now.monotonic, earliest: now.interval.earliest }
+    }
+
+    /// At an earlier moment, by a clock that is right.
+    fn before(now: &Reading, at: Monotonic) -> Self {
+        let ago_ns = now.monotonic.0.saturating_sub(at.0);
+        Self { at, earliest: now.interval.earliest.minus_ns(ago_ns) }
+    }
+}
+
+/// Why a clock does not agree, and where its `latest` minus this node's monotonic clock lay.
+struct Conviction {
+    node: NodeId,
+    reason: MarkReason,
+    off_by_ns: u64,
+    reach: Span,
+}
+
+/// What one node knows of wrong clocks, its own included.
+#[derive(Debug)]
+pub(super) struct Doubts {
+    node: NodeId,
+    growth_ppb: u64,
+    ripens_after: Duration,
+    /// When each clock was last known to be right with the majority. Of one that never was: when this node first voted.
+    agreed: BTreeMap<NodeId, Agreed>,
+    cases: BTreeMap<NodeId, Case>,
+    numbered: u64,
+}
+
+impl Doubts {
+    /// `ripens_after`: a node that hears nobody for so long assigns nothing, and one that is heard has voted.
+    pub(super) fn new(node: NodeId, growth_ppb: u64, ripens_after: Duration) -> Self {
+        let (agreed, cases) = (BTreeMap::new(), BTreeMap::new());
+        Self { node, growth_ppb, ripens_after, agreed, cases, numbered: 0 }
+    }
+
+    /// The doubts that are to be written down.
+    pub(super) fn due(&self, now: Monotonic) -> impl Iterator<Item = Doubt> {
+        let is_due = move |case: &&Case| {
+            let is_kept = case.closed_at.is_none_or(|at| now.since(at) <= KEPT_AFTER);
+            let is_told = case.closed_at.is_some() || case.doubt.mark.node != self.node;
+            is_kept && is_told && now >= case.ripe_at
+        };
+        self.cases.values().filter(is_due).map(|case| case.doubt)
+    }
+
+    /// This node's fence was lifted.
+    pub(super) fn lift(&mut self, now: Monotonic) {
+        self.close(self.node, now);
+    }
+
+    /// Takes what a vote says of every clock. Only of a vote that went for this node are the peers' standings believed.
+    pub(super) fn note(&mut self, vote: &Vote, peers: &BTreeMap<NodeId, Peer>, now: &Reading) {
+        let everybody = peers.keys().copied().chain([self.node]);
+        everybody.for_each(|node| _ = self.agreed.entry(node).or_insert(Agreed::now(now)));
+        let mine = own_reach(now);
+        match vote.verdict {
+            Verdict::Agrees => {
+                self.agreed.insert(self.node, Agreed::now(now));
+                for (node, peer) in peers {
+                    self.note_peer(*node, peer, vote.peers.get(node).copied(), now);
+                }
+            }
+            Verdict::Outvoted { by_ns } => {
+                let (node, reason) = (self.node, MarkReason::Outvoted);
+                self.convict(&Conviction { node, reason, off_by_ns: by_ns, reach: mine }, now);
+            }
+            Verdict::Split => {
+                // Any of them may have been wrong since it last agreed.
+                let reach = peers.values().filter_map(Peer::reach).fold(mine, Span::hull);
+                let since = self.agreed.values().min().copied().unwrap_or_else(|| Agreed::now(now));
+                self.agreed.insert(self.node, since);
+                let (node, reason) = (self.node, MarkReason::NoMajority);
+                self.convict(&Conviction { node, reason, off_by_ns: 0, reach }, now);
+            }
+            Verdict::Unheard => {}
+        }
+    }
+
+    fn note_peer(&mut self, node: NodeId, peer: &Peer, standing: Option<Standing>, now: &Reading) {
+        match standing {
+            Some(Standing::Agrees) => {
+                if let Some(asked) = peer.vouched_at() {
+                    self.agreed.insert(node, Agreed::before(now, asked));
+                    self.close(node, now.monotonic);
+                }
+            }
+            Some(Standing::Misses { by_ns }) => {
+                let reach = peer.reach().unwrap_or_else(|| own_reach(now));
+                let reason = MarkReason::Outvoted;
+                self.convict(&Conviction { node, reason, off_by_ns: by_ns, reach }, now);
+            }
+            Some(Standing::Unheard) | None => {}
+        }
+    }
+
+    fn close(&mut self, node: NodeId, now: Monotonic) {
+        if let Some(case) = self.cases.get_mut(&node) {
+            case.closed_at.get_or_insert(now);
+        }
+    }
+
+    /// Opens a doubt, or lets the one about the same node grow: it is closed, or not ripe yet. What a convicted node shows
+    /// later it shows fenced.
+    fn convict(&mut self, conviction: &Conviction, now: &Reading) {
+        let node = conviction.node;
+        let old = self.cases.get(&node).copied();
+        if old.is_some_and(|case| case.closed_at.is_none() && now.monotonic >= case.ripe_at) {
+            return;
+        }
+        let is_news = old.is_none_or(|case| case.closed_at.is_some());
+        let ripe_at = match old {
+            Some(case) if !is_news => case.ripe_at,
+            _ => now.monotonic.plus(self.ripens_after),
+        };
+        let mut mark = self.doubted(conviction, ripe_at, now);
+        let is_kept = |case: &Case| case.closed_at.is_none_or(|at| now.monotonic.since(at) <= KEPT_AFTER);
+        if let Some(case) = old.filter(is_kept) {
+            let known = case.doubt.mark;
+            (mark.from, mark.until) = (mark.from.min(known.from), mark.until.max(known.until));
+            mark.off_by_ns = mark.off_by_ns.max(known.off_by_ns);
+        }
+        let number = old.filter(|_| !is_news).map_or(self.numbered + 1, |case| case.doubt.number);
+        self.numbered = self.numbered.max(number);
+        self.cases.insert(node, Case { doubt: Doubt { number, mark }, ripe_at, closed_at: None });
+    }
+
+    /// From when the clock last agreed until `ripe_at`, in its own time where that is lower, or higher.
+    fn doubted(&self, conviction: &Conviction, ripe_at: Monotonic, now: &Reading) -> OrderMark {
+        let Agreed { at: since, earliest: agreed } =
+            self.agreed.get(&conviction.node).copied().unwrap_or_else(|| Agreed::now(now));
+        let drifted_ns = drift(self.growth_ppb, ripe_at.0.saturating_sub(since.0)).unsigned_abs();
+        let from = agreed.min(shown(since, conviction.reach.low_ns)).minus_ns(drifted_ns);
+        let until = shown(ripe_at, conviction.reach.high_ns).plus_ns(drifted_ns).max(from);
+        let Conviction { node, reason, off_by_ns, .. } = *conviction;
+        OrderMark { node, from, until, off_by_ns, reason }
+    }
+}
+
+/// Where this node's `latest` lies.
+fn own_reach(now: &Reading) -> Span {
+    let high_ns = Span::of(now.interval, now.monotonic).high_ns;
+    Span { low_ns: high_ns, high_ns }
+}
+
+/// A clock's timestamp when the monotonic clock shows `at`.
+fn shown(at: Monotonic, ahead_ns: i64) -> Timestamp {
+    Timestamp(at.0.saturating_add_signed(ahead_ns))
+}
