@@ -471,6 +471,19 @@ fn a_doubt_begins_at_the_last_agreement_however_late_the_conviction_is() {
     assert!(mark.covers(agreed) && agreed.ns_since(mark.from) < 300 * MS, "{mark} {agreed}");
 }
 
+/// By its own clock of later, a liar agreed when it in truth had not lied yet for long.
+#[test]
+fn a_doubt_about_oneself_begins_at_the_last_agreement_however_far_ahead_the_clock_then_jumped() {
+    let mut world = World::settled(3);
+    let agreed = Timestamp(EPOCH_NS + world.true_ns);
+    world.nodes[2].lie_ns = 5_000 * MS.cast_signed();
+    world.run(ms(2_000));
+    world.nodes[2].lie_ns = 0;
+    world.run(ms(40_000));
+    let mark = world.doubt(2, 2).expect("it is trusted again");
+    assert!(mark.covers(agreed), "{mark} {agreed}");
+}
+
 #[test]
 fn who_was_fenced_keeps_its_own_doubt_until_it_is_trusted_again_and_it_does_not_grow_meanwhile() {
     let mut world = World::settled(3);
