@@ -484,13 +484,16 @@ impl Replica {
         }
     }
 
-    /// Lets the replica rest while its leader's node, which may be `me`, is heard. One whose node is not known is never away.
-    pub(super) fn rest(&mut self, me: NodeId, hears: impl Fn(NodeId) -> bool, away: impl Fn(NodeId) -> bool) {
-        let Some(leader) = self.shard.leader().and_then(|leader| self.spec.node_of(leader)) else { return };
-        if leader == me || hears(leader) {
-            let spec = &self.spec;
-            self.shard.rest(|replica| spec.node_of(replica).is_some_and(&away));
-        }
+    /// Whether its leader is known, and that one's node, which may be `me`, is heard.
+    pub(super) fn is_led_from(&self, me: NodeId, hears: impl Fn(NodeId) -> bool) -> bool {
+        let leader = self.shard.leader().and_then(|leader| self.spec.node_of(leader));
+        leader.is_some_and(|leader| leader == me || hears(leader))
+    }
+
+    /// Lets the replica rest. One whose node is not known is never away.
+    pub(super) fn rest(&mut self, away: impl Fn(NodeId) -> bool) {
+        let spec = &self.spec;
+        self.shard.rest(|replica| spec.node_of(replica).is_some_and(&away));
     }
 
     pub(super) fn replica_on(&self, node: NodeId) -> Option<ReplicaId> {

@@ -44,24 +44,30 @@ impl Lane {
             self.rouse_silenced(ticks);
         }
         let closes = self.may_promise(now) && !self.probing.is_unheard(now);
-        let silence_ticks = silence_ticks.filter(|_| closes && !draining);
+        let may_rest = silence_ticks.is_some() && closes && !draining;
+        let hears = |leader| {
+            let is_heard = silence_ticks.is_some_and(|ticks| self.acceptor.hears(leader, ticks));
+            is_heard || is_planted(Bug::RestThroughSilence)
+        };
+        let away = |node| self.attendance.is_away(node, self.options.election_ticks.end);
         for (shard, replica) in &mut self.replicas {
-            if silence_ticks.is_some() && replica.shard.rests() {
+            if may_rest && replica.shard.rests() {
                 continue;
             }
             if draining {
                 replica.shard.retire();
+            }
+            let is_led = replica.is_led_from(self.options.node, hears);
+            if is_led {
+                replica.shard.note_heard();
             }
             replica.shard.tick(now);
             replica.ask_floor(&mut self.outbox);
             // Thousands of shards have nothing to tell at a tick.
             if !replica.shard.is_idle() {
                 self.touched.insert(*shard);
-            } else if let Some(ticks) = silence_ticks {
-                let hears =
-                    |leader| self.acceptor.hears(leader, ticks) || is_planted(Bug::RestThroughSilence);
-                let away = |node| self.attendance.is_away(node, self.options.election_ticks.end);
-                replica.rest(self.options.node, hears, away);
+            } else if may_rest && is_led {
+                replica.rest(away);
             }
         }
     }

@@ -69,9 +69,15 @@ impl Shard {
             && !self.full;
         if said && owes_nothing && self.stands() && self.group.is_at_rest(away) {
             self.rest = Rest::Resting;
-            if let Some(leader) = self.group.leader() {
-                self.group.hear_leader(leader, self.term);
-            }
+        }
+    }
+
+    /// The node of its leader is heard. That tells one that stands as much as a promise of its own would.
+    pub fn note_heard(&mut self) {
+        if self.stands()
+            && let Some(leader) = self.group.leader()
+        {
+            self.group.hear_leader(leader, self.term);
         }
     }
 

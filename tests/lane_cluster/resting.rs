@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use timberline::clock::Fault;
 use timberline::types::NodeId;
 
 use crate::world::{NODES, World};
@@ -119,4 +120,16 @@ fn a_resting_leader_whose_clock_leaves_the_others_hands_over() {
     world.lie(leader, 50_000_000);
     world.run_until(2 * ELECTION, |world| world.leader(SHARD).is_some_and(|next| next != leader));
     world.append_surely(SHARD, 3, "on");
+}
+
+/// A fenced follower may not campaign, and is told nothing of leaders that rest: it must not take that for their end.
+#[test]
+fn a_follower_that_is_trusted_again_after_long_disturbs_no_leader_that_rests() {
+    let (mut world, leader) = rested(69);
+    let follower = others(leader).next().expect("three nodes");
+    world.distrust(follower, Some(Fault::Unsynchronised));
+    world.run_for(3 * ELECTION);
+    world.distrust(follower, None);
+    assert_eq!(raft_messages_within(&mut world, Duration::from_secs(3)), 0);
+    assert_eq!(world.leader(SHARD), Some(leader));
 }
