@@ -116,6 +116,8 @@ fn tell(world: &mut World, options: &Options) -> Result<(), Failure> {
     }
     // What rots in secret shows by now, and is mended.
     wait(world, &mut crowd, |world, _| world.unreadable())?;
+    // What was mended then may have been a leader's, or has not heard yet how far its log is committed.
+    wait(world, &mut crowd, |world, crowd| unsettled(world, crowd, calm_ns))?;
     world.note_stopped();
     let last = note_logs(world);
     if world.stopped_shards() == 0 {
