@@ -205,8 +205,7 @@ impl World {
             assert_eq!(found, first(&|frame| frame.header.next_offset() > offset));
         }
         if let Ok(found) = log.seek(time) {
-            let expected =
-                first(&|frame| frame.header.record_count > 0 && frame.header.last_timestamp() >= time);
+            let expected = first(&|frame| frame.header.is_shown() && frame.header.last_timestamp() >= time);
             assert_eq!(found, expected);
         }
     }
