@@ -305,7 +305,7 @@ impl Lane {
         }
     }
 
-    /// Timers only wake; what has passed is decided by the clock's `earliest`.
+    /// Timers only wake; what has passed is decided by the reading's `past`.
     fn wake_due(&mut self, now: &Reading) {
         if now.is_trusted() {
             let due = self.wakes.iter().take_while(|(wake, _)| *wake < now.past);

@@ -74,28 +74,36 @@ impl Lane {
 
     /// Offers a tick to the shards it promises: to those that stand all at once.
     fn offer(&mut self, from: NodeId, tick: &ClosedTick, closed: Timestamp, now: &Reading) {
-        let offered: Vec<(ShardId, bool)> = self
-            .acceptor
-            .open(from)
-            .into_iter()
-            .map(|(shard, promise)| {
-                let follows = self.hear_leader(from, shard, promise.term);
-                let replica = self.replicas.get_mut(&shard).filter(|_| follows);
-                (shard, replica.is_some_and(|it| it.shard.accept_promise(promise, closed, now)))
-            })
-            .collect();
-        if !self.may_promise(now) || !admits_promise(closed, self.options.eps_max_ns, now) {
-            self.acceptor.refuse(from);
-            return;
+        let (mut offered, mut astray) = (Vec::new(), Vec::new());
+        for (shard, promise) in self.acceptor.open(from) {
+            let follows = self.hear_leader(from, shard, promise.term);
+            if !follows {
+                astray.push(shard.0);
+            }
+            let replica = self.replicas.get_mut(&shard).filter(|_| follows);
+            offered.push((shard, replica.is_some_and(|it| it.shard.accept_promise(promise, closed, now))));
         }
-        let except = self.acceptor.accept(from, closed, &offered);
-        let ack = ClosedAck { stream: tick.stream, sequence: tick.sequence, except, restart: false };
-        self.outbox.to(from).closed_ack = Some(ack);
+        let may_accept = self.may_promise(now) && admits_promise(closed, self.options.eps_max_ns, now);
+        let (sequence, except) = if may_accept {
+            (tick.sequence, self.acceptor.accept(from, closed, &offered))
+        } else {
+            self.acceptor.refuse(from);
+            // No tick has this number: nothing is accepted, but the leaders hear who does not follow them.
+            (0, astray)
+        };
+        if may_accept || !except.is_empty() {
+            let ack = ClosedAck { stream: tick.stream, sequence, except, restart: false };
+            self.outbox.to(from).closed_ack = Some(ack);
+        }
     }
 
     pub(super) fn take_acknowledgement(&mut self, from: NodeId, ack: &ClosedAck, now: &Reading) {
-        for shard in ack.except.iter().copied().map(ShardId) {
+        if ack.restart {
             // It may have started anew, and then has to be told who leads, and what is committed.
+            self.rouse_led(from);
+        }
+        for shard in ack.except.iter().copied().map(ShardId) {
+            // So may that replica alone.
             if let Some(replica) = self.replicas.get_mut(&shard) {
                 replica.shard.rouse(0);
             }

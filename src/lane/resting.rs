@@ -2,7 +2,7 @@
 //!
 //! A replica rests (`shard::Shard::rest`) as long as the closing of the past says in its place that its leader lives: a follower
 //! while its leader's node closes, a leader while its own node may. Invariants: on a node whose clock is held against it, or that
-//! hears no majority, none rests; a leader's node that falls silent costs its shards no more time than if they had been ticked; a
+//! hears no majority, none rests; a leader's node that falls silent costs its shards half an election timeout more at most; a
 //! node that is heard again is told by every shard led here that has a replica on it, and a replica that does not accept its promise.
 
 use std::collections::BTreeMap;
@@ -94,7 +94,7 @@ impl Lane {
     }
 
     /// The leaders here of shards with a replica on `node` say that they live.
-    fn rouse_led(&mut self, node: NodeId) {
+    pub(super) fn rouse_led(&mut self, node: NodeId) {
         for replica in self.replicas.values_mut() {
             if replica.shard.is_leader() && replica.replica_on(node).is_some() {
                 replica.shard.rouse(0);

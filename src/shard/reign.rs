@@ -124,7 +124,8 @@ impl Shard {
     pub(super) fn notice_role(&mut self) {
         let term = self.group.term();
         let leads = self.group.role() == Role::Leader && self.failure.is_none();
-        if term != self.term || leads != self.reign.is_some() {
+        // Who has lost its leader is not spoken for by the node that leads.
+        if term != self.term || leads != self.reign.is_some() || self.group.leader().is_none() {
             self.leave();
         }
         self.term = term;

@@ -3,7 +3,7 @@
 //! Thousands of shards that nobody appends to would spend their time on ticks and heartbeats. Their leader's node closes their
 //! past at every tick of its own anyway, and a replica that stands (`standing`) is part of that: it is told so often enough that
 //! its leader lives, and its leader that a quorum does. Knows nothing of nodes and of how they are heard: the caller says when a
-//! replica may rest, and rouses it when that is over. Invariants: only a replica that stands, owes nothing and is not fenced rests;
+//! replica may rest, and rouses it when that is over. Invariants: only a replica that stands, owes nothing and is neither fenced, full nor retired rests;
 //! whatever is said to it or asked of it rouses it.
 
 use super::replica::Shard;
@@ -39,11 +39,16 @@ impl Rest {
         }
     }
 
+    /// Whatever it said before, it has to say anew.
+    fn begin_anew(&mut self) {
+        *self = Self::default();
+    }
+
     /// A message came. The answer to a heartbeat changes nothing that a resting leader counts on; what it does bring to light, a
     /// follower that lacks something, shows in what the leader then sends.
     pub(super) fn hear(&mut self, message: &Message) {
         if message.kind != MessageKind::HeartbeatAnswer {
-            self.end();
+            self.begin_anew();
         }
     }
 }
@@ -88,9 +93,7 @@ impl Shard {
 
     /// Its leader's node, or whom it leads, has to be thought of again: that node was last heard of `ticks` ago.
     pub fn rouse(&mut self, ticks: u32) {
-        if self.rests() {
-            self.rest.end();
-            self.group.miss_leader(ticks);
-        }
+        self.rest.begin_anew();
+        self.group.miss_leader(ticks);
     }
 }

@@ -35,20 +35,25 @@ impl OrderMark {
     pub fn covers(&self, timestamp: Timestamp) -> bool {
         (self.from..=self.until).contains(&timestamp)
     }
+
+    /// Why, in words.
+    pub fn why(&self) -> String {
+        let Self { node, off_by_ns, .. } = self;
+        match self.reason {
+            MarkReason::Outvoted => {
+                let (ms, us) = (off_by_ns / 1_000_000, off_by_ns % 1_000_000 / 1_000);
+                format!("the clock of node {node} missed the majority by {ms}.{us:03} ms")
+            }
+            MarkReason::NoMajority => {
+                format!("no majority of the nodes' clocks agreed, as node {node} found")
+            }
+        }
+    }
 }
 
 impl fmt::Display for OrderMark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { node, from, until, off_by_ns, reason } = self;
-        write!(f, "order not guaranteed from {from} to {until}: ")?;
-        match reason {
-            MarkReason::Outvoted => {
-                let (ms, us) = (off_by_ns / 1_000_000, off_by_ns % 1_000_000 / 1_000);
-                write!(f, "the clock of node {node} missed the majority by {ms}.{us:03} ms")
-            }
-            MarkReason::NoMajority => {
-                write!(f, "no majority of the nodes' clocks agreed, as node {node} found")
-            }
-        }
+        let Self { from, until, .. } = self;
+        write!(f, "order not guaranteed from {from} to {until}: {}", self.why())
     }
 }

@@ -9,11 +9,10 @@ use timberline::shard::Refusal;
 use timberline::types::{NodeId, OrderMark, Timestamp};
 
 use crate::world::{EPS_NS, NODES, World};
-use crate::{SHARD, settle, started};
+use crate::{ELECTION, SHARD, others, settle, started};
 
 const MS: u64 = 1_000_000;
 const LIE_NS: i64 = 50_000_000;
-const ELECTION: Duration = Duration::from_secs(1);
 
 /// A world that has settled, and its leader.
 fn led(seed: u64) -> (World, NodeId) {
@@ -26,10 +25,6 @@ fn led(seed: u64) -> (World, NodeId) {
 
 fn fault(world: &World, node: NodeId) -> Option<Fault> {
     world.clocks(node).fault.map(|(fault, _)| fault)
-}
-
-fn others(node: NodeId) -> impl Iterator<Item = NodeId> {
-    NODES.into_iter().filter(move |other| *other != node)
 }
 
 /// The others go on, each trusted, and this one leads no more.

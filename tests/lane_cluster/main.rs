@@ -19,6 +19,13 @@ pub(crate) const OTHER: ShardId = ShardId(2);
 /// Durability `memory`.
 pub(crate) const VOLATILE: ShardId = ShardId(3);
 
+/// The longest election timeout.
+pub(crate) const ELECTION: Duration = Duration::from_secs(1);
+
+pub(crate) fn others(node: NodeId) -> impl Iterator<Item = NodeId> {
+    NODES.into_iter().filter(move |other| *other != node)
+}
+
 pub(crate) fn started(seed: u64) -> World {
     let mut world = World::new(seed);
     for node in NODES {

@@ -6,9 +6,7 @@ use timberline::clock::Fault;
 use timberline::types::NodeId;
 
 use crate::world::{NODES, World};
-use crate::{OTHER, SHARD, settle, started};
-
-const ELECTION: Duration = Duration::from_secs(1);
+use crate::{ELECTION, OTHER, SHARD, others, settle, started};
 
 /// A world whose shards rest, and the leader of one.
 fn rested(seed: u64) -> (World, NodeId) {
@@ -19,10 +17,6 @@ fn rested(seed: u64) -> (World, NodeId) {
     world.run_for(Duration::from_secs(1));
     let leader = world.leader(SHARD).expect("it just acknowledged");
     (world, leader)
-}
-
-fn others(node: NodeId) -> impl Iterator<Item = NodeId> {
-    NODES.into_iter().filter(move |other| *other != node)
 }
 
 fn raft_messages_within(world: &mut World, time: Duration) -> usize {
@@ -132,4 +126,19 @@ fn a_follower_that_is_trusted_again_after_long_disturbs_no_leader_that_rests() {
     world.distrust(follower, None);
     assert_eq!(raft_messages_within(&mut world, Duration::from_secs(3)), 0);
     assert_eq!(world.leader(SHARD), Some(leader));
+}
+
+/// A node that starts again may not know the time yet, and so accepts nothing; who leads it has to be told all the same.
+#[test]
+fn a_node_that_starts_again_and_does_not_know_the_time_is_told_who_leads() {
+    let (mut world, leader) = rested(70);
+    let follower = others(leader).next().expect("three nodes");
+    world.stop(follower);
+    world.distrust(follower, Some(Fault::Unsynchronised));
+    world.start(follower, &[SHARD, OTHER]);
+    world.run_until(ELECTION, |world| {
+        world.status(follower, SHARD).is_some_and(|status| status.leader == Some(leader))
+    });
+    world.distrust(follower, None);
+    world.run_until(ELECTION, |world| released(world, follower) == released(world, leader));
 }

@@ -11,7 +11,7 @@ use crate::cli::failure::Failure;
 use crate::cli::moment::{From, Moment, show};
 use crate::cli::output::{Format, say};
 use crate::client::{Client, Consumer, ConsumerOptions, Cursor, Error, Item, Marked, Order, Start, Until};
-use crate::types::{MarkReason, NodeId, OrderMark, ShardId, Timestamp};
+use crate::types::{NodeId, ShardId, Timestamp};
 
 pub(in crate::cli) async fn consume(arguments: ConsumeArguments, common: &Common) -> Result<(), Failure> {
     check(&arguments)?;
@@ -106,19 +106,12 @@ async fn read(consumer: &mut Consumer, printer: &mut Printer<'_>, max: Option<u6
 /// What a mark says, to people.
 fn notice(marked: &Marked) -> String {
     let Marked { shard, mark, .. } = marked;
-    let OrderMark { node, from, until, off_by_ns, reason } = mark;
-    let why = match reason {
-        MarkReason::Outvoted => {
-            let (ms, us) = (off_by_ns / 1_000_000, off_by_ns % 1_000_000 / 1_000);
-            format!("node {node}'s clock missed the majority by {ms}.{us:03} ms")
-        }
-        MarkReason::NoMajority => "no majority of the nodes' clocks agreed".to_owned(),
-    };
+    let (from, until, why) = (mark.from, mark.until, mark.why());
     format!(
         "order not guaranteed: shard {shard}, records stamped {} to {} ({} to {} ns), may be out of order against other \
          shards: {why}; nothing is lost, and within the shard the order holds",
-        show(*from),
-        show(*until),
+        show(from),
+        show(until),
         from.0,
         until.0,
     )

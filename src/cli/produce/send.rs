@@ -35,7 +35,7 @@ pub(in crate::cli) async fn produce(arguments: ProduceArguments, common: &Common
     let tally = Arc::new(Tally::new(arguments.receipts));
     let mut options = options(&arguments, &tally)?;
     if options.producer.is_some() {
-        options.epoch = epoch::begin().await;
+        options.epoch = epoch::begin().await?;
     }
     let producer = client.producer(&arguments.topic, options).await?;
     let incoming = Incoming::start(lines, fields)

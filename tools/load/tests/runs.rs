@@ -120,7 +120,8 @@ fn a_lost_rate_is_told_and_fails_the_program_only_if_asked() {
         assert!(said.contains("RATE LOST: 100000000 records/s were offered"), "{said}");
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(report["rate_kept"], false);
-        assert!(number(&report["unanswered_batches"]) > 0.0, "{report}");
+        // Two million were due; those that were not even sent count too.
+        assert!(number(&report["unanswered_batches"]) > 1_900_000.0, "{report}");
     }
 }
 

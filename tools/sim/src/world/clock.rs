@@ -38,7 +38,7 @@ pub(crate) struct NodeClock {
     at_end: Option<i64>,
     /// What samples are off by from now on.
     pub(crate) lie_ns: i64,
-    /// What the last sample was off by, and since when samples are off.
+    /// What the last sample was off by, and since when samples are off by so much that no vote can miss it.
     pub(super) told_lie_ns: i64,
     lies_since_ns: u64,
     /// The clock has looked at its source since the last sample.
@@ -130,7 +130,7 @@ impl NodeClock {
             let true_offset_ns = (EPOCH_NS + now_ns).cast_signed() - raw.realtime_ns.cast_signed();
             self.source.set(raw, true_offset_ns + error_ns + self.lie_ns, self.eps_ns, self.growth_ppb);
             self.is_taken_in = false;
-            if self.told_lie_ns == 0 {
+            if !is_visible(self.told_lie_ns) {
                 self.lies_since_ns = now_ns;
             }
             (self.told_lie_ns, self.slipped_ns) = (self.lie_ns, 0);
