@@ -11,7 +11,6 @@ use crate::{ELECTION, SHARD, settle, started};
 
 const SECOND: Duration = Duration::from_secs(1);
 const SECOND_NS: i64 = 1_000_000_000;
-/// Timeouts are drawn from up to so much here.
 
 /// The kernels of all nodes step within their bounds of each other, and each source samples anew some time later.
 fn leap(world: &mut World, by_ns: i64) {

@@ -19,7 +19,7 @@ pub(crate) const OTHER: ShardId = ShardId(2);
 /// Durability `memory`.
 pub(crate) const VOLATILE: ShardId = ShardId(3);
 
-/// The longest election timeout.
+/// Election timeouts are drawn from up to so much here.
 pub(crate) const ELECTION: Duration = Duration::from_secs(1);
 
 pub(crate) fn others(node: NodeId) -> impl Iterator<Item = NodeId> {
