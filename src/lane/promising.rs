@@ -98,12 +98,12 @@ impl Lane {
     }
 
     pub(super) fn take_acknowledgement(&mut self, from: NodeId, ack: &ClosedAck, now: &Reading) {
-        if ack.restart {
-            // It may have started anew, and then has to be told who leads, and what is committed.
+        if ack.restart && !is_planted(Bug::RestPastReturns) {
+            // It missed ticks, so it may have missed what its leaders said last; or it started anew, and has to be told who leads.
             self.rouse_led(from);
         }
         for shard in ack.except.iter().copied().map(ShardId) {
-            // So may that replica alone.
+            // That replica alone may have started anew.
             if let Some(replica) = self.replicas.get_mut(&shard) {
                 replica.shard.rouse(0);
             }

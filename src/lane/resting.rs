@@ -3,7 +3,8 @@
 //! A replica rests (`shard::Shard::rest`) as long as the closing of the past says in its place that its leader lives: a follower
 //! while its leader's node closes, a leader while its own node may. Invariants: on a node whose clock is held against it, or that
 //! hears no majority, none rests; a leader's node that falls silent costs its shards half an election timeout more at most; a
-//! node that is heard again is told by every shard led here that has a replica on it, and a replica that does not accept its promise.
+//! node that missed a tick is told by every shard led here that has a replica on it, and a replica that does not accept its promise by
+//! its own leader.
 
 use std::collections::BTreeMap;
 
@@ -23,11 +24,11 @@ impl Attendance {
         self.silent_ticks.values_mut().for_each(|ticks| *ticks = ticks.saturating_add(1));
     }
 
-    /// Gives for how many ticks it had been silent; a node never heard of, for ever.
-    fn hear(&mut self, node: NodeId) -> u32 {
-        self.silent_ticks.insert(node, 0).unwrap_or(u32::MAX)
+    fn hear(&mut self, node: NodeId) {
+        self.silent_ticks.insert(node, 0);
     }
 
+    /// A node never heard of is.
     fn is_away(&self, node: NodeId, ticks_max: u32) -> bool {
         self.silent_ticks.get(&node).is_none_or(|ticks| *ticks >= ticks_max)
     }
@@ -82,14 +83,10 @@ impl Lane {
         }
     }
 
-    /// Notes which node an event comes from. One that was away may lack what its leaders here no longer said.
+    /// Notes which node an event comes from.
     pub(super) fn attend(&mut self, event: &Event) {
-        let (Event::Message { from, .. } | Event::Probe { from, .. } | Event::Connected(from)) = event else {
-            return;
-        };
-        let was_away = self.attendance.hear(*from) >= self.options.election_ticks.end;
-        if was_away && !is_planted(Bug::RestPastReturns) {
-            self.rouse_led(*from);
+        if let Event::Message { from, .. } | Event::Probe { from, .. } | Event::Connected(from) = event {
+            self.attendance.hear(*from);
         }
     }
 

@@ -54,7 +54,7 @@ pub enum Bug {
     ForgetStanding,
     /// A follower goes on resting though its leader's node is silent.
     RestThroughSilence,
-    /// Leaders rest on when a node that was away is heard again.
+    /// Leaders rest on when a node returns that missed what they said.
     RestPastReturns,
 }
 
