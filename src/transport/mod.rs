@@ -23,7 +23,7 @@ pub use link::{Checked, Inbox, Link, PeerIdentities, StreamClass};
 pub use memory::{MemoryLink, MemoryNetwork};
 pub use mesh::{Mesh, PeerStatus};
 pub use options::{ClientOptions, TransportOptions};
-pub use socket::Socket;
+pub use socket::{RECEIVE_BUFFER_BYTES, Socket};
 pub use stream::{ClientStream, PacketReceiver, PacketSender, PacketStream, ServerStream};
 pub use tls::{CertReport, CertificateTerm, Identity, certificate_terms, init_certs};
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::net::{UdpSocket, lookup_host};
 
 use super::finding::{Finding, Outcome};
-use super::{certificates, chronyd, clocks, shards};
+use super::{buffers, certificates, chronyd, clocks, shards};
 use crate::cli::arguments::{Common, DoctorArguments};
 use crate::cli::clock::ANSWER_LIMIT;
 use crate::cli::connect::{certs, connect};
@@ -49,6 +49,7 @@ async fn examine(client: &Client, chronyd: SocketAddr) -> Vec<Finding> {
             checks.push(connections(&cluster));
             if any_is_here(&cluster.nodes).await {
                 checks.push(chronyd::check(&chronyd::ask(chronyd).await));
+                checks.extend(buffers::granted_bytes().map(buffers::check));
             }
         }
         Err(error) => {

@@ -3,6 +3,7 @@
 //! Knows nothing of how a node decides: it asks what any client may ask, and judges the answers. What judges them asks
 //! nothing.
 
+mod buffers;
 mod certificates;
 mod chronyd;
 mod clocks;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
 use tokio::time::Instant;
 
-use super::wire::{APPEND, FrameCounter, REPLAY, SERVER_NAME, client_config, frame};
+use super::wire::{APPEND, FrameCounter, REPLAY, SERVER_NAME, client_config, endpoint, frame};
 use crate::cluster::Replayed;
 use crate::drive::{Append, Progress, Window};
 use crate::failure::Failure;
@@ -30,8 +30,7 @@ impl FloorClient {
         let failed = |error: &dyn std::fmt::Display| {
             Failure::Floor(format!("its leader at {leader} cannot be reached: {error}"))
         };
-        let endpoint = Endpoint::client(SocketAddr::from(([127, 0, 0, 1], 0)))
-            .map_err(|source| Failure::Machine { what: "open a socket", source })?;
+        let endpoint = endpoint(None)?;
         let config = client_config(certificate_folder)?;
         let connecting =
             endpoint.connect_with(config, leader, SERVER_NAME).map_err(|error| failed(&error))?;

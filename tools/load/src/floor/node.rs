@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use quinn::{Connection, Endpoint, RecvStream, SendStream};
+use quinn::{Connection, RecvStream, SendStream};
 use tokio::sync::mpsc;
 
 use super::log::{LogFile, QUEUE_FRAMES, write};
 use super::quorum::Quorum;
-use super::wire::{APPEND, REPLAY, SERVER_NAME, client_config, read_frame, server_config};
+use super::wire::{APPEND, REPLAY, SERVER_NAME, client_config, endpoint, read_frame, server_config};
 use crate::failure::Failure;
 
 /// Frames joined into one send to a follower.
@@ -58,9 +58,7 @@ pub(crate) fn run_node(options: &NodeOptions) -> Result<(), Failure> {
 }
 
 async fn serve(options: &NodeOptions, log: Arc<LogFile>) -> Result<(), Failure> {
-    let config = server_config(&options.certificate_folder)?;
-    let endpoint = Endpoint::server(config, SocketAddr::from(([127, 0, 0, 1], 0)))
-        .map_err(|source| Failure::Machine { what: "listen on 127.0.0.1", source })?;
+    let endpoint = endpoint(Some(server_config(&options.certificate_folder)?))?;
     let quorum = Arc::new(Quorum::new(1 + options.followers.len()));
     let (to_log, queue) = mpsc::channel(QUEUE_FRAMES);
     let mut queues = vec![to_log];
@@ -107,8 +105,7 @@ async fn forward(
     let failed = |error: &dyn std::fmt::Display| {
         Failure::Floor(format!("the follower at {address} cannot be reached: {error}"))
     };
-    let endpoint = Endpoint::client(SocketAddr::from(([127, 0, 0, 1], 0)))
-        .map_err(|source| Failure::Machine { what: "open a socket", source })?;
+    let endpoint = endpoint(None)?;
     let config = client_config(&options.certificate_folder)?;
     let connecting = endpoint.connect_with(config, address, SERVER_NAME).map_err(|error| failed(&error))?;
     let connection = connecting.await.map_err(|error| failed(&error))?;

@@ -4,14 +4,20 @@
 //! changes, how many frames of this stream a majority holds (u64). *Replay*: the file's frames from the first on. A
 //! frame: u32 body bytes, u32 records, the body. Little-endian throughout.
 
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use quinn::{ClientConfig, MtuDiscoveryConfig, RecvStream, ServerConfig, TransportConfig, VarInt};
+use quinn::udp::UdpSocketState;
+use quinn::{
+    ClientConfig, Endpoint, EndpointConfig, MtuDiscoveryConfig, RecvStream, ServerConfig, TransportConfig,
+    VarInt,
+};
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use timberline::transport::RECEIVE_BUFFER_BYTES;
 
 use crate::failure::Failure;
 
@@ -27,6 +33,20 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 const DATAGRAM_BYTES_MAX: u16 = 6500;
 const STREAMS_MAX: u32 = 4096;
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
+
+/// A socket on loopback with room for bursts as Timberline's own have, and an endpoint on it.
+pub(super) fn endpoint(server: Option<ServerConfig>) -> Result<Endpoint, Failure> {
+    let open = || {
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let buffers = UdpSocketState::new((&udp).into())?;
+        buffers.set_recv_buffer_size((&udp).into(), RECEIVE_BUFFER_BYTES)?;
+        let mut config = EndpointConfig::default();
+        config.max_udp_payload_size(DATAGRAM_BYTES_MAX).expect("1,200 or more");
+        let runtime = quinn::default_runtime().expect("called within a tokio runtime");
+        Endpoint::new(config, server, udp, runtime)
+    };
+    open().map_err(|source| Failure::Machine { what: "open a socket on 127.0.0.1", source })
+}
 
 /// A batch as a frame.
 pub(super) fn frame(batch: &[Bytes]) -> Bytes {
