@@ -15,7 +15,8 @@ use crate::segment::{self, HEAD_BYTES_MIN, Segment, SegmentHead, Tail, is_blank}
 use crate::simulation::{Bug, is_planted};
 use crate::types::{Index, Membership, Vote};
 
-/// Sizes of a log's segments: the first is small, each next one twice as large, up to a maximum.
+/// Sizes of a log's segments: the first is small, and two of each size are followed by one twice as large, up to a maximum. A
+/// file is filled with zeros before it is written, so a log that doubles with each segment writes two zeros a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogOptions {
     pub first_segment_bytes: u64,
@@ -31,11 +32,19 @@ impl Default for LogOptions {
 }
 
 impl LogOptions {
-    fn after(&self, size_bytes: u64) -> u64 {
-        (2 * size_bytes)
+    /// Size of the segment that follows `count` of `size_bytes`, the largest that there are.
+    fn after(&self, count: usize, size_bytes: u64) -> u64 {
+        let growth = if count < 2 { 1 } else { 2 };
+        (growth * size_bytes)
             .min(self.segment_bytes_max)
             .max(self.first_segment_bytes())
             .next_multiple_of(HEAD_BYTES_MIN)
+    }
+
+    /// Room left in a segment of `size_bytes` when the next one's file is asked for: at once at full size, as filling it takes the
+    /// disk its time. A log that still grows asks late: it may never get there.
+    fn lead_bytes(&self, size_bytes: u64) -> u64 {
+        if size_bytes < self.segment_bytes_max { size_bytes / 4 } else { size_bytes }
     }
 
     fn first_segment_bytes(&self) -> u64 {
@@ -53,6 +62,9 @@ pub struct SegmentPlan {
 /// Kept free for frames that no admission can refuse, those that open a leader's term: a sixteenth of a segment, at
 /// most this.
 const RESERVED_BYTES_MAX: u64 = 16 << 10;
+
+/// Numbers left free before that of a planned segment: for small ones that frames need before its file is there.
+const MAKESHIFTS_MAX: u64 = 64;
 
 /// A segment and its number.
 pub(super) struct Held {
@@ -284,17 +296,18 @@ impl Log {
         Ok(file.sync()?)
     }
 
-    /// Once the active segment is half full, or the disk was: the next one's file, asked for once. Answer with
+    /// Once little room is left in the active segment, or the disk was full: the next one's file, asked for once. Answer with
     /// `install_segment` or `abandon_segment`.
     pub fn wants_segment(&mut self) -> Option<SegmentPlan> {
         let active = self.active();
         // On a full disk one is asked for beside a spare, too: it shows when there is room again.
-        let due = self.is_full() || (self.spare.is_none() && active.is_half_full());
+        let runs_out = active.free_bytes() <= self.options.lead_bytes(active.size_bytes());
+        let due = self.is_full() || (self.spare.is_none() && runs_out);
         if self.planned.is_some() || !due {
             return None;
         }
-        let bytes = self.options.after(active.size_bytes());
-        let number = self.take_number();
+        let bytes = self.next_segment_bytes();
+        let number = self.next_number + MAKESHIFTS_MAX;
         self.planned = Some(number);
         Some(SegmentPlan { path: names::segment(&self.folder, number), bytes })
     }
@@ -302,7 +315,7 @@ impl Log {
     /// Takes the file of the last plan. One that comes too late, because the log has moved on, or beside a larger one that
     /// was made for frames that wait, is removed.
     pub fn install_segment(&mut self, file: Arc<dyn DiskFile>) -> Result<(), Error> {
-        let number = self.planned.take().expect("a segment is installed once, after it was wanted");
+        let number = self.end_plan();
         let installed = Prepared::from(Spare { number, file });
         let active = self.segments.last().expect("a log has a segment").number;
         let useless = match &self.spare {
@@ -321,7 +334,7 @@ impl Log {
 
     /// The planned file could not be made; it may be asked for again.
     pub fn abandon_segment(&mut self, error: &disk::Error) {
-        self.planned = None;
+        self.end_plan();
         if self.condition == Condition::Sound && matches!(error, disk::Error::NoSpace { .. }) {
             self.condition = Condition::Full;
         }
@@ -334,7 +347,7 @@ impl Log {
         self.applied = (applied, membership.clone());
     }
 
-    fn active(&self) -> &Segment {
+    pub(super) fn active(&self) -> &Segment {
         &self.segments.last().expect("a log has a segment").segment
     }
 
@@ -343,8 +356,18 @@ impl Log {
     }
 
     fn take_number(&mut self) -> u64 {
+        if self.planned == Some(self.next_number) {
+            self.next_number += 1;
+        }
         self.next_number += 1;
         self.next_number - 1
+    }
+
+    /// The planned segment's number. No later one may lie below it.
+    fn end_plan(&mut self) -> u64 {
+        let number = self.planned.take().expect("a plan ends once, after a segment was wanted");
+        self.next_number = self.next_number.max(number + 1);
+        number
     }
 
     pub(super) fn check_usable(&self) -> Result<(), Error> {
@@ -413,15 +436,23 @@ impl Log {
         SegmentHead { identity: self.identity.clone(), state, begins_log: false, previous, file_bytes: 0 }
     }
 
-    /// The file kept for the next segment, or a larger one if that is needed. Where there is no room for a larger one, what
+    fn next_segment_bytes(&self) -> u64 {
+        let sizes = || self.segments.iter().map(|held| held.segment.size_bytes());
+        let largest = sizes().max().expect("a log has a segment");
+        self.options.after(sizes().filter(|size| *size == largest).count(), largest)
+    }
+
+    /// The file kept for the next segment, or a larger one if that is needed. While the next segment's file is being made, frames
+    /// that cannot wait for it get one that is no larger than they need: it is made on their way. Where there is no room for it, what
     /// was kept stays: frames already taken in count on it.
     pub(super) fn blank_file(&mut self, needed: u64) -> Result<Spare, Error> {
         if let Some(Prepared { number, file, .. }) = self.spare.take_if(|spare| spare.size_bytes >= needed) {
             let file = file.map_or_else(|| self.open_blank(number), Ok)?;
             return Ok(Spare { number, file });
         }
+        let planned = if self.planned.is_some() { 0 } else { self.next_segment_bytes() };
         let bytes =
-            self.options.after(self.active().size_bytes()).max(needed.next_multiple_of(HEAD_BYTES_MIN));
+            planned.max(self.options.first_segment_bytes()).max(needed.next_multiple_of(HEAD_BYTES_MIN));
         let number = self.take_number();
         let file = self.disk.create(&names::segment(&self.folder, number), bytes)?;
         if let Some(Prepared { number, .. }) = self.spare.take() {

@@ -123,12 +123,6 @@ impl Segment {
         Reader::new(&*writing.file, self.extent, &writing.marks)
     }
 
-    /// Of an active segment: whether half of its room for frames is used.
-    pub fn is_half_full(&self) -> bool {
-        let head_bytes = u64::from(self.extent.head_bytes);
-        2 * (self.writing().end - head_bytes) >= self.size_bytes() - head_bytes
-    }
-
     /// Of an active segment: where its last frame ends, padding included.
     pub fn end(&self) -> u64 {
         self.writing().end

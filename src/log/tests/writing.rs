@@ -46,16 +46,71 @@ fn a_log_on_the_operating_systems_disk_reopens_with_every_frame() {
 }
 
 #[test]
-fn segment_sizes_double_up_to_the_maximum_and_fit_a_large_frame() {
+fn segment_sizes_double_after_two_of_a_size_up_to_the_maximum_and_fit_a_large_frame() {
     let disk = Arc::new(MemoryDisk::new());
     let (mut log, mut leader) = (create(&disk), Leader::new());
-    log.append(&leader.frames(110, 500), Index(0)).unwrap();
+    log.append(&leader.frames(180, 500), Index(0)).unwrap();
     log.append(&[leader.frame(1, 100_000)], Index(0)).unwrap();
     let size = |number| disk.open(&segment(number)).unwrap().size_bytes();
-    assert_eq!([1, 2, 3, 4].map(size), [8 << 10, 16 << 10, 32 << 10, 32 << 10]);
-    assert_eq!(size(5), 106_496);
+    assert_eq!([1, 2, 3, 4, 5, 6, 7].map(size), [8, 8, 16, 16, 32, 32, 32].map(|kib| kib << 10));
+    assert_eq!(size(8), 106_496);
     drop(log);
-    assert_eq!(open(&disk).0.last_index(), Index(111));
+    assert_eq!(open(&disk).0.last_index(), Index(181));
+}
+
+#[test]
+fn a_growing_segment_asks_for_the_next_one_when_a_quarter_is_left_and_one_of_full_size_at_once() {
+    let disk = Arc::new(MemoryDisk::new());
+    let (mut log, mut leader) = (create(&disk), Leader::new());
+    let mut asked = Vec::new();
+    while asked.len() < 6 {
+        log.append(&leader.frames(1, 300), Index(0)).unwrap();
+        if let Some(plan) = log.wants_segment() {
+            let active = log.active();
+            asked.push((active.size_bytes() >> 10, active.free_bytes() * 8 / active.size_bytes()));
+            log.install_segment(disk.create(&plan.path, plan.bytes).unwrap()).unwrap();
+        }
+    }
+    assert_eq!(asked, [(8, 1), (8, 1), (16, 1), (16, 1), (32, 6), (32, 6)]);
+}
+
+#[test]
+fn frames_that_cannot_wait_for_the_next_segment_get_one_as_small_as_they_need_and_it_is_used_after() {
+    let disk = Arc::new(MemoryDisk::new());
+    let (mut log, mut leader) = (create(&disk), Leader::new());
+    log.append(&leader.frames(150, 500), Index(0)).unwrap();
+    let plan = log.wants_segment().unwrap();
+    let size = |log: &Log| log.active().size_bytes() >> 10;
+    assert_eq!((size(&log), plan.bytes >> 10), (32, 32));
+    let mut sizes = Vec::new();
+    for _ in 0..150 {
+        log.append(&leader.frames(1, 500), Index(0)).unwrap();
+        sizes.push(size(&log));
+    }
+    sizes.dedup();
+    assert_eq!(sizes, [32, 8], "as small as the first");
+    log.install_segment(disk.create(&plan.path, plan.bytes).unwrap()).unwrap();
+    log.append(&leader.frames(30, 500), Index(0)).unwrap();
+    assert_eq!(size(&log), 32, "the planned one");
+    assert_eq!(log.wants_segment().map(|plan| plan.bytes >> 10), Some(32), "it does not begin to grow anew");
+    let frames = all(&log);
+    drop(log);
+    assert_eq!(all(&open(&disk).0), frames);
+}
+
+#[test]
+fn a_planned_segment_that_comes_after_more_than_its_place_leaves_room_for_is_removed() {
+    let disk = Arc::new(MemoryDisk::new());
+    let (mut log, mut leader) = (create(&disk), Leader::new());
+    log.append(&leader.frames(9, 100), Index(0)).unwrap();
+    let plan = log.wants_segment().unwrap();
+    log.append(&leader.frames(70 * 13, 500), Index(0)).unwrap();
+    log.install_segment(disk.create(&plan.path, plan.bytes).unwrap()).unwrap();
+    assert!(disk.open(&plan.path).is_err());
+    let frames = all(&log);
+    assert_eq!(frames.len(), 9 + 70 * 13);
+    drop(log);
+    assert_eq!(all(&open(&disk).0), frames);
 }
 
 #[test]
@@ -73,21 +128,16 @@ fn a_frame_that_does_not_follow_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn a_prepared_segment_is_used_and_a_late_one_removed() {
+fn a_prepared_segment_is_used() {
     let disk = Arc::new(MemoryDisk::new());
     let (mut log, mut leader) = (create(&disk), Leader::new());
     assert_eq!(log.wants_segment(), None);
-    log.append(&leader.frames(9, 100), Index(0)).unwrap();
+    log.append(&leader.frames(14, 100), Index(0)).unwrap();
     let plan = log.wants_segment().unwrap();
     assert_eq!(log.wants_segment(), None, "asked for once");
     log.install_segment(disk.create(&plan.path, plan.bytes).unwrap()).unwrap();
-    log.append(&leader.frames(50, 100), Index(0)).unwrap();
+    log.append(&leader.frames(14, 100), Index(0)).unwrap();
     assert_eq!(disk.list(folder()).unwrap().len(), 4, "two segments, an index, the vote");
-    let plan = log.wants_segment().unwrap();
-    log.append(&leader.frames(100, 100), Index(0)).unwrap();
-    let late = disk.create(&plan.path, plan.bytes).unwrap();
-    log.install_segment(late).unwrap();
-    assert!(disk.open(&plan.path).is_err());
     let frames = all(&log);
     drop(log);
     assert_eq!(all(&open(&disk).0), frames);
