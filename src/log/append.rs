@@ -15,8 +15,9 @@ use crate::segment::{self, HEAD_BYTES_MIN, Segment, SegmentHead, Tail, is_blank}
 use crate::simulation::{Bug, is_planted};
 use crate::types::{Index, Membership, Vote};
 
-/// Sizes of a log's segments: the first is small, and two of each size are followed by one twice as large, up to a maximum. A
-/// file is filled with zeros before it is written, so a log that doubles with each segment writes two zeros a byte.
+/// Sizes of a log's segments: the first is small, each next one four times as large, up to a maximum. (Each new segment costs its
+/// lane a sync, and each file is filled with zeros before it is written: the faster they grow the fewer are the syncs, and the more
+/// zeros are never reached.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogOptions {
     pub first_segment_bytes: u64,
@@ -32,10 +33,9 @@ impl Default for LogOptions {
 }
 
 impl LogOptions {
-    /// Size of the segment that follows `count` of `size_bytes`, the largest that there are.
-    fn after(&self, count: usize, size_bytes: u64) -> u64 {
-        let growth = if count < 2 { 1 } else { 2 };
-        (growth * size_bytes)
+    /// Size of the segment that follows, where the largest that there is has `size_bytes`.
+    fn after(&self, size_bytes: u64) -> u64 {
+        (4 * size_bytes)
             .min(self.segment_bytes_max)
             .max(self.first_segment_bytes())
             .next_multiple_of(HEAD_BYTES_MIN)
@@ -437,9 +437,8 @@ impl Log {
     }
 
     fn next_segment_bytes(&self) -> u64 {
-        let sizes = || self.segments.iter().map(|held| held.segment.size_bytes());
-        let largest = sizes().max().expect("a log has a segment");
-        self.options.after(sizes().filter(|size| *size == largest).count(), largest)
+        let sizes = self.segments.iter().map(|held| held.segment.size_bytes());
+        self.options.after(sizes.max().expect("a log has a segment"))
     }
 
     /// The file kept for the next segment, or a larger one if that is needed. While the next segment's file is being made, frames

@@ -46,16 +46,16 @@ fn a_log_on_the_operating_systems_disk_reopens_with_every_frame() {
 }
 
 #[test]
-fn segment_sizes_double_after_two_of_a_size_up_to_the_maximum_and_fit_a_large_frame() {
+fn segment_sizes_grow_fourfold_up_to_the_maximum_and_fit_a_large_frame() {
     let disk = Arc::new(MemoryDisk::new());
     let (mut log, mut leader) = (create(&disk), Leader::new());
-    log.append(&leader.frames(180, 500), Index(0)).unwrap();
+    log.append(&leader.frames(110, 500), Index(0)).unwrap();
     log.append(&[leader.frame(1, 100_000)], Index(0)).unwrap();
     let size = |number| disk.open(&segment(number)).unwrap().size_bytes();
-    assert_eq!([1, 2, 3, 4, 5, 6, 7].map(size), [8, 8, 16, 16, 32, 32, 32].map(|kib| kib << 10));
-    assert_eq!(size(8), 106_496);
+    assert_eq!([1, 2, 3, 4].map(size), [8, 32, 32, 32].map(|kib| kib << 10));
+    assert_eq!(size(5), 106_496);
     drop(log);
-    assert_eq!(open(&disk).0.last_index(), Index(181));
+    assert_eq!(open(&disk).0.last_index(), Index(111));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_growing_segment_asks_for_the_next_one_when_a_quarter_is_left_and_one_of_ful
     let disk = Arc::new(MemoryDisk::new());
     let (mut log, mut leader) = (create(&disk), Leader::new());
     let mut asked = Vec::new();
-    while asked.len() < 6 {
+    while asked.len() < 3 {
         log.append(&leader.frames(1, 300), Index(0)).unwrap();
         if let Some(plan) = log.wants_segment() {
             let active = log.active();
@@ -71,7 +71,7 @@ fn a_growing_segment_asks_for_the_next_one_when_a_quarter_is_left_and_one_of_ful
             log.install_segment(disk.create(&plan.path, plan.bytes).unwrap()).unwrap();
         }
     }
-    assert_eq!(asked, [(8, 1), (8, 1), (16, 1), (16, 1), (32, 6), (32, 6)]);
+    assert_eq!(asked, [(8, 1), (32, 6), (32, 6)]);
 }
 
 #[test]
