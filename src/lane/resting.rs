@@ -3,8 +3,8 @@
 //! A replica rests (`shard::Shard::rest`) as long as the closing of the past says in its place that its leader lives: a follower
 //! while its leader's node closes, a leader while its own node may. Invariants: on a node whose clock is held against it, or that
 //! hears no majority, none rests; a leader's node that falls silent costs its shards half an election timeout more at most; a
-//! node that missed a tick is told by every shard led here that has a replica on it, and a replica that does not accept its promise by
-//! its own leader.
+//! node that missed a tick, or is heard again after it was away, is told by every shard led here that has a replica on it, and a
+//! replica that does not accept its promise by its own leader.
 
 use std::collections::BTreeMap;
 
@@ -24,8 +24,9 @@ impl Attendance {
         self.silent_ticks.values_mut().for_each(|ticks| *ticks = ticks.saturating_add(1));
     }
 
-    fn hear(&mut self, node: NodeId) {
-        self.silent_ticks.insert(node, 0);
+    /// Gives for how many ticks it had been silent; a node never heard of, for ever.
+    fn hear(&mut self, node: NodeId) -> u32 {
+        self.silent_ticks.insert(node, 0).unwrap_or(u32::MAX)
     }
 
     /// A node never heard of is.
@@ -83,10 +84,15 @@ impl Lane {
         }
     }
 
-    /// Notes which node an event comes from.
+    /// Notes which node an event comes from. One that was away may lack what its leaders here no longer said, and not know it: where
+    /// only what it says was lost, it missed no tick.
     pub(super) fn attend(&mut self, event: &Event) {
-        if let Event::Message { from, .. } | Event::Probe { from, .. } | Event::Connected(from) = event {
-            self.attendance.hear(*from);
+        let (Event::Message { from, .. } | Event::Probe { from, .. } | Event::Connected(from)) = event else {
+            return;
+        };
+        let was_away = self.attendance.hear(*from) >= self.options.election_ticks.end;
+        if was_away && !is_planted(Bug::RestPastReturns) {
+            self.rouse_led(*from);
         }
     }
 

@@ -56,10 +56,14 @@ pub enum Bug {
     RestThroughSilence,
     /// Leaders rest on when a node returns that missed what they said.
     RestPastReturns,
+    /// What a wrong clock stamped and showed is never marked.
+    NoMarks,
+    /// A mark begins when the clock was found wrong, not when it was last known to be right.
+    MarkTooShort,
 }
 
 impl Bug {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::AckBeforeSync,
         Self::SkipDirectorySync,
         Self::AckBeforeWait,
@@ -85,6 +89,8 @@ impl Bug {
         Self::ForgetStanding,
         Self::RestThroughSilence,
         Self::RestPastReturns,
+        Self::NoMarks,
+        Self::MarkTooShort,
     ];
 
     /// What it is called on a command line.
@@ -115,6 +121,8 @@ impl Bug {
             Self::ForgetStanding => "forget-standing",
             Self::RestThroughSilence => "rest-through-silence",
             Self::RestPastReturns => "rest-past-returns",
+            Self::NoMarks => "no-marks",
+            Self::MarkTooShort => "mark-too-short",
         }
     }
 }

@@ -86,6 +86,29 @@ fn a_node_that_returns_is_given_what_it_missed_by_leaders_that_rest() {
     assert_eq!(raft_messages_within(&mut world, Duration::from_secs(5)), 0);
 }
 
+/// A leader that it cannot answer sends it nothing after the first entry, and it misses no tick of that leader's node, so it does
+/// not know that it lacks anything.
+#[test]
+fn a_node_whose_words_alone_were_lost_is_given_what_it_lacks_once_it_is_heard_again() {
+    let mut world = World::of(5, 66);
+    for node in world.node_ids() {
+        world.start(node, &[SHARD]);
+    }
+    world.append_surely(SHARD, 1, "x");
+    let first = world.leader(SHARD).expect("it just acknowledged");
+    let mute = world.node_ids().into_iter().find(|node| *node != first).expect("there are five");
+    world.mute = Some(mute);
+    world.stop(first);
+    world.append_surely(SHARD, 2, "by the next leader");
+    let leader = world.leader(SHARD).expect("it just acknowledged");
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(raft_messages_within(&mut world, Duration::from_secs(1)), 0, "its leader rests without it");
+    assert!(released(&world, mute) < released(&world, leader));
+    world.mute = None;
+    world.run_until(ELECTION, |world| released(world, mute) == released(world, leader));
+    assert_eq!(world.leader(SHARD), Some(leader), "nobody else was to lead");
+}
+
 /// A machine that stands still for less than an election timeout comes back to a cluster that did not miss it.
 #[test]
 fn a_pause_shorter_than_an_election_timeout_moves_no_leader_of_resting_shards() {

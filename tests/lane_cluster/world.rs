@@ -49,6 +49,8 @@ pub(crate) struct World {
     pub(crate) holds_syncs: bool,
     /// Questions for clocks, and answers, are lost.
     pub(crate) loses_probes: bool,
+    /// Whatever this node says is lost; it hears all.
+    pub(crate) mute: Option<NodeId>,
     /// Messages of Raft that were sent so far.
     pub(crate) raft_messages: usize,
     pub(crate) trace: Vec<String>,
@@ -93,6 +95,7 @@ impl World {
             expects_stops: false,
             holds_syncs: false,
             loses_probes: false,
+            mute: None,
             agreement: AgreementOptions::among((1..=nodes).map(NodeId).collect()),
             raft_messages: 0,
             trace: Vec::new(),
@@ -255,7 +258,8 @@ impl World {
     fn carry_out(&mut self, from: NodeId, output: Output) {
         let stops = output.failed.is_empty() || self.expects_stops;
         assert!(stops, "{from}: {:?}\n{}", output.failed, self.story());
-        for send in output.sends {
+        let is_mute = self.mute == Some(from);
+        for send in output.sends.into_iter().filter(|_| !is_mute) {
             self.raft_messages += send.message.raft.len();
             self.trace.push(format!("{} {from}->{}", self.elapsed_ns, send.to));
             let payload = Bytes::from(send.payload.concat());
@@ -263,7 +267,7 @@ impl World {
             let event = Event::Message { from, message: Box::new(send.message), payload };
             self.schedule(delay_ns, send.to, Happening::Lane(Box::new(event)));
         }
-        let probes = if self.loses_probes { Vec::new() } else { output.probes };
+        let probes = if self.loses_probes || is_mute { Vec::new() } else { output.probes };
         for (to, probe) in probes {
             let delay_ns = 50_000 + self.draw() % 450_000;
             self.schedule(delay_ns, to, Happening::Lane(Box::new(Event::Probe { from, probe })));

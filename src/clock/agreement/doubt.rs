@@ -12,6 +12,7 @@ use super::offset::{Span, drift};
 use super::peer::Peer;
 use super::vote::{Standing, Verdict, Vote};
 use crate::clock::Reading;
+use crate::simulation::{Bug, is_planted};
 use crate::types::{MarkReason, Monotonic, NodeId, OrderMark, Timestamp};
 
 /// How long a doubt is handed out after the clock agreed again: leaders that come about meanwhile write it down once more.
@@ -175,8 +176,8 @@ impl Doubts {
 
     /// From when the clock last agreed until `ripe_at`, in its own time where that is lower, or higher.
     fn doubted(&self, conviction: &Conviction, ripe_at: Monotonic, now: &Reading) -> OrderMark {
-        let Agreed { at: since, earliest: agreed } =
-            self.agreed.get(&conviction.node).copied().unwrap_or_else(|| Agreed::now(now));
+        let known = self.agreed.get(&conviction.node).copied().filter(|_| !is_planted(Bug::MarkTooShort));
+        let Agreed { at: since, earliest: agreed } = known.unwrap_or_else(|| Agreed::now(now));
         let drifted_ns = drift(self.growth_ppb, ripe_at.0.saturating_sub(since.0)).unsigned_abs();
         let from = agreed.min(shown(since, conviction.reach.low_ns)).minus_ns(drifted_ns);
         let until = shown(ripe_at, conviction.reach.high_ns).plus_ns(drifted_ns).max(from);

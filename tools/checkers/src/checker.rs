@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::History;
 use crate::log::Logs;
-use crate::{appends, beginning, closed, merged, nodes, order, streams, time};
+use crate::{appends, beginning, closed, marks, merged, nodes, order, streams, time};
 
 /// One promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +27,8 @@ pub enum Checker {
     TimeOrder,
     /// Stamped after it was sent; shown and acknowledged only after its time has passed.
     CommitWait,
+    /// What a wrong clock stamped or showed at a wrong time is marked.
+    Marks,
     /// What was closed stays closed.
     Closed,
     /// A reader's entries follow each other without a gap.
@@ -60,7 +62,7 @@ pub struct Violation {
 pub struct Tally(pub u64);
 
 impl Checker {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Agreement,
         Self::Acknowledged,
         Self::Phantom,
@@ -70,6 +72,7 @@ impl Checker {
         Self::ShardOrder,
         Self::TimeOrder,
         Self::CommitWait,
+        Self::Marks,
         Self::Closed,
         Self::Stream,
         Self::Begins,
@@ -97,6 +100,7 @@ impl Checker {
             Self::ShardOrder => order::shards(history, logs, tally),
             Self::TimeOrder => order::everything(history, logs, tally),
             Self::CommitWait => time::commit_wait(history, tally),
+            Self::Marks => marks::marked(history, logs, tally),
             Self::Closed => closed::closed(history, logs, tally),
             Self::Stream => streams::contiguous(history, tally),
             Self::Begins => beginning::begins(history, tally),
@@ -132,6 +136,7 @@ impl fmt::Display for Checker {
             Self::ShardOrder => "shard-order",
             Self::TimeOrder => "time-order",
             Self::CommitWait => "commit-wait",
+            Self::Marks => "marks",
             Self::Closed => "closed",
             Self::Stream => "stream",
             Self::Begins => "begins",

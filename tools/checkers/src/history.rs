@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use timberline::types::{NodeId, Offset, ShardId, Term, Timestamp};
+use timberline::types::{NodeId, Offset, OrderMark, ShardId, Term, Timestamp};
 
 /// Everything that happened in one run, each list in the order of its happening.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +12,10 @@ pub struct History {
     pub begun: Vec<Begun>,
     pub closings: Vec<Closing>,
     pub merged: Vec<MergedStream>,
+    pub marks: Vec<Marked>,
+    /// All readers were given what leaders had to mark.
+    pub awaited_marks: bool,
+    pub untold: Vec<Untold>,
     pub positions: Vec<Positions>,
     pub leaders: Vec<Leading>,
     pub loads: Vec<Load>,
@@ -130,6 +134,23 @@ pub struct MergedRecord {
     pub shard: ShardId,
     pub offset: Offset,
     pub append: u64,
+}
+
+/// A reader was given an order mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marked {
+    pub node: NodeId,
+    pub shard: ShardId,
+    pub at_ns: u64,
+    pub mark: OrderMark,
+}
+
+/// A stretch of the observer's time in which a clock was wrong, and nobody who could mark it in this shard's log knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Untold {
+    pub shard: ShardId,
+    pub from_ns: u64,
+    pub until_ns: u64,
 }
 
 /// A replica's positions at one moment; offsets are "first not yet".

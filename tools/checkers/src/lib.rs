@@ -12,6 +12,7 @@ mod checker;
 mod closed;
 mod history;
 mod log;
+mod marks;
 mod merged;
 mod nodes;
 mod order;
@@ -20,6 +21,7 @@ mod time;
 
 pub use checker::{Checker, Tally, Violation, check_all};
 pub use history::{
-    Append, Begun, Closing, Entry, History, Leading, Load, MergedRecord, MergedStream, Outcome, Positions,
-    ReplicaLog, Shown, Stamp,
+    Append, Begun, Closing, Entry, History, Leading, Load, Marked, MergedRecord, MergedStream, Outcome,
+    Positions, ReplicaLog, Shown, Stamp, Untold,
 };
+pub use marks::disordered_pairs;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use timberline::types::Timestamp;
+use timberline::types::{ShardId, Timestamp};
 
 use crate::checker::Tally;
 use crate::log::Logs;
@@ -13,14 +13,14 @@ use crate::{History, Outcome};
 
 /// From when to when a batch may have come into being, as clients saw it.
 #[derive(Clone, Copy)]
-struct Span {
+pub(crate) struct Span {
     append: u64,
-    began_ns: u64,
+    pub(crate) began_ns: u64,
     /// Acknowledged or seen by anybody, whichever was first.
-    ended_ns: u64,
+    pub(crate) ended_ns: u64,
 }
 
-fn spans(history: &History) -> BTreeMap<u64, Span> {
+pub(crate) fn spans(history: &History) -> BTreeMap<u64, Span> {
     let mut spans: BTreeMap<u64, Span> = history
         .appends
         .iter()
@@ -92,11 +92,18 @@ pub(crate) fn shards(history: &History, logs: &Logs, tally: &mut Tally) -> Resul
 }
 
 pub(crate) fn everything(history: &History, logs: &Logs, tally: &mut Tally) -> Result<(), String> {
-    let spans = spans(history);
-    let mut claimed: Vec<(Timestamp, _, Span)> = logs
+    follows_real_time(by_timestamp(logs, &spans(history)).map(|(_, span)| span), tally)
+}
+
+/// All batches' spans in the order that their timestamps claim.
+pub(crate) fn by_timestamp(
+    logs: &Logs,
+    spans: &BTreeMap<u64, Span>,
+) -> impl Iterator<Item = (ShardId, Span)> + use<> {
+    let mut claimed: Vec<(Timestamp, ShardId, Span)> = logs
         .entries()
         .filter_map(|(shard, entry)| Some((entry.stamp.timestamp, shard, *spans.get(&entry.append)?)))
         .collect();
     claimed.sort_by_key(|(timestamp, shard, _)| (*timestamp, *shard));
-    follows_real_time(claimed.into_iter().map(|(_, _, span)| span), tally)
+    claimed.into_iter().map(|(_, shard, span)| (shard, span))
 }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use timberline::simulation::Bug;
-use timberline_sim::{FaultClass, Found, Options, Run, hunt, run, shrink, sweep};
+use timberline_sim::{FaultClass, Found, Options, Run, Scenario, hunt, run, shrink, sweep};
 
 /// Seeds within which a planted bug must be found.
 const PLANTED_SEEDS: u64 = 1000;
@@ -34,6 +34,9 @@ struct Arguments {
     /// Ends the hostile phase of the replayed seed there, in milliseconds of virtual time.
     #[arg(long, value_name = "MS", requires = "seed")]
     until_ms: Option<u64>,
+    /// Tells this story on each seed's cluster, in place of faults by chance.
+    #[arg(long, value_name = "NAME", value_parser = parse_scenario, conflicts_with = "until_ms")]
+    scenario: Option<Scenario>,
     /// Turns fault classes off, such as `partition,bit-rot`.
     #[arg(long, value_name = "CLASSES", value_delimiter = ',', value_parser = parse_class)]
     without: Vec<FaultClass>,
@@ -51,6 +54,12 @@ fn parse_class(name: &str) -> Result<FaultClass, String> {
     found.ok_or_else(|| format!("there is no fault class {name:?}; there are: {}", names.join(", ")))
 }
 
+fn parse_scenario(name: &str) -> Result<Scenario, String> {
+    let names: Vec<_> = Scenario::ALL.into_iter().map(Scenario::name).collect();
+    let found = Scenario::ALL.into_iter().find(|scenario| scenario.name() == name);
+    found.ok_or_else(|| format!("there is no scenario {name:?}; there are: {}", names.join(", ")))
+}
+
 fn parse_bugs(name: &str) -> Result<Bugs, String> {
     if name == "all" {
         return Ok(Bugs(Bug::ALL.to_vec()));
@@ -66,6 +75,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let options = Options {
         bug: None,
+        scenario: arguments.scenario,
         until_ns: arguments.until_ms.map(|ms| ms * 1_000_000),
         without: arguments.without.iter().copied().collect(),
         tells: arguments.trace,

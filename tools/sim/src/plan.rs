@@ -271,6 +271,20 @@ impl Plan {
         }
     }
 
+    /// A seed's cluster of so many nodes, each with a replica of every shard, to which nothing happens by chance.
+    pub(crate) fn without_faults(seed: u64, nodes: u64) -> Self {
+        Self {
+            faults: BTreeSet::new(),
+            nodes,
+            replicas: nodes,
+            limits: Vec::new(),
+            retention: Retention::default(),
+            durability: Durability::Disk,
+            patience_ns: 8 * SECOND,
+            ..Self::draw(seed)
+        }
+    }
+
     /// How long records are kept at least, whatever happens; `None` if only sizes tell.
     pub(crate) fn kept_ns(&self) -> Option<u64> {
         match self.retention {

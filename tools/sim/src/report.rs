@@ -51,6 +51,10 @@ pub(crate) fn totals(totals: &Totals, took: Option<Duration>) -> String {
         "{} trims, {} manifests sent, {} reads told that what they wanted was trimmed, {} segments repaired, {} replicas recollected",
         totals.trims, totals.manifests, totals.told_trimmed, totals.repairs, totals.recollections
     ));
+    lines.push(format!(
+        "{} pairs of batches put into the wrong order by wrong clocks, {} order marks read",
+        totals.disordered, totals.marks
+    ));
     let faults: u64 = totals.faults.values().sum();
     let each: Vec<_> =
         totals.faults.iter().map(|(class, count)| format!("{} {count}", class.name())).collect();
@@ -71,6 +75,9 @@ pub(crate) fn command(seed: u64, options: &Options) -> String {
     let mut words = vec!["cargo run --release -p timberline-sim -- --seed".to_owned(), seed.to_string()];
     if let Some(bug) = options.bug {
         words.push(format!("--planted {}", bug.name()));
+    }
+    if let Some(scenario) = options.scenario {
+        words.push(format!("--scenario {}", scenario.name()));
     }
     if let Some(until_ns) = options.until_ns {
         words.push(format!("--until-ms {}", until_ns / 1_000_000));

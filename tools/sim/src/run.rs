@@ -11,6 +11,7 @@ use timberline_checkers::{Checker, MergedRecord};
 use crate::clients::Crowd;
 use crate::judge::judge;
 use crate::plan::{FaultClass, MS, Plan, SECOND};
+use crate::scenario::Scenario;
 use crate::totals::Totals;
 use crate::world::World;
 
@@ -29,6 +30,8 @@ pub struct Options {
     pub bug: Option<Bug>,
     /// Ends the hostile phase there.
     pub until_ns: Option<u64>,
+    /// A story told by hand, in place of faults by chance.
+    pub scenario: Option<Scenario>,
     /// Fault classes turned off, whatever the plan says.
     pub without: BTreeSet<FaultClass>,
     /// Whether lines are kept.
@@ -74,7 +77,7 @@ impl Failure {
 
 /// Runs one seed.
 pub fn run(seed: u64, options: &Options) -> Run {
-    let mut plan = Plan::draw(seed);
+    let mut plan = options.scenario.map_or_else(|| Plan::draw(seed), |scenario| scenario.plan(seed));
     plan.faults.retain(|class| !options.without.contains(class));
     plant(options.bug);
     shrink(&plan.limits);
@@ -103,8 +106,13 @@ fn words(panic: &(dyn Any + Send)) -> &str {
 
 fn tell(world: &mut World, options: &Options) -> Result<(), Failure> {
     let mut crowd = Crowd::gather(world);
-    while !is_enough(world, options) {
-        step(world, &mut crowd);
+    match options.scenario {
+        Some(scenario) => scenario.play(world, &mut crowd)?,
+        None => {
+            while !is_enough(world, options) {
+                step(world, &mut crowd);
+            }
+        }
     }
     world.calm_down();
     let calm_ns = world.now_ns;
@@ -118,6 +126,10 @@ fn tell(world: &mut World, options: &Options) -> Result<(), Failure> {
     wait(world, &mut crowd, |world, _| world.unreadable())?;
     // What was mended then may have been a leader's, or has not heard yet how far its log is committed.
     wait(world, &mut crowd, |world, crowd| unsettled(world, crowd, calm_ns))?;
+    // Whoever knows of a wrong clock writes it down.
+    wait(world, &mut crowd, |world, _| world.unasked())?;
+    wait(world, &mut crowd, |world, crowd| unsettled(world, crowd, calm_ns))?;
+    world.note_untold();
     world.note_stopped();
     let last = note_logs(world);
     if world.stopped_shards() == 0 {
@@ -133,7 +145,7 @@ fn judge_now(world: &mut World) -> Result<(), Failure> {
     judge(world).map_err(|violation| Failure::Broken { checker: violation.checker, what: violation.what })
 }
 
-fn step(world: &mut World, crowd: &mut Crowd) {
+pub(crate) fn step(world: &mut World, crowd: &mut Crowd) {
     if let Some(event) = world.step() {
         crowd.handle(world, event);
     }

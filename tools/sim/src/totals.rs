@@ -19,6 +19,9 @@ pub struct Totals {
     /// Records that merged readers were given.
     pub merged: u64,
     pub checks: u64,
+    /// Pairs of batches that a wrong clock put into the wrong order, and order marks that readers were given.
+    pub disordered: u64,
+    pub marks: u64,
     /// Starts of logs that were seen, manifests sent, and readers told that what they wanted is gone.
     pub trims: u64,
     pub manifests: u64,
@@ -53,6 +56,8 @@ impl Totals {
         self.reads += other.reads;
         self.merged += other.merged;
         self.checks += other.checks;
+        self.disordered += other.disordered;
+        self.marks += other.marks;
         self.trims += other.trims;
         self.manifests += other.manifests;
         self.told_trimmed += other.told_trimmed;

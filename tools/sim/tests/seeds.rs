@@ -6,6 +6,7 @@ use timberline_sim::{Failure, FaultClass, Options, Plan, run, shrink};
 
 const TELLING: Options = Options {
     bug: None,
+    scenario: None,
     until_ns: Some(4_000_000_000),
     without: std::collections::BTreeSet::new(),
     tells: true,
@@ -62,6 +63,19 @@ fn what_a_failed_sync_lost_is_not_acknowledged_after_a_restart() {
     };
     let seed = (0..1_000).find(meets).expect("no seed meets the bug");
     assert_eq!(run(seed, &Options::default()).verdict, Ok(()));
+}
+
+/// Else the law of marks would have nothing to judge.
+#[test]
+fn a_wrong_clock_puts_batches_into_the_wrong_order_in_some_run_and_marks_say_so() {
+    let mut slips = (0..300).filter(|seed| Plan::draw(*seed).faults.contains(&FaultClass::ClockSlip));
+    let disordered = slips.find_map(|seed| {
+        let run = run(seed, &Options::default());
+        (run.totals.disordered > 0).then_some(run)
+    });
+    let run = disordered.expect("no clock that stood still left anything in the wrong order");
+    assert_eq!(run.verdict, Ok(()));
+    assert!(run.totals.marks > 0);
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 mod story;
 
-use timberline::types::{NodeId, Offset, ShardId, Term, Timestamp};
-use timberline_checkers::{Checker, History, Leading, Load, Outcome, Positions, check_all};
+use timberline::types::{MarkReason, NodeId, Offset, OrderMark, ShardId, Term, Timestamp};
+use timberline_checkers::{
+    Checker, Entry, History, Leading, Load, Marked, Outcome, Positions, Untold, check_all, disordered_pairs,
+};
 
 /// What the first checker that objects is called, with the mutation applied to a true history.
 fn objection(mutate: impl FnOnce(&mut History)) -> Option<Checker> {
@@ -145,6 +147,84 @@ fn an_early_acknowledgement_an_early_reader_and_a_stamp_from_the_past_are_seen()
             }
         }
     }));
+}
+
+/// The second entry of shard 2, with its several records, was sent only when its time had passed.
+fn stamped_too_low(history: &mut History) -> (ShardId, Entry) {
+    let log = history.logs.iter().find(|log| log.shard == ShardId(2)).unwrap();
+    let entry = log.entries[1];
+    assert!(entry.count > 1);
+    let append = history.appends.iter_mut().find(|append| append.id == entry.append).unwrap();
+    append.invoked_ns = entry.last_timestamp().0 + 1;
+    (ShardId(2), entry)
+}
+
+fn mark(history: &mut History, shard: ShardId, from: Timestamp, until: Timestamp) {
+    let (node, off_by_ns, reason) = (NodeId(1), 1, MarkReason::Outvoted);
+    let mark = OrderMark { node, from, until, off_by_ns, reason };
+    history.marks.push(Marked { node, shard, at_ns: u64::MAX, mark });
+}
+
+#[test]
+fn what_was_stamped_or_shown_at_a_wrong_time_and_is_not_marked_is_seen() {
+    assert!(objects(Checker::Marks, |history| _ = stamped_too_low(history)));
+    assert!(objects(Checker::Marks, |history| {
+        let shown = &mut history.shown[7];
+        shown.at_ns = shown.entry.last_timestamp().0;
+    }));
+    assert!(!objects(Checker::Marks, |history| {
+        stamped_too_low(history);
+        history.awaited_marks = false;
+    }));
+}
+
+#[test]
+fn a_mark_excuses_the_records_of_its_range_and_its_shard_alone() {
+    let marked = |shard: u64, skips_ns: u64, lacks_ns: u64| {
+        objects(Checker::Marks, |history| {
+            let (_, entry) = stamped_too_low(history);
+            let from = entry.stamp.timestamp.plus_ns(skips_ns);
+            mark(history, ShardId(shard), from, entry.last_timestamp().minus_ns(lacks_ns));
+        })
+    };
+    assert!(!marked(2, 0, 0));
+    assert!(marked(1, 0, 0));
+    assert!(marked(2, 1, 0));
+    assert!(marked(2, 0, 1));
+    assert!(!objects(Checker::Marks, |history| {
+        let (shard, entry) = stamped_too_low(history);
+        let (first, last) = (entry.stamp.timestamp, entry.last_timestamp());
+        mark(history, shard, last, last.plus_ns(story::HOUR_NS));
+        mark(history, shard, first.minus_ns(story::HOUR_NS), last.minus_ns(1));
+    }));
+}
+
+#[test]
+fn a_stretch_of_time_that_nobody_could_tell_of_excuses_what_came_into_being_in_it() {
+    let untold = |shard: u64, shift_ns: u64| {
+        objects(Checker::Marks, |history| {
+            let (_, entry) = stamped_too_low(history);
+            let from_ns = entry.last_timestamp().0 + shift_ns;
+            history.untold.push(Untold { shard: ShardId(shard), from_ns, until_ns: from_ns + 1 });
+        })
+    };
+    assert!(!untold(2, 1));
+    assert!(untold(1, 1));
+    assert!(untold(2, story::HOUR_NS));
+}
+
+#[test]
+fn every_pair_in_the_wrong_order_is_counted() {
+    let mut history = story::told();
+    assert_eq!(disordered_pairs(&history), 0);
+    // Shown to nobody but its own client, all of shard 1 moves behind whatever was sent in the hour after it.
+    history.shown.clear();
+    let behind = history.logs.iter().filter(|log| log.shard == ShardId(2)).map(|log| log.entries.len()).max();
+    for log in history.logs.iter_mut().filter(|log| log.shard == ShardId(1)) {
+        log.entries.truncate(1);
+        log.entries[0].stamp.timestamp.0 += story::HOUR_NS;
+    }
+    assert_eq!(disordered_pairs(&history), behind.unwrap() as u64);
 }
 
 #[test]

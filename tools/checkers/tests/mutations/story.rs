@@ -44,6 +44,7 @@ pub(crate) fn told() -> History {
         |node: &NodeId| Begun { reader: node.0, node: *node, shard: ShardId(1), kept_from: Offset(0) };
     history.begun.extend(NODES.iter().map(begun));
     history.kept_ns = Some(1_000_000);
+    history.awaited_marks = true;
     history.loads.push(Load { what: "unanswered appends", found: 3, max: 64 });
     history
 }

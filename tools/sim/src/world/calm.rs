@@ -80,6 +80,16 @@ impl World {
         standings
     }
 
+    /// How much each working replica shows.
+    pub(crate) fn released(&mut self) -> Vec<(NodeId, ShardId, u64)> {
+        let shards: Vec<ShardId> = self.specs.iter().map(|spec| spec.shard).collect();
+        let shown = |shard: ShardId| {
+            let standings = self.standings(shard).into_iter();
+            standings.map(move |standing| (standing.node, shard, standing.released))
+        };
+        shards.into_iter().flat_map(shown).collect()
+    }
+
     /// Replicas of a shard that stopped and cannot be opened. One that is repaired may still come back.
     pub(crate) fn failed_replicas(&mut self, spec: &ShardSpec) -> usize {
         let nodes: Vec<NodeId> = spec.replicas.iter().map(|placed| placed.node).collect();
@@ -144,6 +154,7 @@ impl World {
         (totals.seeds, totals.simulated_ns, totals.events) = (1, self.now_ns, self.trace.events());
         totals.appends = self.history.appends.len() as u64;
         (totals.acknowledged, totals.failed, totals.unknown) = (acknowledged, failed, unknown);
+        totals.marks = self.history.marks.len() as u64;
         totals.elections = terms.len() as u64;
         (totals.stopped_shards, totals.stopped_replicas) = (stopped_shards, stopped_replicas as u64);
     }
@@ -208,6 +219,7 @@ impl World {
                         break;
                     }
                     from = ReadFrom::Index(answer.next);
+                    self.note_marks(id, shard, &answer.frames);
                     entries.extend(with_records(&answer.frames).map(seen));
                 }
                 Some(Err(_)) if self.is_hurt(id) => return,

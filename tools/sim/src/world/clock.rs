@@ -138,6 +138,11 @@ impl NodeClock {
         !self.lost && !self.starved
     }
 
+    /// What the clock is off by while nothing on the machine tells: by its samples, and by having stood still.
+    pub(super) fn error(&self) -> (i64, u64) {
+        (self.told_lie_ns, self.slipped_ns)
+    }
+
     /// What the clock shows comes of a wrong sample, or of a machine that stood still since.
     pub(crate) fn shows_wrong(&self) -> bool {
         self.is_wrong() && self.is_taken_in

@@ -1,12 +1,13 @@
 //! Laws of clocks that are wrong without knowing it, checked as things happen: here it is known which clock is wrong.
 //!
-//! One node's clock at most is ever wrong, so in a cluster of three or more the others are right and a majority. The laws: what
-//! is far off is not believed for longer than answers count; a node that was proved wrong acknowledges nothing before its
-//! source's next sample; who is right is never outvoted. That order holds as well is the other checkers' to judge.
+//! By chance one node's clock at most is ever wrong, so in a cluster of three or more the others are right and a majority. The
+//! laws: what is far off is not believed for longer than answers count; a node that was proved wrong acknowledges nothing before
+//! its source's next sample; who is right is never outvoted, and nobody marks where all were right. That order holds as well, and
+//! that what breaks it is marked, is the other checkers' to judge.
 
 use timberline::clock::{AgreementStatus, Fault};
 use timberline::lane::{ClockNote, Event};
-use timberline::types::{NodeId, Timestamp};
+use timberline::types::{NodeId, OrderMark, ShardId, Timestamp};
 
 use super::World;
 use super::clock::is_visible;
@@ -26,7 +27,9 @@ impl World {
         if node.clock.sample(now_ns, &mut self.random) {
             // Where it stands now is to be proved anew.
             node.contradicted = false;
+            self.note_error(id);
         }
+        let node = &self.nodes[&id];
         let lie_ns = node.clock.told_lie_ns;
         if lie_ns == 0 || lie_ns == before_ns {
             return;
@@ -39,8 +42,25 @@ impl World {
         self.lied |= !is_noticed || self.nodes.len() < 3;
     }
 
+    /// Clocks jump in the same moment, by the same lie, and their nodes look at them at once; 0 ends it.
+    pub(crate) fn lie_together(&mut self, liars: &[NodeId], lie_ns: i64) {
+        let now_ns = self.now_ns;
+        for id in liars {
+            self.wrong.insert(*id);
+            self.trace.tell(now_ns, || format!("node {id}'s clock lies by {} ms", lie_ns / 1_000_000));
+            self.node(*id).clock.lie_ns = lie_ns;
+            self.take_sample(*id);
+            self.node(*id).clock.refresh(now_ns);
+        }
+    }
+
+    /// What is held against a running node's clock.
+    pub(crate) fn clock_fault(&mut self, id: NodeId) -> Option<Fault> {
+        self.clocks(id)?.fault.map(|(fault, _)| fault)
+    }
+
     /// How a running node sees its clock and the others'.
-    fn clocks(&mut self, id: NodeId) -> Option<AgreementStatus> {
+    pub(super) fn clocks(&mut self, id: NodeId) -> Option<AgreementStatus> {
         let now_ns = self.now_ns;
         let node = self.node(id);
         let reading = node.clock.read(now_ns);
@@ -76,8 +96,16 @@ impl World {
         // A machine that slept may see the others miss it until its clock has noticed.
         let sleeps = self.plan.has(FaultClass::ClockSuspend);
         let is_outvoted = matches!(note, ClockNote::Held { fault: Fault::Outvoted { .. }, .. });
-        if is_outvoted && self.wrong != Some(id) && !sleeps {
+        if is_outvoted && !self.wrong.contains(&id) && !sleeps {
             self.misjudge(&format!("node {id} is outvoted, though its clock is right"));
+        }
+    }
+
+    /// Nobody marks where no clock was ever wrong; for machines that slept, see above. Whose it was is not judged: one whose
+    /// machine stood still may take another's for wrong.
+    pub(super) fn judge_mark(&mut self, shard: ShardId, mark: &OrderMark) {
+        if self.wrong.is_empty() && !self.plan.has(FaultClass::ClockSuspend) {
+            self.misjudge(&format!("shard {shard} has a mark, though no clock was wrong: {mark}"));
         }
     }
 

@@ -226,7 +226,7 @@ impl World {
         nodes.iter().copied().min_by_key(latest).expect("a shard has replicas")
     }
 
-    pub(super) fn leads(&mut self, id: NodeId, shard: timberline::types::ShardId) -> bool {
+    pub(crate) fn leads(&mut self, id: NodeId, shard: timberline::types::ShardId) -> bool {
         self.statuses(id).iter().any(|status| status.shard == shard && status.leader == Some(id))
     }
 
@@ -325,10 +325,17 @@ impl World {
         true
     }
 
+    /// The one node whose clock is wrong by chance: `id`, if there is none yet.
+    fn ever_wrong(&mut self, id: NodeId) -> NodeId {
+        let wrong = self.wrong.first().copied().unwrap_or(id);
+        self.wrong.insert(wrong);
+        wrong
+    }
+
     /// One clock of the cluster lies at a time, always the same node's: a little, so that it may pass, or so much that it
     /// must be noticed, where there is a majority to notice.
     fn lie(&mut self, id: NodeId) {
-        let liar = *self.wrong.get_or_insert(id);
+        let liar = self.ever_wrong(id);
         let size_ns = if self.nodes.len() < 3 || self.random.chance(500) {
             self.random.between(self.plan.eps_ns, 4 * self.plan.eps_max_ns)
         } else {
@@ -340,13 +347,17 @@ impl World {
         self.after(for_ns, Happening::Heal(Heal::ClockLie { node: liar }));
     }
 
-    /// What it stamps before it hears of anybody is stamped too low, and others may show it.
+    /// What it stamps before it hears of anybody is stamped too low, and others may show it: when it goes on, it may find what
+    /// clients sent meanwhile first.
     fn slip(&mut self, id: NodeId) {
-        let slips = *self.wrong.get_or_insert(id);
+        let slips = self.ever_wrong(id);
         if self.is_up(slips) && !self.nodes[&slips].is_paused(self.now_ns) {
             self.lied = true;
             let (now_ns, for_ns) = (self.now_ns, self.lasting(50, 3000));
             self.node(slips).clock.freeze_until(now_ns, now_ns + for_ns);
+            self.note_error(slips);
+            let deaf_ns = self.random.below(10 * MS);
+            self.node(slips).deaf_until_ns = now_ns + for_ns + deaf_ns;
             self.pause(slips, for_ns);
         }
     }

@@ -64,6 +64,7 @@ impl World {
             }
         }
         node.is_founded = true;
+        node.born_ns = now_ns;
         node.lane = Some(lane);
         self.lied |= starts_wrong;
         self.trace.mark(now_ns, &[1, id.0, failures.len() as u64]);
@@ -117,8 +118,7 @@ impl World {
         if node.life != life || node.lane.is_none() {
             return;
         }
-        if node.is_paused(now_ns) {
-            let at_ns = node.paused_until_ns;
+        if let Some(at_ns) = node.held_until_ns(&event, now_ns) {
             self.agenda.put(at_ns, Happening::Event { node: id, life, event });
             return;
         }
@@ -131,6 +131,7 @@ impl World {
         if let Some(lane) = node.lane.as_mut() {
             lane.handle(*event, &reading);
         }
+        self.note_vote(id);
         self.after_handling(id);
     }
 

@@ -8,6 +8,7 @@ mod atlas;
 mod calm;
 mod clock;
 mod clock_laws;
+mod episodes;
 mod faults;
 mod life;
 mod membership;

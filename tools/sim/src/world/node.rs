@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use timberline::disk::MemoryDisk;
-use timberline::lane::{Lane, Output, Ticket};
+use timberline::lane::{Event, Lane, Output, Ticket};
 use timberline::types::ShardId;
 
 use super::agenda::SyncEnd;
@@ -19,6 +19,8 @@ pub(super) struct Node {
     pub(super) clock: NodeClock,
     /// Rises with every start of the process.
     pub(super) life: u64,
+    /// When the process started.
+    pub(super) born_ns: u64,
     /// Rises with every power cut.
     pub(super) boot: u64,
     /// Its shards' logs were made.
@@ -27,6 +29,8 @@ pub(super) struct Node {
     pub(super) wake_ns: Option<u64>,
     pub(super) flush_waits: bool,
     pub(super) paused_until_ns: u64,
+    /// Until then what peers sent stays in the node's sockets: clients are served first.
+    pub(super) deaf_until_ns: u64,
     /// What a paused node was about to carry out.
     pub(super) held: Option<Output>,
     /// The next output is held back for so long.
@@ -56,11 +60,13 @@ impl Node {
             lane: None,
             clock,
             life: 0,
+            born_ns: 0,
             boot: 0,
             is_founded: false,
             wake_ns: None,
             flush_waits: false,
             paused_until_ns: 0,
+            deaf_until_ns: 0,
             held: None,
             pause_next_ns: None,
             slow_until_ns: 0,
@@ -84,13 +90,20 @@ impl Node {
         self.paused_until_ns > now_ns
     }
 
+    /// Until when an event has to wait, if it has to.
+    pub(super) fn held_until_ns(&self, event: &Event, now_ns: u64) -> Option<u64> {
+        let is_of_peer = matches!(event, Event::Message { .. } | Event::Probe { .. });
+        let deaf_until_ns = if is_of_peer { self.deaf_until_ns } else { 0 };
+        Some(self.paused_until_ns.max(deaf_until_ns)).filter(|until_ns| *until_ns > now_ns)
+    }
+
     /// The process is gone, and with it whatever it had in memory.
     pub(super) fn forget(&mut self) {
         self.lane = None;
         self.life += 1;
         self.wake_ns = None;
         self.flush_waits = false;
-        self.paused_until_ns = 0;
+        (self.paused_until_ns, self.deaf_until_ns) = (0, 0);
         self.held = None;
         self.pause_next_ns = None;
         self.contradicted = false;

@@ -1,7 +1,7 @@
 //! What comes out of a lane is carried to links, disks and clients.
 
 use bytes::Bytes;
-use timberline::codec::{Frame, checksum, decode_records};
+use timberline::codec::{Frame, FrameKind, checksum, decode_order_mark, decode_records};
 use timberline::disk::{Misdeed, PendingSync};
 use timberline::lane::{
     CareNote, Event, Leadership, Output, PrepareRequest, ReadAnswer, ReadRefusal, RemoveRequest, Send,
@@ -10,7 +10,7 @@ use timberline::lane::{
 use timberline::shard::Refusal;
 use timberline::types::{NodeId, Receipt, ShardId};
 use timberline::wire::{ClockProbe, NodeMessage};
-use timberline_checkers::{Entry, Leading, Shown, Stamp};
+use timberline_checkers::{Entry, Leading, Marked, Shown, Stamp};
 
 use super::agenda::{Answer, ClientEvent, Happening, SyncEnd};
 use super::{Asker, World};
@@ -251,8 +251,20 @@ impl World {
                 let Asker { reader, shard, .. } = asker;
                 self.history.shown.push(Shown { reader, node: id, shard, at_ns, entry });
             }
+            self.note_marks(id, asker.shard, &answer.frames);
         }
         self.answer(ticket, Answer::Read(id, result));
+    }
+
+    /// A reader is given the order marks among these frames.
+    pub(super) fn note_marks(&mut self, node: NodeId, shard: ShardId, frames: &[Frame]) {
+        let at_ns = self.true_ns();
+        for frame in frames.iter().filter(|frame| frame.header.kind == FrameKind::OrderMark) {
+            let Ok(mark) = decode_order_mark(&frame.body) else { continue };
+            self.trace.tell(self.now_ns, || format!("node {node} shows in shard {shard}: {mark}"));
+            self.judge_mark(shard, &mark);
+            self.history.marks.push(Marked { node, shard, at_ns, mark });
+        }
     }
 
     /// An answer sets out for its client. It may never arrive.

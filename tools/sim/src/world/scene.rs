@@ -1,6 +1,6 @@
 //! The world itself: what is where, and one thing happening after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use timberline::disk::{Disk, MemoryDisk};
 use timberline::lane::{Event, Placement, ReplicaStatus, ShardSpec, Ticket};
@@ -10,6 +10,7 @@ use timberline_checkers::{History, Load, Positions};
 use super::agenda::{Agenda, ClientEvent, Happening, Heal};
 use super::atlas::Atlas;
 use super::clock::NodeClock;
+use super::episodes::Episodes;
 use super::membership::Operator;
 use super::network::Network;
 use super::node::Node;
@@ -20,7 +21,7 @@ use crate::trace::Trace;
 
 /// True time when the world begins.
 pub(crate) const EPOCH_NS: u64 = 1_700_000_000_000_000_000;
-const REFRESH_NS: u64 = 10 * MS;
+pub(super) const REFRESH_NS: u64 = 10 * MS;
 const LOOK_NS: u64 = 100 * MS;
 
 /// Who waits for an answer.
@@ -46,8 +47,9 @@ pub(crate) struct World {
     pub(super) calm_ns: u64,
     /// A clock broke its bound at some time, and what came of it may have been shown.
     pub(crate) lied: bool,
-    /// The only node whose clock is ever wrong without knowing it.
-    pub(super) wrong: Option<NodeId>,
+    /// Whose clocks are ever wrong without knowing it: one node's, unless a scenario has more.
+    pub(super) wrong: BTreeSet<NodeId>,
+    pub(super) episodes: Episodes,
     /// A law of clocks that was broken.
     pub(crate) misjudged: Option<String>,
     /// A process lost its memory at some time.
@@ -86,7 +88,8 @@ impl World {
             calm: false,
             calm_ns: 0,
             lied: false,
-            wrong: None,
+            wrong: BTreeSet::new(),
+            episodes: Episodes::default(),
             misjudged: None,
             restarted: false,
             nodes,
@@ -248,6 +251,7 @@ impl World {
     fn look(&mut self) {
         for id in self.node_ids() {
             self.look_at_clock(id);
+            self.look_at_leaders(id);
             for status in self.statuses(id) {
                 let node = &self.nodes[&id];
                 let life = node.life << 32 | node.stops.get(&status.shard).copied().unwrap_or_default();

@@ -1,0 +1,184 @@
+//! When a clock was wrong, and who knows of it: what order marks are judged by.
+//!
+//! An episode is a stretch of time in which one clock was off by one and the same error. Somebody *knows* of it whose own vote
+//! went against that clock, or found no majority; a restart forgets, and who starts meanwhile knows only of what comes after.
+//! A mark is written by who leads and knows: somebody may have done so for long enough at any time, and in the calm whoever
+//! still knows is told to lead each of its shards for a while. *Untold* is an episode, or its part, of which nobody knew who
+//! did so: too small or too short an error for any vote, or knowledge lost in restarts (docs/TIME.md, "What is not marked").
+//! Whether votes find what they must is judged elsewhere (`clock_laws`). Of clocks that lie together the first has an episode.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use timberline::clock::{Fault, Standing};
+use timberline::lane::Event;
+use timberline::types::{NodeId, ShardId, Term};
+use timberline_checkers::Untold;
+
+use super::World;
+use super::scene::{EPOCH_NS, REFRESH_NS};
+use crate::plan::{FaultClass, SECOND};
+
+/// A doubt ripens within a second, and a leader looks once a second for what it has to mark.
+const LEADS_NS: u64 = 3 * SECOND;
+/// A vote counts what was answered in the last second.
+const HINDSIGHT_NS: u64 = 2 * SECOND;
+
+/// A process: a node, and which of its lives.
+type Life = (NodeId, u64);
+
+#[derive(Debug)]
+struct Episode {
+    node: NodeId,
+    error: (i64, u64),
+    since_ns: u64,
+    until_ns: Option<u64>,
+    /// Who voted against it, and when first.
+    known: BTreeMap<Life, u64>,
+    /// Shards that were led by somebody who knew, and since when the first of these had lived.
+    told: BTreeMap<ShardId, u64>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Episodes {
+    all: Vec<Episode>,
+    /// Who leads, in which term, and since when with a clock that is trusted.
+    leads: BTreeMap<(ShardId, NodeId), (Life, Term, u64)>,
+    /// Who has led each shard for so long that it has marked all that it knew then.
+    heard: BTreeSet<(ShardId, Life)>,
+    asked_ns: u64,
+}
+
+impl World {
+    /// The error of a clock may have changed.
+    pub(super) fn note_error(&mut self, id: NodeId) {
+        let (now_ns, error) = (self.now_ns, self.nodes[&id].clock.error());
+        let open = self.episodes.all.last_mut().filter(|episode| episode.until_ns.is_none());
+        if open.as_ref().is_some_and(|open| open.node != id || open.error == error) {
+            return;
+        }
+        if let Some(open) = open {
+            // The clock has yet to look at its source.
+            open.until_ns = Some(now_ns + REFRESH_NS);
+        }
+        if error != (0, 0) {
+            let (known, told) = (BTreeMap::new(), BTreeMap::new());
+            let episode = Episode { node: id, error, since_ns: now_ns, until_ns: None, known, told };
+            self.episodes.all.push(episode);
+        }
+    }
+
+    /// A node took something in: it may have voted.
+    pub(super) fn note_vote(&mut self, id: NodeId) {
+        let now_ns = self.now_ns;
+        let Some(last) = self.episodes.all.last() else { return };
+        if last.until_ns.is_some_and(|until_ns| now_ns > until_ns + HINDSIGHT_NS) {
+            return;
+        }
+        let (wrong, life) = (last.node, self.nodes[&id].life);
+        let Some(clocks) = self.clocks(id) else { return };
+        let misses = |standing| matches!(standing, Standing::Misses { .. });
+        let knows = match clocks.fault {
+            Some((fault, _)) => matches!(fault, Fault::Outvoted { .. } | Fault::NoMajority),
+            None => clocks.peers.iter().any(|peer| peer.node == wrong && misses(peer.standing)),
+        };
+        if knows && let Some(last) = self.episodes.all.last_mut() {
+            last.known.entry((id, life)).or_insert_with(|| {
+                self.trace.tell(now_ns, || format!("node {id} knows that node {wrong}'s clock is wrong"));
+                now_ns
+            });
+        }
+    }
+
+    /// Operators look at who leads: who knows and has led for long has marked what it knows.
+    pub(super) fn look_at_leaders(&mut self, id: NodeId) {
+        if self.episodes.all.is_empty() {
+            return;
+        }
+        let (now_ns, life) = (self.now_ns, (id, self.nodes[&id].life));
+        let is_trusted = self.node(id).clock.read(now_ns).fault.is_none()
+            && self.clocks(id).is_some_and(|clocks| clocks.fault.is_none() && clocks.is_heard);
+        let statuses = if is_trusted { self.statuses(id) } else { Vec::new() };
+        let led: Vec<_> = statuses.into_iter().filter(|status| status.leader == Some(id)).collect();
+        self.episodes
+            .leads
+            .retain(|(shard, leader), _| *leader != id || led.iter().any(|status| status.shard == *shard));
+        for status in led {
+            let (shard, now) = (status.shard, (life, status.term, now_ns));
+            let leads = self.episodes.leads.entry((shard, id)).or_insert(now);
+            if (leads.0, leads.1) != (now.0, now.1) {
+                *leads = now;
+            }
+            let has_led = now_ns >= leads.2 + LEADS_NS && status.committed_index == status.appended_index;
+            // On a full disk it goes on without marking.
+            if has_led && (self.calm || !self.plan.has(FaultClass::DiskFull)) {
+                self.has_marked(shard, life);
+            }
+        }
+    }
+
+    fn has_marked(&mut self, shard: ShardId, life: Life) {
+        let (now_ns, born_ns) = (self.now_ns, self.nodes[&life.0].born_ns);
+        if self.calm {
+            self.episodes.heard.insert((shard, life));
+        }
+        for episode in &mut self.episodes.all {
+            if episode.known.get(&life).is_some_and(|known_ns| now_ns >= known_ns + LEADS_NS) {
+                let told_ns = episode.told.entry(shard).or_insert(born_ns);
+                *told_ns = born_ns.min(*told_ns);
+            }
+        }
+    }
+
+    /// Whoever knows leads each of its shards for a while, one after the other. `None`: each did.
+    pub(crate) fn unasked(&mut self) -> Option<String> {
+        let known = self.episodes.all.iter().flat_map(|episode| episode.known.keys().copied());
+        let known: BTreeSet<Life> =
+            known.filter(|(id, life)| self.is_up(*id) && self.nodes[id].life == *life).collect();
+        let mut told = None;
+        let asks = self.now_ns >= self.episodes.asked_ns + SECOND;
+        for spec in self.specs.clone() {
+            let shard = spec.shard;
+            if self.is_stopped(&spec) {
+                continue;
+            }
+            let runs: BTreeSet<NodeId> = self.standings(shard).iter().map(|standing| standing.node).collect();
+            let has_not_led =
+                |life: &&Life| runs.contains(&life.0) && !self.episodes.heard.contains(&(shard, **life));
+            let Some((id, _)) = known.iter().find(has_not_led).copied() else { continue };
+            told = Some(format!("shard {shard}: node {id} knows of a wrong clock and has not led"));
+            if asks && !self.leads(id, shard) {
+                self.hand_over(shard, id);
+            }
+        }
+        if asks {
+            self.episodes.asked_ns = self.now_ns;
+        }
+        told
+    }
+
+    fn hand_over(&mut self, shard: ShardId, to: NodeId) {
+        for id in self.node_ids() {
+            if self.leads(id, shard) {
+                let life = self.nodes[&id].life;
+                self.event(id, life, Box::new(Event::Transfer { shard, to }));
+            }
+        }
+    }
+
+    /// Notes when a clock was wrong and nobody who led knew of it: who started meanwhile knows of what came after.
+    pub(crate) fn note_untold(&mut self) {
+        let true_ns = |ns: u64| ns.saturating_add(EPOCH_NS);
+        for spec in &self.specs {
+            let shard = spec.shard;
+            for episode in &self.episodes.all {
+                let told_ns = episode.told.get(&shard).copied().unwrap_or(u64::MAX);
+                let until_ns = told_ns.min(episode.until_ns.unwrap_or(u64::MAX));
+                if episode.since_ns < until_ns {
+                    let (from_ns, until_ns) = (true_ns(episode.since_ns), true_ns(until_ns));
+                    self.history.untold.push(Untold { shard, from_ns, until_ns });
+                }
+            }
+        }
+        self.history.awaited_marks = true;
+    }
+}
