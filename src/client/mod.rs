@@ -26,6 +26,7 @@ pub use error::{Error, Kind, Outcome, Refusal};
 pub use handle::{Client, ClientOptions, CreateTopic, Partitioning};
 pub use producer::{AppendFailure, BatchReport, Delivered, Delivery, OnReport, Producer, ProducerOptions};
 pub use rows::{
-    ClockAnswer, ClockInfo, ClockPeerInfo, ClockRefusalInfo, ClusterInfo, NodeInfo, NodeShards, ReplicaStatus,
+    ClockAnswer, ClockDoubtInfo, ClockInfo, ClockPeerInfo, ClockRefusalInfo, ClusterInfo, NodeInfo,
+    NodeShards, ReplicaStatus,
 };
 pub use topic::{ReplicaInfo, ShardInfo, Topic};

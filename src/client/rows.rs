@@ -50,6 +50,24 @@ pub struct ClockInfo {
     pub is_unknown: bool,
     /// The jump noticed last, in words, and when.
     pub last_step: Option<(String, Timestamp)>,
+    /// Clocks, its own perhaps, that it knows to be wrong, or to have been a while ago.
+    pub doubts: Vec<ClockDoubtInfo>,
+}
+
+/// A clock that a node knows to be wrong, and which of its timestamps are in doubt for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClockDoubtInfo {
+    pub node: NodeId,
+    pub from: Timestamp,
+    pub until: Timestamp,
+    /// How far it missed the majority at most; 0 without one.
+    pub off_by_ns: u64,
+    /// `outvoted` or `no_majority`.
+    pub reason: String,
+    /// The reason in words.
+    pub why: String,
+    /// The clock does not agree again yet.
+    pub is_open: bool,
 }
 
 /// What one node said of its clock. It looked at it between the two moments.
@@ -134,6 +152,15 @@ impl From<wire::ClockBody> for ClockInfo {
         };
         let refusal =
             |refusal: wire::ClockRefusal| ClockRefusalInfo { source: refusal.source, reason: refusal.reason };
+        let doubt = |doubt: wire::ClockDoubt| ClockDoubtInfo {
+            node: NodeId(doubt.node),
+            from: Timestamp(doubt.from_timestamp_ns),
+            until: Timestamp(doubt.until_timestamp_ns),
+            off_by_ns: doubt.off_by_ns,
+            reason: doubt.reason,
+            why: doubt.why,
+            is_open: doubt.is_open,
+        };
         Self {
             node: NodeId(body.node),
             state: body.state,
@@ -149,6 +176,7 @@ impl From<wire::ClockBody> for ClockInfo {
             refused: body.refused.into_iter().map(refusal).collect(),
             eps_max_ns: body.eps_max_ns,
             is_unknown: body.is_unknown,
+            doubts: body.doubts.into_iter().map(doubt).collect(),
             last_step: (!body.last_step.is_empty()).then_some((body.last_step, Timestamp(body.last_step_ns))),
         }
     }

@@ -18,8 +18,8 @@ mod vmclock;
 mod watch;
 
 pub use agreement::{
-    Agreement, AgreementOptions, AgreementStatus, Answer, Ballot, Claim, Doubt, Offsets, PeerStanding, Span,
-    Standing, Verdict, Vote,
+    Agreement, AgreementOptions, AgreementStatus, Answer, Ballot, Claim, Doubt, DoubtStanding, Offsets,
+    PeerStanding, Span, Standing, Verdict, Vote,
 };
 pub use interval::{Fault, Reading, TimeInterval};
 pub use keeper::ClockKeeper;

@@ -8,6 +8,7 @@ use super::replica::{Failure, Replica};
 use crate::clock::{Doubt, Reading};
 use crate::codec::ORDER_MARK_BYTES;
 use crate::simulation::{Bug, is_planted};
+use crate::types::OrderMark;
 
 impl Lane {
     /// From time to time: what is doubted and not marked yet, is marked in each shard that this node leads.
@@ -19,9 +20,14 @@ impl Lane {
         }
         let mut failures = Vec::new();
         for (shard, replica) in &mut self.replicas {
-            let marked = doubts.iter().try_for_each(|doubt| replica.mark(doubt, now));
-            if let Err(failure) = marked {
-                failures.push((*shard, failure));
+            for doubt in &doubts {
+                match replica.mark(doubt, now) {
+                    Ok(mark) => self.output.marked.extend(mark.map(|mark| (*shard, mark))),
+                    Err(failure) => {
+                        failures.push((*shard, failure));
+                        break;
+                    }
+                }
             }
             self.touched.insert(*shard);
         }
@@ -32,20 +38,21 @@ impl Lane {
 }
 
 impl Replica {
-    /// Writes down the doubt as leader, if a replica of this shard is where the clock was wrong. A refusal passes: it is
-    /// tried again.
-    fn mark(&mut self, doubt: &Doubt, now: &Reading) -> Result<(), Failure> {
+    /// Writes down the doubt as leader, if a replica of this shard is where the clock was wrong; gives the mark, if there is
+    /// anything to mark. A refusal passes: it is tried again.
+    fn mark(&mut self, doubt: &Doubt, now: &Reading) -> Result<Option<OrderMark>, Failure> {
         let node = doubt.mark.node;
         let written = (doubt.number, self.shard.term());
         let concerns = self.shard.is_leader() && self.replica_on(node).is_some();
         if !concerns || self.marked.get(&node) == Some(&written) {
-            return Ok(());
+            return Ok(None);
         }
         if self.has_room(std::iter::once(ORDER_MARK_BYTES))?
-            && self.shard.mark_order(&doubt.mark, now).is_ok()
+            && let Ok(mark) = self.shard.mark_order(&doubt.mark, now)
         {
             self.marked.insert(node, written);
+            return Ok(mark);
         }
-        Ok(())
+        Ok(None)
     }
 }

@@ -11,7 +11,7 @@ use crate::codec::Frame;
 use crate::disk::DiskFile;
 use crate::log::FileTask;
 use crate::shard::{Refusal, StepRefusal};
-use crate::types::{Index, Monotonic, NodeId, Offset, Receipt, ShardId, Term, Timestamp, TopicId};
+use crate::types::{Index, Monotonic, NodeId, Offset, OrderMark, Receipt, ShardId, Term, Timestamp, TopicId};
 use crate::wire::{ClockProbe, NodeMessage};
 
 /// Everything the shell has to do after the events it brought.
@@ -42,6 +42,8 @@ pub struct Output {
     pub care: Vec<CareNote>,
     /// What the cluster holds against this node's clock has changed.
     pub clock: Option<ClockNote>,
+    /// Order marks that this node proposed as leader.
+    pub marked: Vec<(ShardId, OrderMark)>,
 }
 
 /// What the other nodes' clocks say of this one's, for logs and metrics.

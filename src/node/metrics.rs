@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 
 use super::clock_standing::{STATES, standing};
 use crate::clock::{AgreementStatus, ClockStatus, Fault, Standing};
-use crate::types::Receipt;
+use crate::types::{OrderMark, Receipt};
 
 /// All metrics of one node. The handles are shared with the registry.
 pub(crate) struct Metrics {
@@ -76,6 +76,8 @@ pub(crate) struct ClockMetrics {
     faults: Family<Labels, Counter>,
     offset_ns: Family<Labels, Gauge>,
     verdict: Family<Labels, Gauge>,
+    doubts: Family<Labels, Gauge>,
+    order_marks: Family<Labels, Counter>,
 }
 
 impl ClockMetrics {
@@ -100,6 +102,8 @@ impl ClockMetrics {
             faults: Family::default(),
             offset_ns: Family::default(),
             verdict: Family::default(),
+            doubts: Family::default(),
+            order_marks: Family::default(),
         };
         registry.register(
             "clock_state",
@@ -121,12 +125,27 @@ impl ClockMetrics {
             "1 if a peer's clock is one of a majority, -1 if it misses every one, 0 if it is not heard",
             clocks.verdict.clone(),
         );
+        registry.register(
+            "clock_doubts_open",
+            "1 while this node holds a node's clock for wrong, itself perhaps, 0 once that agrees again",
+            clocks.doubts.clone(),
+        );
+        registry.register(
+            "order_marks",
+            "Order marks that this node wrote as leader, by the node whose clock was wrong",
+            clocks.order_marks.clone(),
+        );
         clocks
     }
 
     /// Counts a fault of this clock.
     pub(crate) fn count(&self, fault: &Fault) {
         self.faults.get_or_create(&vec![("kind", fault.kind().to_owned())]).inc();
+    }
+
+    /// Counts an order mark that this node wrote.
+    pub(crate) fn marked(&self, mark: &OrderMark) {
+        self.order_marks.get_or_create(&vec![("node", mark.node.to_string())]).inc();
     }
 
     /// Takes down how this clock and the peers' stand.
@@ -138,6 +157,10 @@ impl ClockMetrics {
         let (state, _) = standing(own, agreement);
         for name in STATES {
             self.state.get_or_create(&vec![("state", name.to_owned())]).set((name == state).into());
+        }
+        for doubt in &agreement.doubts {
+            let labels = vec![("node", doubt.mark.node.to_string())];
+            self.doubts.get_or_create(&labels).set(doubt.is_open.into());
         }
         for peer in &agreement.peers {
             let label = || ("peer", peer.node.to_string());
@@ -246,17 +269,22 @@ impl Metrics {
 mod tests {
     use std::time::Duration;
 
-    use crate::clock::{ClockOptions, PeerStanding, SourceOptions, Span};
+    use crate::clock::{ClockOptions, DoubtStanding, PeerStanding, SourceOptions, Span};
 
     use super::*;
-    use crate::types::StageTimes;
+    use crate::types::{MarkReason, NodeId, StageTimes, Timestamp};
+
+    fn mark_of(node: u64) -> OrderMark {
+        let (from, until) = (Timestamp(1), Timestamp(2));
+        OrderMark { node: NodeId(node), from, until, off_by_ns: 3, reason: MarkReason::Outvoted }
+    }
 
     #[test]
     fn what_is_known_of_the_clocks_is_told_with_help_and_units() {
         let metrics = Metrics::new();
         let clock = SourceOptions::declared(Duration::from_millis(1)).clock(ClockOptions::default(), None);
         let peer = PeerStanding {
-            node: crate::types::NodeId(2),
+            node: NodeId(2),
             offset: Some(Span { low_ns: -7, high_ns: 9 }),
             round_trip_ns: 16,
             stated: None,
@@ -267,7 +295,7 @@ mod tests {
         metrics.clocks.count(&fault);
         metrics.clocks.measure(
             &ClockStatus { age_ns: 5, ..clock.status() },
-            &AgreementStatus { fault: held, is_heard: true, peers: vec![peer] },
+            &AgreementStatus { fault: held, is_heard: true, peers: vec![peer], doubts: Vec::new() },
         );
         let text = metrics.encode();
         for line in [
@@ -293,20 +321,42 @@ mod tests {
         let metrics = Metrics::new();
         let clock = SourceOptions::declared(Duration::from_millis(1)).clock(ClockOptions::default(), None);
         let mut peer = PeerStanding {
-            node: crate::types::NodeId(2),
+            node: NodeId(2),
             offset: Some(Span { low_ns: -7, high_ns: 9 }),
             round_trip_ns: 16,
             stated: None,
             standing: Standing::Agrees,
         };
         let measure = |peer: &PeerStanding| {
-            let agreement = AgreementStatus { fault: None, is_heard: true, peers: vec![*peer] };
+            let (peers, doubts) = (vec![*peer], Vec::new());
+            let agreement = AgreementStatus { fault: None, is_heard: true, peers, doubts };
             metrics.clocks.measure(&clock.status(), &agreement);
             metrics.encode().contains("timberline_clock_peer_offset_ns{")
         };
         assert!(measure(&peer));
         (peer.offset, peer.standing) = (None, Standing::Unheard);
         assert!(!measure(&peer));
+    }
+
+    #[test]
+    fn marks_are_counted_and_doubts_shown_by_the_node_whose_clock_was_wrong_and_a_closed_doubt_is_0() {
+        let metrics = Metrics::new();
+        let clock = SourceOptions::declared(Duration::from_millis(1)).clock(ClockOptions::default(), None);
+        let shows = |line: &str| metrics.encode().lines().any(|found| found == line);
+        for node in [2, 2, 3] {
+            metrics.clocks.marked(&mark_of(node));
+        }
+        assert!(shows("timberline_order_marks_total{node=\"2\"} 2"), "{}", metrics.encode());
+        assert!(shows("timberline_order_marks_total{node=\"3\"} 1"));
+        for (is_open, line) in [
+            (true, "timberline_clock_doubts_open{node=\"2\"} 1"),
+            (false, "timberline_clock_doubts_open{node=\"2\"} 0"),
+        ] {
+            let doubts = vec![DoubtStanding { mark: mark_of(2), is_open }];
+            let agreement = AgreementStatus { fault: None, is_heard: true, peers: Vec::new(), doubts };
+            metrics.clocks.measure(&clock.status(), &agreement);
+            assert!(shows(line), "{line} in {}", metrics.encode());
+        }
     }
 
     #[test]
@@ -317,7 +367,7 @@ mod tests {
         metrics.acknowledged(&Receipt {
             shard: crate::types::ShardId(1),
             first_offset: crate::types::Offset(0),
-            first_timestamp: crate::types::Timestamp(1),
+            first_timestamp: Timestamp(1),
             record_count: 7,
             uncertainty_ns: 1,
             term: crate::types::Term(1),

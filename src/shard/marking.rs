@@ -7,12 +7,12 @@ use super::replica::Shard;
 use super::request::Refusal;
 use crate::clock::Reading;
 use crate::codec::{FrameHeader, FrameKind, checksum, encode_order_mark};
-use crate::types::{Index, OrderMark};
+use crate::types::OrderMark;
 
 impl Shard {
-    /// Proposes a mark, as leader; gives the index of its entry. `None` if nothing in the log is stamped in the range. The
+    /// Proposes a mark, as leader; gives it as it is written. `None` if nothing in the log is stamped in the range. The
     /// range grows at its end by what a leader may stamp ahead of its clock, and ends with the log.
-    pub fn mark_order(&mut self, mark: &OrderMark, now: &Reading) -> Result<Option<Index>, Refusal> {
+    pub fn mark_order(&mut self, mark: &OrderMark, now: &Reading) -> Result<Option<OrderMark>, Refusal> {
         self.observe(now);
         self.drain();
         self.may_lead(now)?;
@@ -20,7 +20,8 @@ impl Shard {
         if until < mark.from {
             return Ok(None);
         }
-        let body = encode_order_mark(&OrderMark { until, ..*mark });
+        let mark = OrderMark { until, ..*mark };
+        let body = encode_order_mark(&mark);
         let header = FrameHeader {
             body_crc: checksum(&[&body]),
             body_len: body.len() as u32,
@@ -31,6 +32,6 @@ impl Shard {
         };
         self.note_assigned(header.last_timestamp());
         self.drain();
-        Ok(Some(header.index))
+        Ok(Some(mark))
     }
 }

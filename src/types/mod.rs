@@ -11,6 +11,7 @@ mod record;
 mod replica;
 mod retention;
 mod time;
+mod timestamp_ranges;
 
 pub use batch::{BatchId, Durability, Receipt, SHARD_IN_FLIGHT_MAX, StageTimes};
 pub use ids::{ClusterId, InvalidName, NodeId, ProducerId, ReplicaId, ShardId, TopicId, TopicName};
@@ -20,3 +21,4 @@ pub use record::{Header, Record};
 pub use replica::{Membership, Vote};
 pub use retention::{InvalidRetention, Retention};
 pub use time::{Monotonic, Timestamp};
+pub use timestamp_ranges::TimestampRanges;

@@ -30,6 +30,16 @@ pub enum MarkReason {
     NoMajority,
 }
 
+impl MarkReason {
+    /// As scripts see it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Outvoted => "outvoted",
+            Self::NoMajority => "no_majority",
+        }
+    }
+}
+
 impl OrderMark {
     /// Whether the order of what is stamped `timestamp` is not guaranteed.
     pub fn covers(&self, timestamp: Timestamp) -> bool {

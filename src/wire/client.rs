@@ -312,6 +312,32 @@ pub struct ClockBody {
     pub last_step: String,
     #[prost(fixed64, tag = "16")]
     pub last_step_ns: u64,
+    #[prost(message, repeated, tag = "17")]
+    pub doubts: Vec<ClockDoubt>,
+}
+
+/// A clock, the answering node's own perhaps, that it knows to be wrong, or to have been within the last ten minutes. What
+/// is stamped in its range is covered by order marks, or will be, in the logs of the shards with a replica on that node.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ClockDoubt {
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    #[prost(fixed64, tag = "2")]
+    pub from_timestamp_ns: u64,
+    #[prost(fixed64, tag = "3")]
+    pub until_timestamp_ns: u64,
+    /// How far it missed the majority at most; 0 without one.
+    #[prost(uint64, tag = "4")]
+    pub off_by_ns: u64,
+    /// `outvoted` or `no_majority`.
+    #[prost(string, tag = "5")]
+    pub reason: String,
+    /// The reason in words.
+    #[prost(string, tag = "6")]
+    pub why: String,
+    /// The clock does not agree again yet.
+    #[prost(bool, tag = "7")]
+    pub is_open: bool,
 }
 
 /// A source of time that is not used, and why.

@@ -11,10 +11,10 @@ mod packet;
 mod system;
 
 pub use client::{
-    AppendBody, AppendedBody, ClockBody, ClockPeer, ClockRefusal, ClusterBody, CreateTopicBody, DeliverBody,
-    ErrorBody, ErrorCode, HelloBody, NodeBody, Outcome, ReplicaBody, Request, RequestBody, Response,
-    ResponseBody, ShardBody, ShardStatusBody, ShardStatusesBody, SubscribeBody, TopicBody, TopicNameBody,
-    TopicsBody,
+    AppendBody, AppendedBody, ClockBody, ClockDoubt, ClockPeer, ClockRefusal, ClusterBody, CreateTopicBody,
+    DeliverBody, ErrorBody, ErrorCode, HelloBody, NodeBody, Outcome, ReplicaBody, Request, RequestBody,
+    Response, ResponseBody, ShardBody, ShardStatusBody, ShardStatusesBody, SubscribeBody, TopicBody,
+    TopicNameBody, TopicsBody,
 };
 pub use node::{
     ClockProbe, ClosedAck, ClosedPublication, ClosedTick, EntryMeta, FetchFrames, FetchedFrames, FloorAnswer,

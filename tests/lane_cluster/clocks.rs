@@ -276,6 +276,8 @@ fn a_successor_marks_every_timestamp_that_a_leader_stamped_while_its_clock_was_w
         "{marks:?}"
     );
     assert!(!marks.iter().any(|mark| mark.node != leader), "{marks:?}");
+    let told = world.marked.iter().map(|(by, shard, mark)| (*by, *shard, *mark));
+    assert!(told.eq(marks.iter().map(|mark| (successor, SHARD, *mark))), "each that is written is told once");
 }
 
 fn mark_of(frame: &Frame) -> OrderMark {

@@ -18,8 +18,8 @@ use timberline::lane::{
 use timberline::log::LogOptions;
 use timberline::shard::Refusal;
 use timberline::types::{
-    BatchId, Durability, Monotonic, NodeId, ProducerId, Receipt, Record, ReplicaId, Retention, ShardId,
-    Timestamp, TopicId,
+    BatchId, Durability, Monotonic, NodeId, OrderMark, ProducerId, Receipt, Record, ReplicaId, Retention,
+    ShardId, Timestamp, TopicId,
 };
 
 /// Half the width of every node's interval.
@@ -43,6 +43,8 @@ pub(crate) struct World {
     pub(crate) appended: BTreeMap<Ticket, (Result<Receipt, Refusal>, u64)>,
     pub(crate) reads: BTreeMap<Ticket, Result<ReadAnswer, ReadRefusal>>,
     pub(crate) care: Vec<(NodeId, CareNote)>,
+    /// Order marks that leaders said they wrote.
+    pub(crate) marked: Vec<(NodeId, ShardId, OrderMark)>,
     /// Replicas that stopped are no surprise.
     pub(crate) expects_stops: bool,
     /// Syncs that are asked for now never end.
@@ -92,6 +94,7 @@ impl World {
             appended: BTreeMap::new(),
             reads: BTreeMap::new(),
             care: Vec::new(),
+            marked: Vec::new(),
             expects_stops: false,
             holds_syncs: false,
             loses_probes: false,
@@ -295,6 +298,7 @@ impl World {
             let event = Event::TaskDone { token: task.token, result };
             self.schedule(2_000_000, from, Happening::Lane(Box::new(event)));
         }
+        self.marked.extend(output.marked.into_iter().map(|(shard, mark)| (from, shard, mark)));
         for note in output.care {
             self.trace.push(format!("{} {from} {note:?}", self.elapsed_ns));
             self.care.push((from, note));

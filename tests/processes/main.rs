@@ -6,6 +6,7 @@ mod clocks;
 mod cluster;
 mod faults;
 mod leap_seconds;
+mod marks;
 mod skewed;
 mod time_sources;
 mod watching;

@@ -130,4 +130,7 @@ pub(in crate::cli) struct ConsumeArguments {
     /// Read from this node's replicas, by its id
     #[arg(long, value_name = "ID")]
     pub node: Option<u64>,
+    /// Print order marks too, each in its place among the records: as JSON, {"mark": {..}} (stderr tells them always)
+    #[arg(long)]
+    pub marks: bool,
 }

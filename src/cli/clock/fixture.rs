@@ -22,6 +22,7 @@ pub(in crate::cli) fn clock(node: u64, uncertainty_ns: u64) -> ClockInfo {
         eps_max_ns: 10_000_000,
         is_unknown: false,
         last_step: None,
+        doubts: Vec::new(),
     }
 }
 

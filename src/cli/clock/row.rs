@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::cli::moment::show_ns;
 use crate::cli::output::Row;
-use crate::client::{ClockAnswer, ClockInfo, ClockPeerInfo, ClockRefusalInfo};
+use crate::client::{ClockAnswer, ClockDoubtInfo, ClockInfo, ClockPeerInfo, ClockRefusalInfo};
 use crate::types::{NodeId, Timestamp};
 
 /// The state of a node that does not answer.
@@ -28,6 +28,20 @@ pub(super) struct ClockRow {
     pub(super) peers: Vec<PeerRow>,
     pub(super) refused: Vec<RefusalRow>,
     pub(super) reason: String,
+    pub(super) doubts: Vec<DoubtRow>,
+}
+
+/// A clock that the node knows to be wrong, or to have been a while ago, and which timestamps that concerns.
+#[derive(Serialize)]
+pub(super) struct DoubtRow {
+    node: u64,
+    pub(super) from_timestamp_ns: u64,
+    until_timestamp_ns: u64,
+    off_by_ns: u64,
+    reason: String,
+    pub(super) is_open: bool,
+    #[serde(skip)]
+    pub(super) why: String,
 }
 
 /// The jump of a clock that was noticed last.
@@ -76,6 +90,15 @@ impl ClockRow {
             source: refusal.source.clone(),
             reason: refusal.reason.clone(),
         };
+        let doubt = |doubt: &ClockDoubtInfo| DoubtRow {
+            node: doubt.node.0,
+            from_timestamp_ns: doubt.from.0,
+            until_timestamp_ns: doubt.until.0,
+            off_by_ns: doubt.off_by_ns,
+            reason: doubt.reason.clone(),
+            is_open: doubt.is_open,
+            why: doubt.why.clone(),
+        };
         let step = |(what, at): &(String, Timestamp)| StepRow { at_ns: at.0, what: what.clone() };
         Self {
             node: clock.node.0,
@@ -93,6 +116,7 @@ impl ClockRow {
             peers: clock.peers.iter().map(peer).collect(),
             refused: clock.refused.iter().map(refusal).collect(),
             reason: clock.reason.clone(),
+            doubts: clock.doubts.iter().map(doubt).collect(),
         }
     }
 
@@ -122,6 +146,7 @@ impl Row for ClockRow {
             "LEAP",
             "EARLIEST",
             "LATEST",
+            "DOUBTS",
         ]
     }
     fn cells(&self) -> Vec<Vec<String>> {
@@ -143,6 +168,7 @@ impl Row for ClockRow {
             self.leap.clone(),
             known(show(self.earliest_ns)),
             known(show(self.latest_ns)),
+            self.doubts.iter().filter(|doubt| doubt.is_open).count().to_string(),
         ]]
     }
     fn raw(&self) -> String {

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::row::{ClockRow, PeerRow};
+use super::row::{ClockRow, DoubtRow, PeerRow};
 use crate::cli::arguments::Common;
 use crate::cli::connect::connect;
 use crate::cli::failure::Failure;
 use crate::cli::moment::{show, show_ns, show_signed_ns};
 use crate::cli::output::{Format, Row, print_line, print_rows};
+use crate::types::Timestamp;
 
 /// A node that has not told its clock by then counts as unreachable.
 pub(in crate::cli) const ANSWER_LIMIT: Duration = Duration::from_secs(2);
@@ -44,8 +45,16 @@ fn sentences(row: &ClockRow) -> Vec<String> {
     let step = row.last_step().map(|(what, at)| format!("at {}, {what}", show(at)));
     let refused =
         row.refused.iter().map(|refused| format!("{} is not used: {}", refused.source, refused.reason));
-    let all = reason.into_iter().chain(step).chain(refused);
+    let doubts = row.doubts.iter().map(doubt);
+    let all = reason.into_iter().chain(step).chain(refused).chain(doubts);
     all.map(|sentence| format!("node {}, {}: {sentence}", row.node, row.state)).collect()
+}
+
+/// Since when a clock is in doubt, and why.
+fn doubt(doubt: &DoubtRow) -> String {
+    let (since, why) = (show(Timestamp(doubt.from_timestamp_ns)), &doubt.why);
+    let stands = if doubt.is_open { "in doubt since" } else { "no longer in doubt, as it was since" };
+    format!("{stands} {since}: {why}; the records that this can concern are marked in the log")
 }
 
 /// A peer, and whose view of it this is.
@@ -87,7 +96,9 @@ impl Row for SeenPeer<'_> {
 mod tests {
     use super::*;
     use crate::cli::clock::fixture::clock;
-    use crate::types::{NodeId, Timestamp};
+    use crate::cli::output::to_json;
+    use crate::client::ClockDoubtInfo;
+    use crate::types::NodeId;
 
     #[test]
     fn a_fault_is_told_whole_and_a_node_that_does_not_answer_says_so() {
@@ -104,6 +115,29 @@ mod tests {
         let gone = ClockRow::unreachable(NodeId(3), "no answer".to_owned());
         assert_eq!(sentences(&gone), ["node 3, unreachable: no answer"]);
         assert_eq!(gone.cells(), [["3", "unreachable"]]);
+    }
+
+    #[test]
+    fn a_doubt_is_told_with_since_when_and_counts_while_it_is_open() {
+        let mut honest = clock(1, 1_000_000);
+        let doubt = ClockDoubtInfo {
+            node: NodeId(2),
+            from: Timestamp(5),
+            until: Timestamp(7),
+            off_by_ns: 9,
+            reason: "outvoted".to_owned(),
+            why: "it missed".to_owned(),
+            is_open: true,
+        };
+        honest.doubts = vec![ClockDoubtInfo { is_open: false, node: NodeId(3), ..doubt.clone() }, doubt];
+        let row = ClockRow::answered(&honest);
+        assert_eq!(row.cells()[0].last().unwrap(), "1");
+        let told = sentences(&row);
+        let told = told.iter().map(|line| line.split(": it missed").next().unwrap_or_default());
+        let expected = ["no longer in doubt, as it was since", "in doubt since"];
+        assert!(told.eq(expected.map(|it| format!("node 1, trusted: {it} 1970-01-01T00:00:00.000000005Z"))));
+        let open = r#"{"node":2,"from_timestamp_ns":5,"until_timestamp_ns":7,"off_by_ns":9,"reason":"outvoted","is_open":true}"#;
+        assert!(to_json(&row).ends_with(&format!(",{open}]}}")), "{}", to_json(&row));
     }
 
     #[test]

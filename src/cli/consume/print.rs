@@ -1,6 +1,6 @@
-//! A record as a row of each format.
+//! A record, or an order mark, as a row of each format.
 
-use std::io::{BufWriter, Stdout, Write};
+use std::io::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::cli::failure::Failure;
 use crate::cli::moment::show;
-use crate::cli::output::{Format, stream, to_json};
-use crate::client::Consumed;
+use crate::cli::output::{Format, to_json};
+use crate::client::{Consumed, Marked};
 use crate::types::{Header, TopicName};
 
 /// One record; the field names are a contract.
@@ -51,6 +51,25 @@ struct HeaderRow<'a> {
     value: Value<'a>,
 }
 
+/// One order mark, told apart from records by the name it stands under; the field names are a contract.
+#[derive(Serialize)]
+struct MarkLine<'a> {
+    mark: MarkRow<'a>,
+}
+
+#[derive(Serialize)]
+struct MarkRow<'a> {
+    topic: &'a str,
+    shard: u64,
+    /// Its own place in the order: behind all records that it concerns.
+    timestamp_ns: u64,
+    node: u64,
+    from_timestamp_ns: u64,
+    until_timestamp_ns: u64,
+    off_by_ns: u64,
+    reason: &'static str,
+}
+
 fn key(bytes: Option<&bytes::Bytes>) -> Bytes<'_> {
     match bytes.map(|bytes| std::str::from_utf8(bytes)) {
         None => Bytes::Text(None),
@@ -70,21 +89,24 @@ fn header(header: &Header) -> HeaderRow<'_> {
     HeaderRow { name: &header.name, value: value(Some(&header.value)) }
 }
 
-/// Writes records one after the other.
-pub(super) struct Printer<'a> {
+/// Writes records one after the other, and marks where they stand among them.
+pub(super) struct Printer<'a, W> {
     topic: &'a TopicName,
     format: Format,
-    out: BufWriter<Stdout>,
-    printed: u64,
+    out: W,
+    records: u64,
+    /// With marks.
+    rows: u64,
 }
 
-impl<'a> Printer<'a> {
-    pub(super) fn new(topic: &'a TopicName, format: Format) -> Self {
-        Self { topic, format, out: stream(), printed: 0 }
+impl<'a, W: Write> Printer<'a, W> {
+    pub(super) fn new(topic: &'a TopicName, format: Format, out: W) -> Self {
+        Self { topic, format, out, records: 0, rows: 0 }
     }
 
+    /// How many records were printed.
     pub(super) fn printed(&self) -> u64 {
-        self.printed
+        self.records
     }
 
     pub(super) fn begin(&mut self) -> Result<(), Failure> {
@@ -101,11 +123,7 @@ impl<'a> Printer<'a> {
     pub(super) fn print(&mut self, consumed: &Consumed) -> Result<(), Failure> {
         let record = &consumed.record;
         match self.format {
-            Format::Ndjson => writeln!(self.out, "{}", json(self.topic, consumed))?,
-            Format::Json => {
-                let comma = if self.printed == 0 { "" } else { ",\n" };
-                write!(self.out, "{comma}{}", json(self.topic, consumed))?;
-            }
+            Format::Ndjson | Format::Json => self.print_json(&json(self.topic, consumed))?,
             Format::Raw => {
                 self.out.write_all(record.value.as_deref().unwrap_or_default())?;
                 self.out.write_all(b"\n")?;
@@ -117,7 +135,31 @@ impl<'a> Printer<'a> {
                 writeln!(self.out, "{time:30}  {shard:>5}  {offset:>8}  {key:16}  {value}")?;
             }
         }
-        self.printed += 1;
+        self.records += 1;
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Prints a mark; not among raw values, where nothing would tell it from them.
+    pub(super) fn print_mark(&mut self, marked: &Marked, notice: &str) -> Result<(), Failure> {
+        match self.format {
+            Format::Ndjson | Format::Json => self.print_json(&mark_json(self.topic, marked))?,
+            Format::Table => {
+                let (time, shard) = (show(marked.timestamp), marked.shard);
+                writeln!(self.out, "{time:30}  {shard:>5}  {:>8}  {:16}  {notice}", "-", "ORDER MARK")?;
+            }
+            Format::Raw => return Ok(()),
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    fn print_json(&mut self, row: &str) -> Result<(), Failure> {
+        match self.format {
+            Format::Json if self.rows > 0 => write!(self.out, ",\n{row}")?,
+            Format::Json => write!(self.out, "{row}")?,
+            _ => writeln!(self.out, "{row}")?,
+        }
         Ok(())
     }
 
@@ -127,7 +169,7 @@ impl<'a> Printer<'a> {
 
     pub(super) fn end(&mut self) -> Result<(), Failure> {
         if self.format == Format::Json {
-            let line_end = if self.printed == 0 { "" } else { "\n" };
+            let line_end = if self.rows == 0 { "" } else { "\n" };
             writeln!(self.out, "{line_end}]")?;
         }
         self.flush()
@@ -147,6 +189,22 @@ fn json(topic: &TopicName, consumed: &Consumed) -> String {
     })
 }
 
+fn mark_json(topic: &TopicName, marked: &Marked) -> String {
+    let Marked { shard, timestamp, mark } = marked;
+    to_json(&MarkLine {
+        mark: MarkRow {
+            topic: topic.as_str(),
+            shard: shard.0,
+            timestamp_ns: timestamp.0,
+            node: mark.node.0,
+            from_timestamp_ns: mark.from.0,
+            until_timestamp_ns: mark.until.0,
+            off_by_ns: mark.off_by_ns,
+            reason: mark.reason.as_str(),
+        },
+    })
+}
+
 /// Text that cannot move the terminal's cursor.
 fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
@@ -156,7 +214,7 @@ fn printable(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Offset, Record, ShardId, Timestamp};
+    use crate::types::{MarkReason, NodeId, Offset, OrderMark, Record, ShardId, Timestamp};
 
     fn shown(record: Record) -> String {
         let consumed = Consumed { shard: ShardId(3), offset: Offset(7), timestamp: Timestamp(9), record };
@@ -181,6 +239,43 @@ mod tests {
         assert!(
             shown(record).contains(r#""key":null,"value_base64":"/w==","event_time_ns":null,"headers":[]"#)
         );
+    }
+
+    /// What is printed of a record, a mark and a record.
+    fn printed(format: Format) -> String {
+        let (topic, mut out) = ("t".parse().unwrap(), Vec::new());
+        let (from, until) = (Timestamp(4), Timestamp(6));
+        let mark = OrderMark { node: NodeId(2), from, until, off_by_ns: 5, reason: MarkReason::Outvoted };
+        let marked = Marked { shard: ShardId(3), timestamp: Timestamp(10), mark };
+        let mut printer = Printer::new(&topic, format, &mut out);
+        let record = Record { value: Some("v".into()), ..Record::default() };
+        let consumed = |at| Consumed {
+            shard: ShardId(3),
+            offset: Offset(at),
+            timestamp: Timestamp(at),
+            record: record.clone(),
+        };
+        printer.begin().unwrap();
+        printer.print(&consumed(5)).unwrap();
+        printer.print_mark(&marked, "a notice").unwrap();
+        printer.print(&consumed(11)).unwrap();
+        printer.end().unwrap();
+        assert_eq!(printer.printed(), 2, "a mark is no record");
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_mark_stands_in_its_place_in_every_format_but_raw_and_no_reader_takes_it_for_a_record() {
+        let ndjson = printed(Format::Ndjson);
+        let lines: Vec<&str> = ndjson.lines().collect();
+        let expected = r#"{"mark":{"topic":"t","shard":3,"timestamp_ns":10,"node":2,"from_timestamp_ns":4,"until_timestamp_ns":6,"off_by_ns":5,"reason":"outvoted"}}"#;
+        assert_eq!((lines.len(), lines[1]), (3, expected));
+        let list: Vec<serde_json::Value> = serde_json::from_str(&printed(Format::Json)).unwrap();
+        let is_mark: Vec<bool> = list.iter().map(|row| row.get("mark").is_some()).collect();
+        assert_eq!(is_mark, [false, true, false]);
+        let table = printed(Format::Table);
+        assert!(table.lines().nth(2).unwrap().contains("ORDER MARK        a notice"), "{table}");
+        assert_eq!(printed(Format::Raw), "v\nv\n");
     }
 
     #[test]

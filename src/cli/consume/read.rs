@@ -1,6 +1,7 @@
 //! The command: reads in the order asked for and prints, until the end asked for.
 
 use std::future::{Future, poll_fn};
+use std::io::Write;
 use std::pin::pin;
 use std::task::Poll;
 
@@ -9,27 +10,34 @@ use crate::cli::arguments::{Common, Consistency, ConsumeArguments, OrderArgument
 use crate::cli::connect::{cluster_now, connect};
 use crate::cli::failure::Failure;
 use crate::cli::moment::{From, Moment, show};
-use crate::cli::output::{Format, say};
+use crate::cli::output::{Format, say, stream};
 use crate::client::{Client, Consumer, ConsumerOptions, Cursor, Error, Item, Marked, Order, Start, Until};
 use crate::types::{NodeId, ShardId, Timestamp};
 
 pub(in crate::cli) async fn consume(arguments: ConsumeArguments, common: &Common) -> Result<(), Failure> {
-    check(&arguments)?;
+    let format = Format::or_default(common.output);
+    check(&arguments, format)?;
     let cursor = cursor(&arguments)?;
     let client = connect(common).await?;
     let options = options(&arguments, cursor, &client).await?;
     let mut consumer = client.consumer(&arguments.topic, options).await?;
-    let mut printer = Printer::new(&arguments.topic, Format::or_default(common.output));
+    let mut printer = Printer::new(&arguments.topic, format, stream());
     printer.begin()?;
-    let read = read(&mut consumer, &mut printer, arguments.max).await;
+    let read = read(&mut consumer, &mut printer, &arguments).await;
     // What was read is printed whole even if reading then failed.
     printer.end()?;
     say(&format!("{} records; resume with --from cursor:{}", printer.printed(), consumer.cursor()));
     read
 }
 
-/// Refuses levels that are not built.
-fn check(arguments: &ConsumeArguments) -> Result<(), Failure> {
+/// Refuses levels that are not built, and marks where nothing would tell them from records.
+fn check(arguments: &ConsumeArguments, format: Format) -> Result<(), Failure> {
+    if arguments.marks && format == Format::Raw {
+        return Err(Failure::usage(
+            "--marks has no place among raw values: choose another output (-o ndjson), or leave it out and read the \
+             marks on stderr",
+        ));
+    }
     match arguments.consistency {
         None | Some(Consistency::Eventual) => Ok(()),
         Some(level) => {
@@ -77,10 +85,14 @@ async fn options(
 }
 
 /// Prints until the end, `max`, Ctrl-C or a failure; flushes whenever there is nothing to print.
-async fn read(consumer: &mut Consumer, printer: &mut Printer<'_>, max: Option<u64>) -> Result<(), Failure> {
+async fn read(
+    consumer: &mut Consumer,
+    printer: &mut Printer<'_, impl Write>,
+    arguments: &ConsumeArguments,
+) -> Result<(), Failure> {
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
-    while max.is_none_or(|max| printer.printed() < max) {
+    while arguments.max.is_none_or(|max| printer.printed() < max) {
         let next = if let Some(next) = at_once(consumer).await {
             next
         } else {
@@ -93,9 +105,13 @@ async fn read(consumer: &mut Consumer, printer: &mut Printer<'_>, max: Option<u6
         match next? {
             Some(Item::Record(record)) => printer.print(&record)?,
             Some(Item::Mark(marked)) => {
+                let notice = notice(&marked);
+                if arguments.marks {
+                    printer.print_mark(&marked, &notice)?;
+                }
                 // What it concerns was printed before.
                 printer.flush()?;
-                say(&notice(&marked));
+                say(&notice);
             }
             None => return Ok(()),
         }

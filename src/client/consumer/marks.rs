@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::types::{OrderMark, ShardId, Timestamp};
+use crate::types::{OrderMark, ShardId, Timestamp, TimestampRanges};
 
 /// Ranges kept of one shard.
 const RANGES_MAX: usize = 256;
@@ -21,7 +21,7 @@ pub struct Marked {
 /// Which timestamps are marked, by shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
-    ranges: BTreeMap<ShardId, BTreeMap<Timestamp, Timestamp>>,
+    ranges: BTreeMap<ShardId, TimestampRanges>,
 }
 
 impl Marks {
@@ -32,47 +32,27 @@ impl Marks {
 
     /// Whether a mark seen so far says that the order of this shard's record against other shards is not guaranteed.
     pub fn covers(&self, shard: ShardId, timestamp: Timestamp) -> bool {
-        let begun = self.ranges.get(&shard).and_then(|ranges| ranges.range(..=timestamp).next_back());
-        begun.is_some_and(|(_, until)| timestamp <= *until)
+        self.ranges.get(&shard).is_some_and(|ranges| ranges.covers(timestamp))
     }
 
     /// Every marked range: its shard, its first timestamp and its last.
     pub fn ranges(&self) -> impl Iterator<Item = (ShardId, Timestamp, Timestamp)> {
         self.ranges
             .iter()
-            .flat_map(|(shard, ranges)| ranges.iter().map(move |(from, until)| (*shard, *from, *until)))
+            .flat_map(|(shard, ranges)| ranges.iter().map(move |(from, until)| (*shard, from, until)))
     }
 
     pub(super) fn add(&mut self, marked: Marked) {
         let ranges = self.ranges.entry(marked.shard).or_default();
-        let (mut from, mut until) = (marked.mark.from, marked.mark.until);
-        while let Some((first, last)) = ranges.range(..=until.next()).next_back().map(|(f, l)| (*f, *l))
-            && last.next() >= from
-        {
-            ranges.remove(&first);
-            (from, until) = (from.min(first), until.max(last));
-        }
-        ranges.insert(from, until);
+        ranges.add(marked.mark.from, marked.mark.until);
         if ranges.len() > RANGES_MAX {
-            join_nearest(ranges);
+            ranges.join_nearest();
         }
-    }
-}
-
-fn join_nearest(ranges: &mut BTreeMap<Timestamp, Timestamp>) {
-    let pairs = ranges.iter().zip(ranges.iter().skip(1));
-    let nearest = pairs.min_by_key(|((_, until), (from, _))| from.ns_since(**until));
-    if let Some((first, second)) = nearest.map(|((first, _), (second, _))| (*first, *second))
-        && let Some(until) = ranges.remove(&second)
-    {
-        ranges.insert(first, until);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
     use crate::types::{MarkReason, NodeId};
 
@@ -82,19 +62,15 @@ mod tests {
         Marked { shard: ShardId(1), timestamp: until.next(), mark }
     }
 
-    proptest! {
-        #[test]
-        fn exactly_what_some_mark_covers_is_covered(ranges in prop::collection::vec((0_u64..200, 0_u64..20), 0..40)) {
-            let mut marks = Marks::default();
-            for (from, width) in &ranges {
-                marks.add(marked(*from, from + width));
-            }
-            for at in 0..230 {
-                let expected = ranges.iter().any(|(from, width)| (*from..=from + width).contains(&at));
-                prop_assert_eq!(marks.covers(ShardId(1), Timestamp(at)), expected, "{}", at);
-                prop_assert!(!marks.covers(ShardId(2), Timestamp(at)));
-            }
-        }
+    #[test]
+    fn a_mark_covers_timestamps_of_its_own_shard_alone() {
+        let mut marks = Marks::default();
+        assert!(marks.is_empty());
+        marks.add(marked(3, 5));
+        let covered: Vec<_> = (0..9).filter(|at| marks.covers(ShardId(1), Timestamp(*at))).collect();
+        assert_eq!(covered, [3, 4, 5]);
+        assert!((0..9).all(|at| !marks.covers(ShardId(2), Timestamp(at))));
+        assert!(marks.ranges().eq([(ShardId(1), Timestamp(3), Timestamp(5))]));
     }
 
     #[test]

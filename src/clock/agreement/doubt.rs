@@ -27,6 +27,15 @@ pub struct Doubt {
     pub mark: OrderMark,
 }
 
+/// A doubt as operators see it, whether it is to be written down by now or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DoubtStanding {
+    /// Whose clock, and which of its timestamps.
+    pub mark: OrderMark,
+    /// The clock does not agree again yet; this node's own: is still fenced.
+    pub is_open: bool,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Case {
     doubt: Doubt,
@@ -34,6 +43,12 @@ struct Case {
     ripe_at: Monotonic,
     /// Since when the clock is trusted again.
     closed_at: Option<Monotonic>,
+}
+
+impl Case {
+    fn is_kept(&self, now: Monotonic) -> bool {
+        self.closed_at.is_none_or(|at| now.since(at) <= KEPT_AFTER)
+    }
 }
 
 /// A moment at which a clock agreed. Its `earliest` is kept as it was: when the doubt arises, this node's own clock may be the
@@ -86,11 +101,18 @@ impl Doubts {
     /// The doubts that are to be written down.
     pub(super) fn due(&self, now: Monotonic) -> impl Iterator<Item = Doubt> {
         let is_due = move |case: &&Case| {
-            let is_kept = case.closed_at.is_none_or(|at| now.since(at) <= KEPT_AFTER);
             let is_told = case.closed_at.is_some() || case.doubt.mark.node != self.node;
-            is_kept && is_told && now >= case.ripe_at
+            case.is_kept(now) && is_told && now >= case.ripe_at
         };
         self.cases.values().filter(is_due).map(|case| case.doubt)
+    }
+
+    /// Every doubt that is open, or that new leaders still write down.
+    pub(super) fn standings(&self, now: Monotonic) -> Vec<DoubtStanding> {
+        let known = self.cases.values().filter(|case| case.is_kept(now));
+        let standing =
+            |case: &Case| DoubtStanding { mark: case.doubt.mark, is_open: case.closed_at.is_none() };
+        known.map(standing).collect()
     }
 
     /// This node's fence was lifted.
@@ -163,8 +185,7 @@ impl Doubts {
             _ => now.monotonic.plus(self.ripens_after),
         };
         let mut mark = self.doubted(conviction, ripe_at, now);
-        let is_kept = |case: &Case| case.closed_at.is_none_or(|at| now.monotonic.since(at) <= KEPT_AFTER);
-        if let Some(case) = old.filter(is_kept) {
+        if let Some(case) = old.filter(|case| case.is_kept(now.monotonic)) {
             let known = case.doubt.mark;
             (mark.from, mark.until) = (mark.from.min(known.from), mark.until.max(known.until));
             mark.off_by_ns = mark.off_by_ns.max(known.off_by_ns);

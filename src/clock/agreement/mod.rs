@@ -16,7 +16,7 @@ mod state;
 mod tests;
 mod vote;
 
-pub use doubt::Doubt;
+pub use doubt::{Doubt, DoubtStanding};
 pub use offset::{Answer, Offsets, Span};
 pub use peer::PeerStanding;
 pub use state::{Agreement, AgreementOptions, AgreementStatus};

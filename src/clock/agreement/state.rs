@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::doubt::{Doubt, Doubts};
+use super::doubt::{Doubt, DoubtStanding, Doubts};
 use super::evidence;
 use super::offset::{Span, drift};
 use super::peer::{Patience, Peer, PeerStanding};
@@ -60,6 +60,8 @@ pub struct AgreementStatus {
     /// A majority agreed a moment ago, so that a leader here may assign.
     pub is_heard: bool,
     pub peers: Vec<PeerStanding>,
+    /// Clocks that this node knows to be wrong, or to have been a while ago, its own among them; at most one a node.
+    pub doubts: Vec<DoubtStanding>,
 }
 
 #[derive(Debug)]
@@ -353,6 +355,7 @@ impl Agreement {
             fault: self.evidence(),
             is_heard: self.is_heard(now.monotonic),
             peers: peers.collect(),
+            doubts: self.doubts.standings(now.monotonic),
         }
     }
 

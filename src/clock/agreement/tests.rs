@@ -502,6 +502,31 @@ fn who_was_fenced_keeps_its_own_doubt_until_it_is_trusted_again_and_it_does_not_
 }
 
 #[test]
+fn a_doubt_is_shown_open_from_the_conviction_until_the_clock_agrees_again_and_closed_while_it_is_kept() {
+    let mut world = World::settled(3);
+    let shown = |world: &World, seat: usize| -> Vec<(NodeId, bool)> {
+        let doubts = world.nodes[seat].agreement.status(&world.reading(seat)).doubts;
+        doubts.iter().map(|doubt| (doubt.mark.node, doubt.is_open)).collect()
+    };
+    assert!((0..3).all(|seat| shown(&world, seat).is_empty()));
+    world.nodes[2].lie_ns = 50 * MS.cast_signed();
+    while world.fault(2).is_none() {
+        world.run(ms(10));
+    }
+    world.run(ms(200));
+    let (open, closed) = ([(NodeId(3), true)], [(NodeId(3), false)]);
+    assert!((0..3).all(|seat| shown(&world, seat) == open), "it need not be ripe");
+    world.nodes[2].lie_ns = 0;
+    world.run(ms(5_000));
+    assert!([0, 1].iter().all(|seat| shown(&world, *seat) == closed), "the others see that it agrees");
+    assert_eq!(shown(&world, 2), open, "it is fenced for a while yet");
+    world.run(ms(40_000));
+    assert_eq!(shown(&world, 2), closed);
+    world.run(ms(620_000));
+    assert!((0..3).all(|seat| shown(&world, seat).is_empty()), "it is kept for ten minutes");
+}
+
+#[test]
 fn without_a_majority_each_doubts_what_anybody_showed_since_all_agreed() {
     let mut world = World::settled(4);
     let agreed = Timestamp(EPOCH_NS + world.true_ns);

@@ -1,10 +1,11 @@
-//! What becomes of damage, and what is held against this node's clock, told to logs and metrics.
+//! What becomes of damage and full disks, and of clocks that are doubted and marked for it, told to logs and metrics.
 //!
 //! Knows nothing of repairs or votes themselves.
 
 use crate::clock::Fault;
 use crate::lane::{CareNote, ClockNote};
 use crate::node::metrics::Metrics;
+use crate::types::{OrderMark, ShardId};
 
 /// Counts notes and writes them down.
 pub(super) fn tell_all(metrics: &Metrics, notes: Vec<CareNote>) {
@@ -38,6 +39,21 @@ pub(super) fn tell_of_clock(metrics: &Metrics, note: &ClockNote) {
         tracing::warn!(evidence, "this node's clock is contradicted: nothing is exposed until a vote");
     } else {
         tracing::error!(evidence, "this node's clock is fenced: it assigns and exposes nothing");
+    }
+}
+
+/// Counts an order mark that this node wrote, and says so.
+pub(super) fn tell_of_mark(metrics: &Metrics, shard: ShardId, mark: &OrderMark) {
+    metrics.clocks.marked(mark);
+    tracing::warn!(shard = shard.0, %mark, "an order mark is written");
+}
+
+/// Says that a replica's disk has become full, or has room again.
+pub(super) fn tell_of_room(shard: ShardId, is_full: bool) {
+    if is_full {
+        tracing::error!(shard = shard.0, "the disk is full: appends are refused until there is room");
+    } else {
+        tracing::info!(shard = shard.0, "the disk has room again: appends go on");
     }
 }
 

@@ -228,6 +228,7 @@ impl Running {
             full,
             care,
             clock,
+            marked,
         } = output;
         self.outlets.disk.sync(syncs);
         self.send(sends, probes);
@@ -260,12 +261,11 @@ impl Running {
         if let Some(note) = clock {
             care::tell_of_clock(&self.shared.metrics, &note);
         }
-        for (shard, full) in full {
-            if full {
-                tracing::error!(shard = shard.0, "the disk is full: appends are refused until there is room");
-            } else {
-                tracing::info!(shard = shard.0, "the disk has room again: appends go on");
-            }
+        for (shard, mark) in marked {
+            care::tell_of_mark(&self.shared.metrics, shard, &mark);
+        }
+        for (shard, is_full) in full {
+            care::tell_of_room(shard, is_full);
         }
     }
 

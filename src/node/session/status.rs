@@ -1,13 +1,16 @@
 //! How the cluster, this node's clock and its replicas stand.
 
 use super::{answers, topics};
-use crate::clock::{Agreement, PeerStanding, Refusal as SourceRefusal, Standing, TimeInterval};
+use crate::clock::{
+    Agreement, DoubtStanding, PeerStanding, Refusal as SourceRefusal, Standing, TimeInterval,
+};
 use crate::lane::ReplicaStatus;
 use crate::node::clock_standing::standing;
 use crate::node::shared::NodeShared;
 use crate::types::ShardId;
 use crate::wire::{
-    ClockBody, ClockPeer, ClockRefusal, ClusterBody, ErrorBody, NodeBody, ShardStatusBody, ShardStatusesBody,
+    ClockBody, ClockDoubt, ClockPeer, ClockRefusal, ClusterBody, ErrorBody, NodeBody, ShardStatusBody,
+    ShardStatusesBody,
 };
 
 pub(super) async fn cluster(host: &NodeShared) -> Result<ClusterBody, ErrorBody> {
@@ -48,6 +51,7 @@ pub(super) async fn clock(host: &NodeShared) -> Result<ClockBody, ErrorBody> {
         is_unknown: Agreement::stated(&reading) == TimeInterval::UNKNOWN,
         last_step: status.last_step.map_or_else(String::new, |step| step.fault.to_string()),
         last_step_ns: status.last_step.map_or(0, |step| step.at.0),
+        doubts: agreement.doubts.iter().map(doubt).collect(),
     })
 }
 
@@ -65,6 +69,19 @@ fn peer(standing: &PeerStanding) -> ClockPeer {
         }
         .to_owned(),
         uncertainty_ns: stated.map_or(u64::MAX, |stated| stated.uncertainty_ns()),
+    }
+}
+
+fn doubt(standing: &DoubtStanding) -> ClockDoubt {
+    let DoubtStanding { mark, is_open } = standing;
+    ClockDoubt {
+        node: mark.node.0,
+        from_timestamp_ns: mark.from.0,
+        until_timestamp_ns: mark.until.0,
+        off_by_ns: mark.off_by_ns,
+        reason: mark.reason.as_str().to_owned(),
+        why: mark.why(),
+        is_open: *is_open,
     }
 }
 

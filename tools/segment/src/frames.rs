@@ -2,8 +2,8 @@
 //!
 //! Passes over damage in silence: `verify` names it. Invariants: every frame is proved by both its CRCs; indexes rise.
 
-use timberline::codec::{self, FrameHeader, FrameKind, decode_order_mark, decode_records};
-use timberline::types::{Index, Record};
+use timberline::codec::{self, FrameHeader, FrameKind, checksum, decode_order_mark, decode_records};
+use timberline::types::{Index, OrderMark, Record};
 
 use crate::folder::{Part, SegmentFile, ShardFolder};
 use crate::scan::{Depth, Event, Found, Joint, Scan};
@@ -46,11 +46,15 @@ pub(crate) fn records(segment: &SegmentFile, found: &Found) -> Result<Vec<Record
     decode_records(&segment.bytes.slice(found.body_range()), header.compression, header.record_count)
 }
 
-/// What an order mark says; of another frame, or of a body that cannot be read, nothing.
-pub(crate) fn mark(segment: &SegmentFile, found: &Found) -> Option<String> {
-    let is_mark = found.header.kind == FrameKind::OrderMark && found.body.is_ok();
-    let mark = is_mark.then(|| decode_order_mark(&segment.bytes.slice(found.body_range())).ok()).flatten()?;
-    Some(mark.to_string())
+/// What an order mark says; of another frame, or of a body that cannot be proved or read, nothing.
+pub(crate) fn mark(segment: &SegmentFile, found: &Found) -> Option<OrderMark> {
+    let header = &found.header;
+    if header.kind != FrameKind::OrderMark || found.body.is_err() {
+        return None;
+    }
+    let body = segment.bytes.slice(found.body_range());
+    // A walk over headers alone has not proved it.
+    (checksum(&[&body]) == header.body_crc).then(|| decode_order_mark(&body).ok()).flatten()
 }
 
 /// The good frames of `folder`.

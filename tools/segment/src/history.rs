@@ -14,6 +14,7 @@ use timberline::types::{Index, Offset, Term, Timestamp};
 
 use crate::folder::{SegmentFile, ShardFolder};
 use crate::frames::end_of;
+use crate::marks::{MarkRow, Marks};
 use crate::scan::{Depth, Event, Found, Scan};
 
 /// An acknowledged batch, as its producer was told.
@@ -25,6 +26,17 @@ pub(crate) struct Receipt {
     pub(crate) record_count: u32,
     pub(crate) uncertainty_ns: Option<u64>,
     pub(crate) term: u64,
+}
+
+impl Receipt {
+    /// The timestamp of its first record.
+    fn first(&self) -> Timestamp {
+        Timestamp(self.first_timestamp_ns)
+    }
+
+    fn last(&self) -> Timestamp {
+        Timestamp(self.first_timestamp_ns.saturating_add(u64::from(self.record_count).saturating_sub(1)))
+    }
 }
 
 /// Receipts by shard.
@@ -60,6 +72,8 @@ pub(crate) struct Violation {
     pub(crate) at_byte: u64,
     pub(crate) index: Option<u64>,
     pub(crate) what: String,
+    /// Of a receipt's violation: the mark of its timestamps. Within a shard a mark excuses nothing.
+    pub(crate) marked_by: Option<Box<MarkRow>>,
 }
 
 impl fmt::Display for Violation {
@@ -68,7 +82,12 @@ impl fmt::Display for Violation {
         if let Some(index) = self.index {
             write!(f, "frame {index} at byte {}: ", self.at_byte)?;
         }
-        f.write_str(&self.what)
+        f.write_str(&self.what)?;
+        let Some(mark) = &self.marked_by else { return Ok(()) };
+        write!(
+            f,
+            "; order against other shards is not guaranteed here ({mark}), but that neither loses nor alters a batch"
+        )
     }
 }
 
@@ -79,6 +98,10 @@ pub(crate) struct ShardSums {
     pub(crate) records: u64,
     pub(crate) receipts_matched: u64,
     pub(crate) receipts_trimmed: u64,
+    /// In the ranges of order marks.
+    pub(crate) marked_records: u64,
+    /// Receipts that match, of batches with such records.
+    pub(crate) receipts_marked: u64,
     pub(crate) terms: Option<(Term, Term)>,
     pub(crate) first_timestamp: Option<Timestamp>,
     pub(crate) last_timestamp: Option<Timestamp>,
@@ -89,22 +112,24 @@ pub(crate) struct ShardSums {
 pub(crate) fn check_shard(
     replicas: &[&ShardFolder],
     receipts: Vec<Receipt>,
-) -> (ShardSums, Option<Violation>) {
+) -> (ShardSums, Marks, Option<Violation>) {
     let mut history = History {
         walks: replicas.iter().map(|folder| Walk::new(folder)).collect(),
         committed: Index(0),
+        marks: Marks::default(),
         receipts: receipts.into_iter().peekable(),
         sums: ShardSums::default(),
         last_good_offset: Offset(0),
     };
     let violation = history.run().err();
-    (history.sums, violation)
+    (history.sums, history.marks, violation)
 }
 
 struct History<'a> {
     walks: Vec<Walk<'a>>,
     /// The highest index that any frame or vote calls committed.
     committed: Index,
+    marks: Marks,
     receipts: std::iter::Peekable<std::vec::IntoIter<Receipt>>,
     sums: ShardSums,
     last_good_offset: Offset,
@@ -119,13 +144,14 @@ struct Step<'a> {
 impl Step<'_> {
     fn violation(&self, what: impl Into<String>) -> Violation {
         let (at_byte, index) = (self.found.at_byte, Some(self.found.header.index.0));
-        Violation { file: self.segment.path.display().to_string(), at_byte, index, what: what.into() }
+        let file = self.segment.path.display().to_string();
+        Violation { file, at_byte, index, what: what.into(), marked_by: None }
     }
 }
 
 impl History<'_> {
     fn run(&mut self) -> Result<(), Violation> {
-        self.committed = self.known_committed();
+        self.look_ahead();
         loop {
             let mut steps: Vec<Step<'_>> = Vec::new();
             let Some(index) = self.next_index()? else { break };
@@ -141,21 +167,20 @@ impl History<'_> {
         self.unmatched()
     }
 
-    /// What the votes know, and what all frames say: needed before the first comparison.
-    fn known_committed(&self) -> Index {
-        let mut committed = Index(0);
+    /// What the votes know and what frames further on say of those before them: how far they are committed, which are marked.
+    fn look_ahead(&mut self) {
         for walk in &self.walks {
             let vote = walk.folder.vote.as_deref().and_then(crate::verify::newest_vote);
-            committed = committed.max(vote.map_or(Index(0), |slot| slot.vote.committed));
+            self.committed = self.committed.max(vote.map_or(Index(0), |slot| slot.vote.committed));
             for segment in walk.folder.log_segments() {
                 for event in segment.scan(Depth::Headers) {
                     if let Event::Frame(found) = event {
-                        committed = committed.max(found.header.committed);
+                        self.committed = self.committed.max(found.header.committed);
+                        self.marks.note(segment, &found);
                     }
                 }
             }
         }
-        committed
     }
 
     fn next_index(&mut self) -> Result<Option<Index>, Violation> {
@@ -200,6 +225,7 @@ impl History<'_> {
         if header.record_count > 0 {
             sums.first_timestamp.get_or_insert(header.first_timestamp);
             sums.last_timestamp = Some(header.last_timestamp());
+            sums.marked_records += self.marks.count_within(header.first_timestamp, header.last_timestamp());
         }
         sums.uncertainty_ns_max = sums.uncertainty_ns_max.max(header.uncertainty_ns);
         self.last_good_offset = header.next_offset();
@@ -220,9 +246,14 @@ impl History<'_> {
             if let Some(wrong) = wrong(first)
                 && steps.iter().all(|step| mismatch(&receipt, &step.found.header).is_some())
             {
-                return Err(first.violation(format!("the receipt of {}: {wrong}", receipt.source)));
+                let header = &first.found.header;
+                let what = format!("the receipt of {}: {wrong}", receipt.source);
+                let marked_by = self.marks.on(header.first_timestamp, header.last_timestamp()).map(Box::new);
+                return Err(Violation { marked_by, ..first.violation(what) });
             }
             self.sums.receipts_matched += 1;
+            let marked = self.marks.count_within(receipt.first(), receipt.last());
+            self.sums.receipts_marked += u64::from(marked > 0);
         }
         Ok(())
     }
@@ -235,7 +266,8 @@ impl History<'_> {
              of every replica, or the batch is lost",
             receipt.source, receipt.first_offset, self.last_good_offset
         );
-        Err(Violation { file, at_byte: 0, index: None, what })
+        let marked_by = self.marks.on(receipt.first(), receipt.last()).map(Box::new);
+        Err(Violation { file, at_byte: 0, index: None, what, marked_by })
     }
 }
 
@@ -301,7 +333,7 @@ impl<'a> Walk<'a> {
                 Some(Event::Lost { at_byte, reason, is_found, .. }) if !is_active || is_found => {
                     let what = format!("no frame stands where one is due: {reason}");
                     let file = segment.path.display().to_string();
-                    return Err(Violation { file, at_byte, index: self.due(), what });
+                    return Err(Violation { file, at_byte, index: self.due(), what, marked_by: None });
                 }
                 // A tail that was never synced is no part of the history.
                 Some(Event::Lost { .. } | Event::End { .. }) => {}

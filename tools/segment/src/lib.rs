@@ -15,6 +15,7 @@ mod commands;
 mod failure;
 mod frames;
 mod history;
+mod marks;
 mod measure;
 mod moment;
 mod naming;

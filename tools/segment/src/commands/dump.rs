@@ -248,7 +248,7 @@ fn frame(
         faults.push(fault.to_string());
     }
     faults.extend(found.body.as_ref().err().map(ToString::to_string));
-    let mark = mark(segment, found);
+    let mark = mark(segment, found).map(|mark| mark.to_string());
     let is_read = asked.records && found.body.is_ok();
     let decoded = if is_read { records(segment, found) } else { Ok(Vec::new()) };
     faults.extend(decoded.as_ref().err().map(ToString::to_string));

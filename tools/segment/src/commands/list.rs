@@ -1,6 +1,7 @@
 //! `ls`: the segments of each shard, and whether their headers hold. Bodies are left to `verify`.
 
 use serde::Serialize;
+use timberline::codec::FrameKind;
 use timberline::types::Timestamp;
 
 use super::arguments::Paths;
@@ -11,9 +12,9 @@ use crate::moment::{show, show_bytes, show_count};
 use crate::output::{Format, Row, Sink};
 use crate::scan::{Depth, Event};
 
-const TITLES: [&str; 12] = [
-    "shard", "replica", "segment", "state", "health", "frames", "offsets", "records", "used", "size",
-    "first", "last",
+const TITLES: [&str; 13] = [
+    "shard", "replica", "segment", "state", "health", "frames", "offsets", "records", "marks", "used",
+    "size", "first", "last",
 ];
 
 #[derive(Serialize)]
@@ -32,6 +33,7 @@ struct SegmentRow {
     /// One past the last record's.
     next_offset: Option<u64>,
     record_count: u64,
+    order_mark_count: u64,
     first_timestamp_ns: Option<u64>,
     last_timestamp_ns: Option<u64>,
     used_bytes: u64,
@@ -56,6 +58,7 @@ impl Row for SegmentRow {
             range(self.first_index, self.last_index),
             range(self.first_offset, self.next_offset.and_then(|next| next.checked_sub(1))),
             show_count(self.record_count),
+            show_count(self.order_mark_count),
             show_bytes(self.used_bytes),
             show_bytes(self.size_bytes),
             time(self.first_timestamp_ns),
@@ -89,6 +92,7 @@ fn row(folder: &ShardFolder, segment: &SegmentFile) -> SegmentRow {
         first_offset: None,
         next_offset: None,
         record_count: 0,
+        order_mark_count: 0,
         first_timestamp_ns: None,
         last_timestamp_ns: None,
         used_bytes: 0,
@@ -125,6 +129,7 @@ fn walk(folder: &ShardFolder, segment: &SegmentFile, row: &mut SegmentRow) {
                 row.first_offset.get_or_insert(header.first_offset.0);
                 row.next_offset = Some(header.next_offset().0);
                 row.record_count += u64::from(header.record_count);
+                row.order_mark_count += u64::from(header.kind == FrameKind::OrderMark);
                 if header.record_count > 0 {
                     row.first_timestamp_ns.get_or_insert(header.first_timestamp.0);
                     row.last_timestamp_ns = Some(header.last_timestamp().0);

@@ -11,11 +11,15 @@ use super::arguments::Order;
 use crate::failure::Failure;
 use crate::folder::{ShardFolder, open_paths};
 use crate::history::{Receipt, Receipts, ShardSums, Violation, check_shard};
+use crate::marks::{MarkRow, Marks};
 use crate::moment::{show, show_count, show_ns};
 use crate::output::{Format, Row, Sink, say};
 
-const TITLES: [&str; 8] =
-    ["shard", "replicas", "verdict", "frames", "records", "receipts", "first to last", "detail"];
+const TITLES: [&str; 9] =
+    ["shard", "replicas", "verdict", "frames", "records", "receipts", "marked", "first to last", "detail"];
+/// A row lists so many order marks, and the summary so many in all.
+const ROW_MARKS_MAX: usize = 100;
+const TOLD_MARKS_MAX: usize = 10;
 
 #[derive(Serialize)]
 struct Line {
@@ -32,6 +36,13 @@ struct Line {
     first_timestamp_ns: Option<u64>,
     last_timestamp_ns: Option<u64>,
     uncertainty_ns_max: u64,
+    mark_count: u64,
+    /// Records in the ranges of order marks: their order against other shards is not guaranteed.
+    marked_record_count: u64,
+    /// Receipts of batches with such records.
+    receipts_marked: u64,
+    /// The first of the marks.
+    marks: Vec<MarkRow>,
     violation: Option<Violation>,
 }
 
@@ -53,6 +64,7 @@ impl Row for Line {
             show_count(self.frame_count),
             show_count(self.record_count),
             show_count(self.receipts_matched),
+            if self.mark_count > 0 { show_count(self.marked_record_count) } else { "-".to_owned() },
             format!("{} to {}", time(self.first_timestamp_ns), time(self.last_timestamp_ns)),
             detail,
         ]
@@ -77,16 +89,23 @@ pub(super) fn order(asked: &Order, format: Format) -> Result<(), Failure> {
     let mut lines = Vec::new();
     for ((_, topic, shard), replicas) in &shards {
         let of_shard = receipts.take(*shard);
-        let (sums, violation) = check_shard(replicas, of_shard);
-        let line = line(*topic, *shard, replicas.len(), &sums, violation);
+        let (sums, marks, violation) = check_shard(replicas, of_shard);
+        let line = line((*topic, *shard), replicas.len(), &sums, &marks, violation);
         sink.row(&line)?;
         lines.push(line);
     }
     sink.finish()?;
+    tell_marks(&lines);
     conclude(&lines, &receipts)
 }
 
-fn line(topic: u64, shard: u64, replicas: usize, sums: &ShardSums, violation: Option<Violation>) -> Line {
+fn line(
+    (topic, shard): (u64, u64),
+    replicas: usize,
+    sums: &ShardSums,
+    marks: &Marks,
+    violation: Option<Violation>,
+) -> Line {
     Line {
         topic,
         shard,
@@ -100,7 +119,35 @@ fn line(topic: u64, shard: u64, replicas: usize, sums: &ShardSums, violation: Op
         first_timestamp_ns: sums.first_timestamp.map(|at| at.0),
         last_timestamp_ns: sums.last_timestamp.map(|at| at.0),
         uncertainty_ns_max: sums.uncertainty_ns_max,
+        mark_count: marks.count(),
+        marked_record_count: sums.marked_records,
+        receipts_marked: sums.receipts_marked,
+        marks: marks.rows().take(ROW_MARKS_MAX).collect(),
         violation,
+    }
+}
+
+/// Says which stretches of time are marked. They are no violation: within each shard the order holds.
+fn tell_marks(lines: &[Line]) {
+    let sum = |of: fn(&Line) -> u64| lines.iter().map(of).sum::<u64>();
+    let all = sum(|line| line.mark_count);
+    if all == 0 {
+        return;
+    }
+    say(&format!(
+        "{} order marks: a clock was wrong, and the order of {} records against other shards is not guaranteed ({} receipts \
+         are of such); within each shard it is",
+        show_count(all),
+        show_count(sum(|line| line.marked_record_count)),
+        show_count(sum(|line| line.receipts_marked)),
+    ));
+    let rows = lines.iter().flat_map(|line| line.marks.iter().map(|mark| (line.shard, mark)));
+    for (shard, mark) in rows.take(TOLD_MARKS_MAX) {
+        say(&format!("  shard {shard}, {mark}"));
+    }
+    let more = all.saturating_sub(TOLD_MARKS_MAX as u64);
+    if more > 0 {
+        say(&format!("  and {} more", show_count(more)));
     }
 }
 

@@ -40,12 +40,13 @@ fn sum(verdict: &Verdict, shards: usize, took: f64) -> String {
     let sums = &verdict.sums;
     let warnings = verdict.findings.len() - verdict.damaged();
     format!(
-        "{} shards, {} segments, {}, {} frames, {} records: {} damaged, {} warnings; {:.3} s, {:.2} GB/s",
+        "{} shards, {} segments, {}, {} frames, {} records, {} order marks: {} damaged, {} warnings; {:.3} s, {:.2} GB/s",
         show_count(shards as u64),
         show_count(verdict.segments),
         show_bytes(sums.bytes),
         show_count(sums.frames),
         show_count(sums.records),
+        show_count(sums.order_marks),
         verdict.damaged(),
         warnings,
         took,

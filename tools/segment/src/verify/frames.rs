@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use timberline::codec::{ShardState, validate_records};
+use timberline::codec::{FrameKind, ShardState, validate_records};
 use timberline::segment::{FrameFault, IndexBuilder, Tail};
 use timberline::types::{Index, Offset, Timestamp};
 
@@ -22,6 +22,7 @@ pub struct Sums {
     pub bytes: u64,
     pub frames: u64,
     pub records: u64,
+    pub order_marks: u64,
 }
 
 /// What the walk found.
@@ -254,6 +255,7 @@ impl Walk<'_> {
         }
         self.walked.sums.frames += 1;
         self.walked.sums.records += u64::from(header.record_count);
+        self.walked.sums.order_marks += u64::from(header.kind == FrameKind::OrderMark);
     }
 
     /// Something stands where the next segment has taken over.

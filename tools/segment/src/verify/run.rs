@@ -66,6 +66,7 @@ impl Verdict {
             self.sums.bytes += sums.bytes;
             self.sums.frames += sums.frames;
             self.sums.records += sums.records;
+            self.sums.order_marks += sums.order_marks;
             self.findings.extend(findings);
         }
         self.findings.extend(of_folder);

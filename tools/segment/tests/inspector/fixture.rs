@@ -7,11 +7,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tempfile::TempDir;
-use timberline::codec::{Compression, Frame, FrameHeader, FrameKind, ShardState, encode_records};
+use timberline::codec::{
+    Compression, Frame, FrameHeader, FrameKind, ShardState, checksum, encode_order_mark, encode_records,
+};
 use timberline::disk::{Disk, OsDisk};
 use timberline::log::{Log, LogIdentity, LogOptions};
 use timberline::types::{
-    BatchId, Index, Membership, ProducerId, Record, ReplicaId, ShardId, Term, Timestamp, TopicId, Vote,
+    BatchId, Index, Membership, OrderMark, ProducerId, Record, ReplicaId, ShardId, Term, Timestamp, TopicId,
+    Vote,
 };
 use timberline_segment::finding::Finding;
 use timberline_segment::folder::open_all;
@@ -47,13 +50,23 @@ impl Leader {
     fn frame(&mut self, kind: FrameKind, records: &[Record], compression: Compression) -> Frame {
         let batch = encode_records(records).ok().map(|batch| batch.compressed(compression));
         let body = batch.as_ref().map_or_else(Bytes::new, |batch| batch.body.clone());
+        let compression = batch.map_or(Compression::None, |batch| batch.compression);
+        self.stamp(kind, records.len() as u32, compression, body)
+    }
+
+    /// An order mark.
+    pub(crate) fn mark(&mut self, mark: &OrderMark) -> Frame {
+        self.stamp(FrameKind::OrderMark, 0, Compression::None, encode_order_mark(mark))
+    }
+
+    fn stamp(&mut self, kind: FrameKind, record_count: u32, compression: Compression, body: Bytes) -> Frame {
         let state = &self.state;
         let header = FrameHeader {
             kind,
-            compression: batch.as_ref().map_or(Compression::None, |batch| batch.compression),
-            body_crc: batch.as_ref().map_or(0, |batch| batch.crc),
+            compression,
+            body_crc: if body.is_empty() { 0 } else { checksum(&[&body]) },
             body_len: body.len() as u32,
-            record_count: records.len() as u32,
+            record_count,
             term: Term(self.term),
             index: state.index.plus(1),
             first_offset: state.next_offset,
