@@ -1,8 +1,7 @@
 //! Many seeds, one thread a core, until one fails.
 
-use std::ops::Range;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::run::{Options, Run, run};
@@ -13,18 +12,19 @@ pub trait Progress: Sync {
     fn done(&self, run: &Run);
 }
 
-/// Runs `seeds`; stops at the first failure, whose run it gives, the lowest seed of those that failed.
-pub fn sweep(seeds: Range<u64>, options: &Options, progress: &dyn Progress) -> (Totals, Option<Run>) {
+/// Runs `seeds`; stops at the first failure, whose run it gives, the lowest of those that failed.
+pub fn sweep(
+    seeds: impl Iterator<Item = u64> + Send,
+    options: &Options,
+    progress: &dyn Progress,
+) -> (Totals, Option<Run>) {
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let next = AtomicU64::new(seeds.start);
+    let seeds = Mutex::new(seeds);
     let stop = AtomicBool::new(false);
     let sums = Mutex::new((Totals::default(), None::<Run>));
     let work = || {
         while !stop.load(Ordering::Relaxed) {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
-                return;
-            }
+            let Some(seed) = seeds.lock().expect("no panic while seeds are drawn").next() else { return };
             let run = run(seed, options);
             progress.done(&run);
             let mut sums = sums.lock().expect("no panic while sums are held");
