@@ -1,6 +1,7 @@
 //! One look at the clock allocates nothing, whatever the source behind it.
 //!
-//! Counts what the whole process allocates, so one test stands here and nothing runs beside it.
+//! Counts what the whole process allocates, so one test stands here. The thread that started it may still note that it runs:
+//! of a few rounds the least counts, for what a look allocates it allocates in each.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use timberline::clock::{Clock, ClockOptions, Declared, RawTime, Simulated, TimeS
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
+const ROUNDS: usize = 3;
 const LOOKS: usize = 10_000;
 
 /// A source whose bound grows from now on.
@@ -39,11 +41,14 @@ fn a_look_at_the_clock_allocates_nothing() {
         let clock = Clock::new(ClockOptions::default(), source);
         // The first look takes this thread's slot among the readers of the shared view.
         assert_eq!(clock.now().is_trusted(), is_trusted, "{}", clock.status().source);
-        let before = dhat::HeapStats::get().total_blocks;
-        for _ in 0..LOOKS {
-            black_box(clock.now());
-        }
-        let allocated = dhat::HeapStats::get().total_blocks - before;
-        assert_eq!(allocated, 0, "{LOOKS} looks allocated that often");
+        let allocated = |_| {
+            let before = dhat::HeapStats::get().total_blocks;
+            for _ in 0..LOOKS {
+                black_box(clock.now());
+            }
+            dhat::HeapStats::get().total_blocks - before
+        };
+        let least = (0..ROUNDS).map(allocated).min();
+        assert_eq!(least, Some(0), "{LOOKS} looks allocated that often");
     }
 }
