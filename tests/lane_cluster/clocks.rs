@@ -98,6 +98,39 @@ fn a_fenced_leader_whose_log_is_held_back_steps_down_within_an_election_timeout_
     assert_eq!((status.leader, status.term), (None, term), "it never stood for election");
 }
 
+/// Of a clock that runs away nothing beyond what votes cannot tell gets into a log, so nobody is moved by more: not at a
+/// leap, near the edge of what is noticed, nor at five hundred millionths.
+#[test]
+fn a_leader_whose_clock_runs_away_stamps_nothing_beyond_its_bound_and_moves_nobody() {
+    const HOURS_NS: i64 = 8 * 3_600_000_000_000;
+    const DRIFTS: i64 = 5_000;
+    // True time lies in both intervals of a clock that is noticed no more: that is two widths; and both are looked at for a while.
+    const BEYOND_NS: u64 = 4 * EPS_NS + 100_000;
+    let edge_ns = 2 * EPS_NS as i64;
+    let leaps = [HOURS_NS, -HOURS_NS, edge_ns, -edge_ns].map(|leap_ns| (leap_ns, 0));
+    for (seed, (leap_ns, drift_ns)) in leaps.into_iter().chain([(0, DRIFTS), (0, -DRIFTS)]).enumerate() {
+        let (mut world, liar) = led(60 + seed as u64);
+        let mut sent = Vec::new();
+        for step in 0..600 {
+            world.lie(liar, leap_ns + drift_ns * step);
+            if let Some(leader) = world.leader(SHARD) {
+                let now = world.true_time();
+                sent.push((world.append(leader, SHARD, 2 + step as u64, "on"), now));
+            }
+            world.run_for(Duration::from_millis(10));
+        }
+        let answers = sent.iter().filter_map(|(ticket, at)| Some((at, world.appended.get(ticket)?)));
+        let stamped: Vec<_> = answers
+            .filter_map(|(at, (answer, _))| Some((*at, answer.as_ref().ok()?.first_timestamp)))
+            .collect();
+        assert!(stamped.len() > 200, "{leap_ns} {drift_ns}: only {} are acknowledged", stamped.len());
+        for (at, timestamp) in stamped {
+            assert!(timestamp.0 <= at.0 + BEYOND_NS, "{leap_ns} {drift_ns}: {timestamp}, sent at {at}");
+        }
+        assert!(others(liar).all(|other| fault(&world, other).is_none()), "the others were right");
+    }
+}
+
 /// T14: a follower that states a time one hour ahead neither moves anything nor stops anybody for longer than a vote takes.
 #[test]
 fn a_follower_an_hour_ahead_is_convicted_and_moves_no_floor() {
