@@ -13,8 +13,14 @@ use crate::{OTHER, SHARD, append_much, settle, started, trimmed};
 /// Where the first frame of these segments starts.
 const HEAD: u64 = 4096;
 
-fn segment(number: u64) -> PathBuf {
-    PathBuf::from("shards").join(SHARD.to_string()).join(format!("{number:020}.segment"))
+/// A node's segment of the shard, the first, second or third: numbers have gaps.
+fn segment(world: &World, node: NodeId, place: usize) -> PathBuf {
+    let folder = PathBuf::from("shards").join(SHARD.to_string());
+    let files = world.disk(node).sizes().into_iter().map(|(path, _)| path);
+    let is_segment = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "segment");
+    let mut segments: Vec<_> = files.filter(|path| path.starts_with(&folder) && is_segment(path)).collect();
+    segments.sort();
+    segments.swap_remove(place - 1)
 }
 
 /// A world with two sealed segments and an active one, and a follower in it.
@@ -29,14 +35,14 @@ fn filled(seed: u64) -> (World, NodeId) {
     (world, follower)
 }
 
-fn content(world: &World, node: NodeId, number: u64) -> Vec<u8> {
-    world.disk(node).read(&segment(number)).unwrap().expect("the segment is there")
+fn content(world: &World, node: NodeId, place: usize) -> Vec<u8> {
+    world.disk(node).read(&segment(world, node, place)).unwrap().expect("the segment is there")
 }
 
 /// Rots a byte in the body of the segment's first frame; gives the file as it was before.
-fn rot(world: &World, node: NodeId, number: u64) -> Vec<u8> {
-    let before = content(world, node, number);
-    world.disk(node).flip(&segment(number), HEAD + 1000, 8).unwrap();
+fn rot(world: &World, node: NodeId, place: usize) -> Vec<u8> {
+    let before = content(world, node, place);
+    world.disk(node).flip(&segment(world, node, place), HEAD + 1000, 8).unwrap();
     before
 }
 
@@ -60,7 +66,8 @@ fn is_repaired_under_appends(world: &mut World, node: NodeId) {
     let ReadRefusal::Failed { reason, .. } = read_all(world, node).expect_err("damage is not served") else {
         panic!("damage is named")
     };
-    assert!(reason.contains("00002.segment at byte") && reason.contains("frame "), "{reason}");
+    let file = segment(world, node, 2);
+    assert!(reason.contains(&format!("{} at byte", file.display())) && reason.contains("frame "), "{reason}");
     let receipt = world.append_surely(SHARD, 9, "while it is repaired");
     assert!(receipt.record_count == 1 && !world.repaired(node), "the shard took it meanwhile");
     world.run_until(Duration::from_secs(5), |world| world.repaired(node));

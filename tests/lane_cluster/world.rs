@@ -450,7 +450,7 @@ fn options(node: NodeId, agreement: AgreementOptions, seed: u64) -> LaneOptions 
     LaneOptions {
         node,
         cluster: "test".parse().expect("a good name"),
-        log: LogOptions { first_segment_bytes: 16 << 10, segment_bytes_max: 64 << 10, open_segments_max: 2 },
+        log: LogOptions { first_segment_bytes: 16 << 10, segment_bytes_max: 48 << 10, open_segments_max: 2 },
         raft_tick: Duration::from_millis(50),
         election_ticks: 10..20,
         heartbeat_ticks: 2,
