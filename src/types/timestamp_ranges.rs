@@ -24,8 +24,13 @@ impl TimestampRanges {
     }
 
     pub fn covers(&self, timestamp: Timestamp) -> bool {
-        let begun = self.ranges.range(..=timestamp).next_back();
-        begun.is_some_and(|(_, until)| timestamp <= *until)
+        self.around(timestamp).is_some()
+    }
+
+    /// The range that covers a timestamp: its first and its last.
+    pub fn around(&self, timestamp: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        let (from, until) = self.ranges.range(..=timestamp).next_back()?;
+        (timestamp <= *until).then_some((*from, *until))
     }
 
     /// How many timestamps from `first` to `last`, both included, are covered.

@@ -9,46 +9,33 @@
 
 use std::collections::BTreeMap;
 
-use timberline::types::{ShardId, Timestamp};
+use timberline::types::{ShardId, Timestamp, TimestampRanges};
 
 use crate::checker::Tally;
 use crate::log::Logs;
 use crate::order::{Span, by_timestamp, spans};
 use crate::{Entry, History};
 
-/// Marked ranges by shard: apart from each other, by where they begin.
-struct Ranges(BTreeMap<ShardId, BTreeMap<Timestamp, Timestamp>>);
+/// What is marked, by shard.
+struct Ranges(BTreeMap<ShardId, TimestampRanges>);
 
 impl Ranges {
     fn of(history: &History) -> Self {
-        let mut ranges: BTreeMap<ShardId, BTreeMap<Timestamp, Timestamp>> = BTreeMap::new();
+        let mut ranges: BTreeMap<ShardId, TimestampRanges> = BTreeMap::new();
         for marked in &history.marks {
-            let ranges = ranges.entry(marked.shard).or_default();
-            let (mut from, mut until) = (marked.mark.from, marked.mark.until);
-            while let Some((first, last)) = ranges.range(..=until.next()).next_back().map(|(f, l)| (*f, *l))
-                && last.next() >= from
-            {
-                ranges.remove(&first);
-                (from, until) = (from.min(first), until.max(last));
-            }
-            ranges.insert(from, until);
+            ranges.entry(marked.shard).or_default().add(marked.mark.from, marked.mark.until);
         }
         Self(ranges)
-    }
-
-    /// The range that holds a timestamp.
-    fn around(&self, shard: ShardId, timestamp: Timestamp) -> Option<(Timestamp, Timestamp)> {
-        let (from, until) = self.0.get(&shard)?.range(..=timestamp).next_back()?;
-        (timestamp <= *until).then_some((*from, *until))
     }
 
     /// The first and the last record's timestamp of those that no mark covers.
     fn bare(&self, shard: ShardId, entry: &Entry) -> Option<(Timestamp, Timestamp)> {
         let (mut first, mut last) = (entry.stamp.timestamp, entry.last_timestamp());
-        if let Some((_, until)) = self.around(shard, first) {
+        let around = |timestamp| self.0.get(&shard).and_then(|ranges| ranges.around(timestamp));
+        if let Some((_, until)) = around(first) {
             first = until.next();
         }
-        if let Some((from, _)) = self.around(shard, last) {
+        if let Some((from, _)) = around(last) {
             last = from.minus_ns(1);
         }
         (first <= last).then_some((first, last))
