@@ -4,12 +4,12 @@
 //! went against that clock, or found no majority; a restart forgets, and who starts meanwhile knows only of what comes after.
 //! A mark is written by who leads and knows: somebody may have done so for long enough at any time, and in the calm whoever
 //! still knows is told to lead each of its shards for a while. *Untold* is an episode, or its part, of which nobody knew who
-//! did so: too small or too short an error for any vote, or knowledge lost in restarts (docs/TIME.md, "What is not marked").
+//! did so: an error too small or too short for any vote, or for those before, or knowledge lost in restarts (docs/TIME.md, "What is not marked").
 //! Whether votes find what they must is judged elsewhere (`clock_laws`). Of clocks that lie together the first has an episode.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use timberline::clock::{Fault, Standing};
+use timberline::clock::{Fault, PeerStanding, Standing};
 use timberline::lane::Event;
 use timberline::types::{NodeId, ShardId, Term};
 use timberline_checkers::Untold;
@@ -34,7 +34,9 @@ struct Episode {
     until_ns: Option<u64>,
     /// Who voted against it, and when first.
     known: BTreeMap<Life, u64>,
-    /// Shards that were led by somebody who knew, and since when the first of these had lived.
+    /// Whose fresh vote last found it right, before one went against it: an error at the edge of what votes can tell.
+    unnoticed: BTreeMap<Life, u64>,
+    /// Shards that were led by somebody who knew, and since when the first of these had lived and not found it right.
     told: BTreeMap<ShardId, u64>,
 }
 
@@ -61,8 +63,9 @@ impl World {
             open.until_ns = Some(now_ns + REFRESH_NS);
         }
         if error != (0, 0) {
-            let (known, told) = (BTreeMap::new(), BTreeMap::new());
-            let episode = Episode { node: id, error, since_ns: now_ns, until_ns: None, known, told };
+            let (known, unnoticed, told) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+            let episode =
+                Episode { node: id, error, since_ns: now_ns, until_ns: None, known, unnoticed, told };
             self.episodes.all.push(episode);
         }
     }
@@ -81,7 +84,14 @@ impl World {
             Some((fault, _)) => matches!(fault, Fault::Outvoted { .. } | Fault::NoMajority),
             None => clocks.peers.iter().any(|peer| peer.node == wrong && misses(peer.standing)),
         };
-        if knows && let Some(last) = self.episodes.all.last_mut() {
+        let agrees = |peer: &PeerStanding| peer.node == wrong && matches!(peer.standing, Standing::Agrees);
+        let finds_right = if id == wrong { !knows } else { clocks.peers.iter().any(agrees) };
+        let Some(last) = self.episodes.all.last_mut() else { return };
+        // A vote counts what was answered in the last second: from then on it is of this error.
+        if finds_right && now_ns > last.since_ns + SECOND && !last.known.contains_key(&(id, life)) {
+            last.unnoticed.insert((id, life), now_ns);
+        }
+        if knows {
             last.known.entry((id, life)).or_insert_with(|| {
                 self.trace.tell(now_ns, || format!("node {id} knows that node {wrong}'s clock is wrong"));
                 now_ns
@@ -123,8 +133,9 @@ impl World {
         }
         for episode in &mut self.episodes.all {
             if episode.known.get(&life).is_some_and(|known_ns| now_ns >= known_ns + LEADS_NS) {
-                let told_ns = episode.told.entry(shard).or_insert(born_ns);
-                *told_ns = born_ns.min(*told_ns);
+                let knows_ns = born_ns.max(episode.unnoticed.get(&life).copied().unwrap_or(0));
+                let told_ns = episode.told.entry(shard).or_insert(knows_ns);
+                *told_ns = knows_ns.min(*told_ns);
             }
         }
     }
