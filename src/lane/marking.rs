@@ -20,6 +20,7 @@ impl Lane {
         }
         let mut failures = Vec::new();
         for (shard, replica) in &mut self.replicas {
+            replica.marked.retain(|number, _| doubts.iter().any(|doubt| doubt.number == *number));
             for doubt in &doubts {
                 match replica.mark(doubt, now) {
                     Ok(mark) => self.output.marked.extend(mark.map(|mark| (*shard, mark))),
@@ -42,15 +43,15 @@ impl Replica {
     /// anything to mark. A refusal passes: it is tried again.
     fn mark(&mut self, doubt: &Doubt, now: &Reading) -> Result<Option<OrderMark>, Failure> {
         let node = doubt.mark.node;
-        let written = (doubt.number, self.shard.term());
+        let term = self.shard.term();
         let concerns = self.shard.is_leader() && self.replica_on(node).is_some();
-        if !concerns || self.marked.get(&node) == Some(&written) {
+        if !concerns || self.marked.get(&doubt.number) == Some(&term) {
             return Ok(None);
         }
         if self.has_room(std::iter::once(ORDER_MARK_BYTES))?
             && let Ok(mark) = self.shard.mark_order(&doubt.mark, now)
         {
-            self.marked.insert(node, written);
+            self.marked.insert(doubt.number, term);
             return Ok(mark);
         }
         Ok(None)

@@ -6,9 +6,12 @@
 use std::collections::BTreeMap;
 use std::mem;
 
+use bytes::Bytes;
+
 use super::convert::{time_from_wire, time_to_wire};
 use super::{ClockNote, Event};
 use crate::clock::{Agreement, AgreementOptions, Fault, Reading, TimeInterval};
+use crate::codec::{decode_order_mark, encode_order_mark};
 use crate::types::{NodeId, Timestamp};
 use crate::wire::{ClockProbe, StatedTime};
 
@@ -19,11 +22,13 @@ pub(super) struct Probing {
     asked: BTreeMap<NodeId, (u64, StatedTime)>,
     /// What was last told of.
     told: Option<Fault>,
+    /// How many rounds of questions have left: whose turn it is among the doubts that go with them.
+    rounds: usize,
 }
 
 impl Probing {
     pub(super) fn new(node: NodeId, options: AgreementOptions) -> Self {
-        Self { agreement: Agreement::new(node, options), asked: BTreeMap::new(), told: None }
+        Self { agreement: Agreement::new(node, options), asked: BTreeMap::new(), told: None, rounds: 0 }
     }
 
     /// Notes what an event proves of clocks.
@@ -49,6 +54,9 @@ impl Probing {
             }
             None if self.agreement.knows(from) => {
                 self.agreement.hear(from, sent, now);
+                if let Ok(mark) = decode_order_mark(&probe.doubt) {
+                    self.agreement.learn(from, mark, now.monotonic);
+                }
                 self.asked.insert(from, (probe.number, time_to_wire(Agreement::stated(now))));
             }
             None => {}
@@ -59,11 +67,21 @@ impl Probing {
     pub(super) fn take(&mut self, now: &Reading) -> Vec<(NodeId, ClockProbe)> {
         let sent = time_to_wire(Agreement::stated(now));
         let answers = mem::take(&mut self.asked).into_iter();
-        let answers = answers
-            .map(|(peer, (number, received))| (peer, ClockProbe { number, sent, received: Some(received) }));
-        let questions = self.agreement.questions(now).into_iter();
-        let questions = questions.map(|(peer, number)| (peer, ClockProbe { number, sent, received: None }));
-        answers.chain(questions).collect()
+        let answer = |(peer, (number, received))| {
+            (peer, ClockProbe { number, sent, received: Some(received), doubt: Bytes::new() })
+        };
+        let questions = self.agreement.questions(now);
+        let doubt = if questions.is_empty() { Bytes::new() } else { self.next_doubt(now) };
+        let ask = |(peer, number)| (peer, ClockProbe { number, sent, received: None, doubt: doubt.clone() });
+        answers.map(answer).chain(questions.into_iter().map(ask)).collect()
+    }
+
+    /// The doubt whose turn it is to be told; empty if there is none. A question may be lost: each comes again and again.
+    fn next_doubt(&mut self, now: &Reading) -> Bytes {
+        let doubts: Vec<_> = self.agreement.told(now.monotonic).collect();
+        self.rounds = self.rounds.wrapping_add(1);
+        let turn = self.rounds.checked_rem(doubts.len());
+        turn.map_or_else(Bytes::new, |turn| encode_order_mark(&doubts[turn]))
     }
 
     /// Whether a leader with a clock that nothing is held against must not assign, because no majority of the others'

@@ -68,8 +68,8 @@ pub(super) struct Replica {
     beginning: Beginning,
     /// Files may be removed: the last removal went well, or enough time has passed.
     removes: bool,
-    /// The doubts about clocks that it wrote into the log, or found nothing of there: whose, which, and as leader of which term.
-    pub(super) marked: BTreeMap<NodeId, (u64, Term)>,
+    /// The doubts about clocks that it wrote into the log, or found nothing of there: by number, as leader of which term.
+    pub(super) marked: BTreeMap<u64, Term>,
     /// The last committed frame handed out, where committed frames are followed.
     followed: Index,
     held: Vec<ReadCommand>,

@@ -58,12 +58,14 @@ pub enum Bug {
     RestPastReturns,
     /// What a wrong clock stamped and showed is never marked.
     NoMarks,
+    /// What a node finds out of wrong clocks it keeps to itself.
+    DoubtsUntold,
     /// A mark begins when the clock was found wrong, not when it was last known to be right.
     MarkTooShort,
 }
 
 impl Bug {
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::AckBeforeSync,
         Self::SkipDirectorySync,
         Self::AckBeforeWait,
@@ -90,6 +92,7 @@ impl Bug {
         Self::RestThroughSilence,
         Self::RestPastReturns,
         Self::NoMarks,
+        Self::DoubtsUntold,
         Self::MarkTooShort,
     ];
 
@@ -122,6 +125,7 @@ impl Bug {
             Self::RestThroughSilence => "rest-through-silence",
             Self::RestPastReturns => "rest-past-returns",
             Self::NoMarks => "no-marks",
+            Self::DoubtsUntold => "doubts-untold",
             Self::MarkTooShort => "mark-too-short",
         }
     }

@@ -148,7 +148,7 @@ impl Link for MemoryLink {
         }
         let loss = state.loss_per_mille;
         if state.waiting.len() < PROBES_WAIT_MAX && state.random.random_range(0..1000) >= loss {
-            state.waiting.push_back(Envelope { from: self.node, to, content: Content::Probe(*probe) });
+            state.waiting.push_back(Envelope { from: self.node, to, content: Content::Probe(probe.clone()) });
         }
         true
     }

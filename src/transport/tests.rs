@@ -295,12 +295,12 @@ async fn keeps_the_laws<F: Future<Output = ()>>(
         assert_eq!(arrived[before..], expected.collect::<Vec<_>>(), "in order, whole, once");
     }
     let sent = StatedTime { earliest_ns: 1, latest_ns: u64::MAX };
-    let probe = ClockProbe { number: 7, sent, received: Some(sent) };
+    let probe = ClockProbe { number: 7, sent, received: Some(sent), doubt: Bytes::from_static(b"doubt") };
     assert!(
         !link.probe(NodeId(1), &probe) && !link.probe(NodeId(77), &probe),
         "not to oneself or a stranger"
     );
-    let come = || arrived.2.lock().unwrap().first().copied();
+    let come = || arrived.2.lock().unwrap().first().cloned();
     // One may be lost.
     while come().is_none() {
         assert!(link.probe(NodeId(2), &probe), "past all queues");

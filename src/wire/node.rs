@@ -62,7 +62,7 @@ pub struct StatedTime {
 
 /// A question for a peer's clock, or the answer to one: a datagram of its own, which may be lost. The four stamps of RFC
 /// 5905, each an interval: the asking node keeps the first and takes the last itself.
-#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+#[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct ClockProbe {
     /// The asking node's; comes back in the answer.
     #[prost(fixed64, tag = "1")]
@@ -73,6 +73,10 @@ pub struct ClockProbe {
     /// Set in an answer: the answering node's time when the question reached it.
     #[prost(message, optional, tag = "3")]
     pub received: Option<StatedTime>,
+    /// In a question: a clock that the sender knows to be, or to have been, wrong, in the bytes of an order mark
+    /// (`docs/SEGMENT_FORMAT.md`). One at a time, in turn.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub doubt: Bytes,
 }
 
 /// A Raft message of one shard; see `consensus::Message` for the fields' meanings.

@@ -2,8 +2,10 @@
 //!
 //! Knows nothing of shards, nor of who writes a doubt down. A doubt begins when the clock was last known to be right with
 //! the majority, not when it was convicted: what lies between was stamped, and shown, by nobody knows what. It is ripe a
-//! while after the conviction, when the node has fenced itself (docs/TIME.md, "Marks"). Invariants: at most one doubt a node; a
-//! doubt about this node itself is handed out only once its clock is trusted again.
+//! while after the conviction, when the node has fenced itself (docs/TIME.md, "Marks"). What other nodes found out and tell is
+//! kept beside, for this node may lead where they do not. Invariants: at most one doubt a node, and one told by others; a
+//! doubt about this node itself is handed out only once its clock is trusted again; what others told is not told on, or no
+//! doubt would ever end.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -51,6 +53,13 @@ impl Case {
     }
 }
 
+/// What others say of a clock. They say it again and again while they hand it out themselves.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    doubt: Doubt,
+    heard_at: Monotonic,
+}
+
 /// A moment at which a clock agreed. Its `earliest` is kept as it was: when the doubt arises, this node's own clock may be the
 /// wrong one, or its machine have slept since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,18 +97,26 @@ pub(super) struct Doubts {
     /// When each clock was last known to be right with the majority. Of one that never was: when this node first voted.
     agreed: BTreeMap<NodeId, Agreed>,
     cases: BTreeMap<NodeId, Case>,
+    told: BTreeMap<NodeId, Told>,
     numbered: u64,
 }
 
 impl Doubts {
     /// `ripens_after`: a node that hears nobody for so long assigns nothing, and one that is heard has voted.
     pub(super) fn new(node: NodeId, growth_ppb: u64, ripens_after: Duration) -> Self {
-        let (agreed, cases) = (BTreeMap::new(), BTreeMap::new());
-        Self { node, growth_ppb, ripens_after, agreed, cases, numbered: 0 }
+        let (agreed, cases, told) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { node, growth_ppb, ripens_after, agreed, cases, told, numbered: 0 }
     }
 
-    /// The doubts that are to be written down.
+    /// The doubts that are to be written down: this node's own, and what others told that goes beyond them.
     pub(super) fn due(&self, now: Monotonic) -> impl Iterator<Item = Doubt> {
+        let is_news = move |told: &Doubt| !self.own(now).any(|own| covers(&own.mark, &told.mark));
+        let told = self.told.values().filter(move |told| now.since(told.heard_at) <= KEPT_AFTER);
+        self.own(now).chain(told.map(|told| told.doubt).filter(is_news))
+    }
+
+    /// What this node found out itself, as far as it is to be written down and told.
+    pub(super) fn own(&self, now: Monotonic) -> impl Iterator<Item = Doubt> {
         let is_due = move |case: &&Case| {
             let is_told = case.closed_at.is_some() || case.doubt.mark.node != self.node;
             case.is_kept(now) && is_told && now >= case.ripe_at
@@ -113,6 +130,19 @@ impl Doubts {
         let standing =
             |case: &Case| DoubtStanding { mark: case.doubt.mark, is_open: case.closed_at.is_none() };
         known.map(standing).collect()
+    }
+
+    /// Another node says that a clock may have been wrong.
+    pub(super) fn learn(&mut self, mark: OrderMark, now: Monotonic) {
+        let known = self.told.get(&mark.node).filter(|told| now.since(told.heard_at) <= KEPT_AFTER);
+        let doubt = match known.map(|told| told.doubt) {
+            Some(known) if covers(&known.mark, &mark) => known,
+            known => {
+                self.numbered += 1;
+                Doubt { number: self.numbered, mark: known.map_or(mark, |known| joined(&mark, &known.mark)) }
+            }
+        };
+        self.told.insert(mark.node, Told { doubt, heard_at: now });
     }
 
     /// This node's fence was lifted.
@@ -186,9 +216,7 @@ impl Doubts {
         };
         let mut mark = self.doubted(conviction, ripe_at, now);
         if let Some(case) = old.filter(|case| case.is_kept(now.monotonic)) {
-            let known = case.doubt.mark;
-            (mark.from, mark.until) = (mark.from.min(known.from), mark.until.max(known.until));
-            mark.off_by_ns = mark.off_by_ns.max(known.off_by_ns);
+            mark = joined(&mark, &case.doubt.mark);
         }
         let number = old.filter(|_| !is_news).map_or(self.numbered + 1, |case| case.doubt.number);
         self.numbered = self.numbered.max(number);
@@ -205,6 +233,21 @@ impl Doubts {
         let Conviction { node, reason, off_by_ns, .. } = *conviction;
         OrderMark { node, from, until, off_by_ns, reason }
     }
+}
+
+/// One mark for both ranges of a clock, and what lies between.
+fn joined(mark: &OrderMark, known: &OrderMark) -> OrderMark {
+    OrderMark {
+        from: mark.from.min(known.from),
+        until: mark.until.max(known.until),
+        off_by_ns: mark.off_by_ns.max(known.off_by_ns),
+        ..*mark
+    }
+}
+
+/// Whether `known` says all that `mark` says.
+fn covers(known: &OrderMark, mark: &OrderMark) -> bool {
+    known.node == mark.node && known.from <= mark.from && mark.until <= known.until
 }
 
 /// Where this node's `latest` lies.

@@ -16,7 +16,7 @@ use super::peer::{Patience, Peer, PeerStanding};
 use super::vote::{Ballot, Claim, Standing, Verdict, Vote};
 use crate::clock::{Fault, Reading, TimeInterval};
 use crate::simulation::{Bug, is_planted};
-use crate::types::{Monotonic, NodeId, Timestamp};
+use crate::types::{Monotonic, NodeId, OrderMark, Timestamp};
 
 /// An answer counts in votes for so many intervals between questions.
 const FRESH_QUESTIONS: u32 = 10;
@@ -152,6 +152,20 @@ impl Agreement {
     /// Whose clocks turned out to have been wrong, as far as that is to be written down by now.
     pub fn doubts(&self, now: Monotonic) -> impl Iterator<Item = Doubt> {
         self.doubts.due(now)
+    }
+
+    /// What this node itself found out of wrong clocks, for other nodes to know: nothing while its own clock is contradicted or
+    /// unheard.
+    pub fn told(&self, now: Monotonic) -> impl Iterator<Item = OrderMark> {
+        let may_tell = self.fault().is_none() && self.is_heard(now) && !is_planted(Bug::DoubtsUntold);
+        self.doubts.own(now).filter(move |_| may_tell).map(|doubt| doubt.mark)
+    }
+
+    /// Takes what another node found out.
+    pub fn learn(&mut self, from: NodeId, mark: OrderMark, now: Monotonic) {
+        if self.knows(from) && (self.knows(mark.node) || mark.node == self.node) {
+            self.doubts.learn(mark, now);
+        }
     }
 
     /// What this node may state to others: nothing while its own source says that it does not know.

@@ -1,12 +1,14 @@
 //! Laws of offsets and of the agreement, on clocks moved by hand.
 
+mod doubts;
+
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::{Agreement, AgreementOptions, Answer, Offsets, Span, Standing};
 use crate::clock::{Fault, Reading, TimeInterval};
-use crate::types::{MarkReason, Monotonic, NodeId, OrderMark, Timestamp};
+use crate::types::{Monotonic, NodeId, Timestamp};
 
 const EPOCH_NS: u64 = 1_700_000_000_000_000_000;
 const MS: u64 = 1_000_000;
@@ -417,133 +419,4 @@ fn a_midpoint_that_moved_while_its_bound_grew_is_told_with_both_ends() {
     offsets.note_answer(&answer(200, 5, 6 * EPS_NS));
     let found = offsets.midpoint(Monotonic(200 * MS)).unwrap().shifted(-EPOCH_NS.cast_signed());
     assert!(found.low_ns <= 0 && found.high_ns >= 5 * MS.cast_signed() - 10_000, "{found:?}");
-}
-
-impl World {
-    fn latest(&self, seat: usize) -> Timestamp {
-        self.reading(seat).interval.latest
-    }
-
-    /// What a node would write down about another, or itself.
-    fn doubt(&self, seat: usize, about: usize) -> Option<OrderMark> {
-        let due = self.nodes[seat].agreement.doubts(self.reading(seat).monotonic);
-        due.map(|doubt| doubt.mark).find(|mark| mark.node == NodeId(about as u64 + 1))
-    }
-}
-
-/// A clock 50 ms off, either way, from right after a vote in which it agreed: what it may have stamped, and the true times
-/// at which it may have shown anything, until it was fenced.
-#[test]
-fn a_doubt_covers_all_that_a_liar_can_have_stamped_or_shown_between_its_last_agreement_and_its_fence() {
-    for lie_ms in [50, -50] {
-        let mut world = World::settled(3);
-        world.nodes[2].lie_ns = lie_ms * MS.cast_signed();
-        let mut wrong = vec![world.latest(2), world.latest(0)];
-        while world.fault(2).is_none() {
-            world.run(ms(10));
-            wrong.extend([world.latest(2), Timestamp(EPOCH_NS + world.true_ns)]);
-        }
-        for honest in [0, 1] {
-            assert_eq!(world.doubt(honest, 2), None, "it may not have fenced itself yet");
-        }
-        world.run(ms(1500));
-        for honest in [0, 1] {
-            let mark = world.doubt(honest, 2).expect("a second has passed");
-            let stamps = wrong.iter().filter(|stamp| lie_ms > 0 || **stamp <= wrong[wrong.len() - 2]);
-            stamps.for_each(|stamp| assert!(mark.covers(*stamp), "{lie_ms}: {mark} {stamp}"));
-            assert!(mark.off_by_ns > 40 * MS && mark.until.ns_since(mark.from) < 2_000 * MS, "{mark}");
-            assert_eq!((mark.reason, world.doubt(honest, 1 - honest)), (MarkReason::Outvoted, None));
-        }
-        assert_eq!(world.doubt(2, 2), None, "it is still fenced");
-    }
-}
-
-#[test]
-fn a_doubt_begins_at_the_last_agreement_however_late_the_conviction_is() {
-    let mut world = World::settled(3);
-    let agreed = Timestamp(EPOCH_NS + world.true_ns);
-    world.nodes[2].is_up = false;
-    world.nodes[2].lie_ns = 50 * MS.cast_signed();
-    world.run(ms(5_000));
-    world.nodes[2].is_up = true;
-    world.run(ms(1_500));
-    let mark = world.doubt(0, 2).expect("it was convicted when it was heard again");
-    assert!(mark.covers(agreed) && agreed.ns_since(mark.from) < 300 * MS, "{mark} {agreed}");
-}
-
-/// By its own clock of later, a liar agreed when it in truth had not lied yet for long.
-#[test]
-fn a_doubt_about_oneself_begins_at_the_last_agreement_however_far_ahead_the_clock_then_jumped() {
-    let mut world = World::settled(3);
-    let agreed = Timestamp(EPOCH_NS + world.true_ns);
-    world.nodes[2].lie_ns = 5_000 * MS.cast_signed();
-    world.run(ms(2_000));
-    world.nodes[2].lie_ns = 0;
-    world.run(ms(40_000));
-    let mark = world.doubt(2, 2).expect("it is trusted again");
-    assert!(mark.covers(agreed), "{mark} {agreed}");
-}
-
-#[test]
-fn who_was_fenced_keeps_its_own_doubt_until_it_is_trusted_again_and_it_does_not_grow_meanwhile() {
-    let mut world = World::settled(3);
-    world.nodes[2].lie_ns = 50 * MS.cast_signed();
-    world.run(ms(2_000));
-    let fenced = world.latest(2);
-    world.nodes[2].lie_ns = 0;
-    world.run(ms(20_000));
-    assert_eq!(world.doubt(2, 2), None);
-    world.run(ms(20_000));
-    assert!(world.all_trusted());
-    let mark = world.doubt(2, 2).expect("it is trusted again");
-    assert!(mark.until <= fenced && mark.from < mark.until, "{mark} {fenced}");
-    world.run(ms(620_000));
-    assert!([0, 2].iter().all(|seat| world.doubt(*seat, 2).is_none()), "it is kept for ten minutes");
-}
-
-#[test]
-fn a_doubt_is_shown_open_from_the_conviction_until_the_clock_agrees_again_and_closed_while_it_is_kept() {
-    let mut world = World::settled(3);
-    let shown = |world: &World, seat: usize| -> Vec<(NodeId, bool)> {
-        let doubts = world.nodes[seat].agreement.status(&world.reading(seat)).doubts;
-        doubts.iter().map(|doubt| (doubt.mark.node, doubt.is_open)).collect()
-    };
-    assert!((0..3).all(|seat| shown(&world, seat).is_empty()));
-    world.nodes[2].lie_ns = 50 * MS.cast_signed();
-    while world.fault(2).is_none() {
-        world.run(ms(10));
-    }
-    world.run(ms(200));
-    let (open, closed) = ([(NodeId(3), true)], [(NodeId(3), false)]);
-    assert!((0..3).all(|seat| shown(&world, seat) == open), "it need not be ripe");
-    world.nodes[2].lie_ns = 0;
-    world.run(ms(5_000));
-    assert!([0, 1].iter().all(|seat| shown(&world, *seat) == closed), "the others see that it agrees");
-    assert_eq!(shown(&world, 2), open, "it is fenced for a while yet");
-    world.run(ms(40_000));
-    assert_eq!(shown(&world, 2), closed);
-    world.run(ms(620_000));
-    assert!((0..3).all(|seat| shown(&world, seat).is_empty()), "it is kept for ten minutes");
-}
-
-#[test]
-fn without_a_majority_each_doubts_what_anybody_showed_since_all_agreed() {
-    let mut world = World::settled(4);
-    let agreed = Timestamp(EPOCH_NS + world.true_ns);
-    for liar in [2, 3] {
-        world.nodes[liar].lie_ns = -50 * MS.cast_signed();
-    }
-    let lowest = world.latest(2).min(world.latest(3));
-    world.run(ms(1_000));
-    assert!((0..4).all(|seat| world.fault(seat).is_some()));
-    for liar in [2, 3] {
-        world.nodes[liar].lie_ns = 0;
-    }
-    world.run(ms(40_000));
-    assert!(world.all_trusted());
-    for seat in 0..4 {
-        let mark = world.doubt(seat, seat).expect("it is trusted again");
-        assert!(mark.covers(lowest) && mark.covers(agreed), "{seat}: {mark} {lowest} {agreed}");
-        assert_eq!(mark.reason, MarkReason::NoMajority);
-    }
 }

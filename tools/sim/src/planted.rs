@@ -23,6 +23,8 @@ fn story(bug: Bug) -> &'static [FaultClass] {
     match bug {
         // Only a leadership that is handed over moves within the clocks' uncertainty; an election takes longer.
         Bug::SkipFloor => &[FaultClass::LeadershipSwap, FaultClass::ClockAtItsBound],
+        // Who found a clock wrong must not lead afterwards, and who leads not have found out, or have forgotten.
+        Bug::DoubtsUntold => &[FaultClass::ClockLiar, FaultClass::ProcessKill],
         _ => &[],
     }
 }

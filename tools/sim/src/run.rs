@@ -127,7 +127,7 @@ fn tell(world: &mut World, options: &Options) -> Result<(), Failure> {
     // What was mended then may have been a leader's, or has not heard yet how far its log is committed.
     wait(world, &mut crowd, |world, crowd| unsettled(world, crowd, calm_ns))?;
     // Whoever knows of a wrong clock writes it down.
-    wait(world, &mut crowd, |world, _| world.unasked())?;
+    wait(world, &mut crowd, |world, _| world.untold())?;
     wait(world, &mut crowd, |world, crowd| unsettled(world, crowd, calm_ns))?;
     world.note_untold();
     world.note_stopped();

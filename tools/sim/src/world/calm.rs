@@ -208,13 +208,13 @@ impl World {
     /// Reads all that a replica shows, as a new reader would. One that refuses to serve what its disk damaged has no
     /// whole log to judge.
     pub(crate) fn note_log(&mut self, id: NodeId, shard: ShardId) {
-        let (mut entries, mut kept_from) = (Vec::new(), Offset(0));
+        // Where the log begins, by the first answer: it may be trimmed while it is read.
+        let (mut entries, mut kept_from) = (Vec::new(), None);
         let mut from = ReadFrom::Time(Timestamp::ZERO);
         loop {
             match self.read_now(id, shard, from) {
                 Some(Ok(answer)) => {
-                    // All records may be trimmed: then the answer says only where the log begins.
-                    kept_from = answer.kept_from;
+                    kept_from.get_or_insert(answer.kept_from);
                     if answer.frames.is_empty() {
                         break;
                     }
@@ -226,6 +226,7 @@ impl World {
                 _ => break,
             }
         }
+        let kept_from = kept_from.unwrap_or(Offset(0));
         self.history.logs.push(ReplicaLog { node: id, shard, kept_from, entries });
     }
 

@@ -2,15 +2,14 @@
 //!
 //! An episode is a stretch of time in which one clock was off by one and the same error. Somebody *knows* of it whose own vote
 //! went against that clock, or found no majority; a restart forgets, and who starts meanwhile knows only of what comes after.
-//! A mark is written by who leads and knows: somebody may have done so for long enough at any time, and in the calm whoever
-//! still knows is told to lead each of its shards for a while. *Untold* is an episode, or its part, of which nobody knew who
+//! A mark is written by who leads and knows, or was told: somebody may have done so for long enough at any time, and in the calm
+//! whoever still knows tells all others. *Untold* is an episode, or its part, of which nobody knew who
 //! did so: an error too small or too short for any vote, or for those before, or knowledge lost in restarts (docs/TIME.md, "What is not marked").
 //! Whether votes find what they must is judged elsewhere (`clock_laws`). Of clocks that lie together the first has an episode.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use timberline::clock::{Fault, PeerStanding, Standing};
-use timberline::lane::Event;
 use timberline::types::{NodeId, ShardId, Term};
 use timberline_checkers::Untold;
 
@@ -20,6 +19,8 @@ use crate::plan::{FaultClass, SECOND};
 
 /// A doubt ripens within a second, and a leader looks once a second for what it has to mark.
 const LEADS_NS: u64 = 3 * SECOND;
+/// Whoever knows and is trusted tells one wrong clock with every question, ten times a second; and some questions are lost.
+const TELLS_NS: u64 = 3 * SECOND;
 /// A vote counts what was answered in the last second.
 const HINDSIGHT_NS: u64 = 2 * SECOND;
 
@@ -45,9 +46,10 @@ pub(super) struct Episodes {
     all: Vec<Episode>,
     /// Who leads, in which term, and since when with a clock that is trusted.
     leads: BTreeMap<(ShardId, NodeId), (Life, Term, u64)>,
-    /// Who has led each shard for so long that it has marked all that it knew then.
+    /// Since when each process's clock is trusted.
+    trusted: BTreeMap<Life, u64>,
+    /// In the calm: whose knowledge each shard has in its log, as far as there is anything to mark.
     heard: BTreeSet<(ShardId, Life)>,
-    asked_ns: u64,
 }
 
 impl World {
@@ -107,6 +109,11 @@ impl World {
         let (now_ns, life) = (self.now_ns, (id, self.nodes[&id].life));
         let is_trusted = self.node(id).clock.read(now_ns).fault.is_none()
             && self.clocks(id).is_some_and(|clocks| clocks.fault.is_none() && clocks.is_heard);
+        if is_trusted {
+            self.episodes.trusted.entry(life).or_insert(now_ns);
+        } else {
+            self.episodes.trusted.remove(&life);
+        }
         let statuses = if is_trusted { self.statuses(id) } else { Vec::new() };
         let led: Vec<_> = statuses.into_iter().filter(|status| status.leader == Some(id)).collect();
         self.episodes
@@ -118,14 +125,30 @@ impl World {
             if (leads.0, leads.1) != (now.0, now.1) {
                 *leads = now;
             }
-            let has_led = now_ns >= leads.2 + LEADS_NS && status.committed_index == status.appended_index;
+            let led_ns = now_ns - leads.2;
             // On a full disk it goes on without marking.
-            if has_led && (self.calm || !self.plan.has(FaultClass::DiskFull)) {
+            let has_room = self.calm || !self.plan.has(FaultClass::DiskFull);
+            if led_ns >= LEADS_NS && has_room && status.committed_index == status.appended_index {
+                self.has_marked(shard, life);
+                self.was_told(shard, led_ns);
+            }
+        }
+    }
+
+    /// The leader of a shard, all faults over, has heard of everybody who knew and was trusted for long.
+    fn was_told(&mut self, shard: ShardId, led_ns: u64) {
+        if !self.has_been_calm_for(TELLS_NS + LEADS_NS) || led_ns < TELLS_NS + LEADS_NS {
+            return;
+        }
+        for life in self.knowing() {
+            let trusted_ns = self.episodes.trusted.get(&life).map(|since_ns| self.now_ns - since_ns);
+            if trusted_ns.is_some_and(|trusted_ns| trusted_ns >= TELLS_NS + LEADS_NS) {
                 self.has_marked(shard, life);
             }
         }
     }
 
+    /// The knowledge of a process is in a shard's log, as far as there is anything to mark.
     fn has_marked(&mut self, shard: ShardId, life: Life) {
         let (now_ns, born_ns) = (self.now_ns, self.nodes[&life.0].born_ns);
         if self.calm {
@@ -140,40 +163,25 @@ impl World {
         }
     }
 
-    /// Whoever knows leads each of its shards for a while, one after the other. `None`: each did.
-    pub(crate) fn unasked(&mut self) -> Option<String> {
+    /// Who knows of a wrong clock, and has not forgotten it in a restart.
+    fn knowing(&self) -> BTreeSet<Life> {
         let known = self.episodes.all.iter().flat_map(|episode| episode.known.keys().copied());
-        let known: BTreeSet<Life> =
-            known.filter(|(id, life)| self.is_up(*id) && self.nodes[id].life == *life).collect();
-        let mut told = None;
-        let asks = self.now_ns >= self.episodes.asked_ns + SECOND;
-        for spec in self.specs.clone() {
-            let shard = spec.shard;
-            if self.is_stopped(&spec) {
-                continue;
-            }
-            let runs: BTreeSet<NodeId> = self.standings(shard).iter().map(|standing| standing.node).collect();
-            let has_not_led =
-                |life: &&Life| runs.contains(&life.0) && !self.episodes.heard.contains(&(shard, **life));
-            let Some((id, _)) = known.iter().find(has_not_led).copied() else { continue };
-            told = Some(format!("shard {shard}: node {id} knows of a wrong clock and has not led"));
-            if asks && !self.leads(id, shard) {
-                self.hand_over(shard, id);
-            }
-        }
-        if asks {
-            self.episodes.asked_ns = self.now_ns;
-        }
-        told
+        known.filter(|(id, life)| self.is_up(*id) && self.nodes[id].life == *life).collect()
     }
 
-    fn hand_over(&mut self, shard: ShardId, to: NodeId) {
-        for id in self.node_ids() {
-            if self.leads(id, shard) {
-                let life = self.nodes[&id].life;
-                self.event(id, life, Box::new(Event::Transfer { shard, to }));
+    /// What somebody knows is not told everywhere yet.
+    pub(crate) fn untold(&mut self) -> Option<String> {
+        let knowing = self.knowing();
+        for spec in self.specs.clone() {
+            let shard = spec.shard;
+            let is_untold = |life: &&Life| !self.episodes.heard.contains(&(shard, **life));
+            if let Some((id, _)) = knowing.iter().find(is_untold).copied()
+                && !self.is_stopped(&spec)
+            {
+                return Some(format!("shard {shard}: what node {id} knows of a wrong clock is not marked"));
             }
         }
+        None
     }
 
     /// Notes when a clock was wrong and nobody who led knew of it: who started meanwhile knows of what came after.

@@ -46,7 +46,7 @@ impl World {
             self.send(id, send);
         }
         for (to, probe) in probes {
-            self.probe(id, to, probe);
+            self.probe(id, to, &probe);
         }
         if let Some(note) = clock {
             self.trace.tell(self.now_ns, || format!("node {id}'s clock: {note:?}"));
@@ -156,7 +156,7 @@ impl World {
     }
 
     /// A question for a clock, or an answer: it waits for nothing, and is lost where a connection breaks.
-    fn probe(&mut self, from: NodeId, to: NodeId, probe: ClockProbe) {
+    fn probe(&mut self, from: NodeId, to: NodeId, probe: &ClockProbe) {
         let fate =
             self.network.send_datagram((from, to), self.now_ns, &self.plan, self.calm, &mut self.random);
         for class in fate.faults {
@@ -164,7 +164,7 @@ impl World {
         }
         let (life, connection) = (self.nodes[&to].life, self.network.connection(from, to));
         for at_ns in fate.arrivals_ns {
-            let event = Box::new(Event::Probe { from, probe });
+            let event = Box::new(Event::Probe { from, probe: probe.clone() });
             let at_ns = at_ns + self.held_up(to, at_ns);
             self.agenda.put(at_ns, Happening::Message { from, to, life, connection, event });
         }
