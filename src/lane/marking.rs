@@ -8,7 +8,7 @@ use super::replica::{Failure, Replica};
 use crate::clock::{Doubt, Reading};
 use crate::codec::ORDER_MARK_BYTES;
 use crate::simulation::{Bug, is_planted};
-use crate::types::OrderMark;
+use crate::types::{MarkReason, OrderMark};
 
 impl Lane {
     /// From time to time: what is doubted and not marked yet, is marked in each shard that this node leads.
@@ -39,13 +39,14 @@ impl Lane {
 }
 
 impl Replica {
-    /// Writes down the doubt as leader, if a replica of this shard is where the clock was wrong; gives the mark, if there is
+    /// Writes down the doubt as leader, if a replica of this shard is, or may be, where the clock was wrong; gives the mark, if there is
     /// anything to mark. A refusal passes: it is tried again.
     fn mark(&mut self, doubt: &Doubt, now: &Reading) -> Result<Option<OrderMark>, Failure> {
         let node = doubt.mark.node;
         let term = self.shard.term();
-        let concerns = self.shard.is_leader() && self.replica_on(node).is_some();
-        if !concerns || self.marked.get(&doubt.number) == Some(&term) {
+        // Where no majority agreed, any node's clock may have been the wrong one.
+        let concerns = doubt.mark.reason == MarkReason::NoMajority || self.replica_on(node).is_some();
+        if !self.shard.is_leader() || !concerns || self.marked.get(&doubt.number) == Some(&term) {
             return Ok(None);
         }
         if self.has_room(std::iter::once(ORDER_MARK_BYTES))?

@@ -44,7 +44,7 @@ impl Lane {
             self.outbox.to(node).closed = Some(tick);
         }
         // A voter that is a quorum by itself waits for nobody.
-        self.publish(now);
+        self.publish(None, now);
     }
 
     pub(super) fn may_promise(&self, now: &Reading) -> bool {
@@ -112,12 +112,12 @@ impl Lane {
         for shard in excepted {
             self.leave(shard);
         }
-        self.publish(now);
+        self.publish(Some(from), now);
     }
 
-    /// Publishes what quorums have accepted, and tells the peers.
-    fn publish(&mut self, now: &Reading) {
-        if self.promiser.publish_standing() {
+    /// Publishes what quorums have accepted, by what was just heard of, and tells the peers.
+    fn publish(&mut self, heard: Option<NodeId>, now: &Reading) {
+        if self.promiser.publish_standing(heard) {
             self.touched.extend(&self.readers);
         }
         for (shard, promise, closed) in self.promiser.accepted() {

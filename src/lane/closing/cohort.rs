@@ -39,6 +39,10 @@ impl Likeness {
         Self { voters, outgoing, nodes: led.nodes.values().copied().collect(), at }
     }
 
+    pub(super) fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.nodes.iter().copied()
+    }
+
     pub(super) fn is_on(&self, node: NodeId) -> bool {
         self.nodes.contains(&node)
     }

@@ -4,6 +4,7 @@
 //! who left it were taken out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::rc::Rc;
 
 use super::cohort::{Cohort, Likeness, quorum_of_each};
@@ -41,6 +42,8 @@ pub(in crate::lane) struct Promiser {
     cohorts: BTreeMap<Rc<Likeness>, Cohort>,
     home: BTreeMap<ShardId, Rc<Likeness>>,
     peers: BTreeMap<NodeId, PeerStream>,
+    /// Peers with a replica of something that was published since they were last told.
+    untold: BTreeSet<NodeId>,
     last_closed: Timestamp,
 }
 
@@ -57,6 +60,7 @@ impl Promiser {
             cohorts: BTreeMap::new(),
             home: BTreeMap::new(),
             peers: BTreeMap::new(),
+            untold: BTreeSet::new(),
             last_closed: Timestamp::ZERO,
         }
     }
@@ -150,17 +154,22 @@ impl Promiser {
         Some(excepted)
     }
 
-    /// Publishes for all that stand what quorums have accepted by now; whether that is more than before.
-    pub(in crate::lane) fn publish_standing(&mut self) -> bool {
+    /// Publishes for all that stand what quorums have accepted by now; whether that is more than before. After an
+    /// acknowledgement only what `heard` counts for can have moved: a node of a hundred gets thousands of them a second.
+    pub(in crate::lane) fn publish_standing(&mut self, heard: Option<NodeId>) -> bool {
         self.open_left();
         let mut moved = false;
-        for (likeness, cohort) in &self.cohorts {
+        let may_move = |likeness: &Likeness| heard.is_none_or(|heard| likeness.counts(heard));
+        for (likeness, cohort) in self.cohorts.iter().filter(|(likeness, _)| may_move(likeness)) {
             let accepted = |node| self.peers.get(&node).map_or(Timestamp::ZERO, PeerStream::accepted);
             let Some(closed) = likeness.quorum_accepted(self.me, accepted) else { continue };
             // Of a voter that is a quorum by itself.
             let closed = closed.min(cohort.standing.promised());
-            moved |= closed > cohort.standing.published();
-            cohort.standing.publish(closed);
+            if closed > cohort.standing.published() {
+                moved = true;
+                cohort.standing.publish(closed);
+                self.untold.extend(likeness.nodes());
+            }
         }
         moved
     }
@@ -180,6 +189,9 @@ impl Promiser {
     pub(in crate::lane) fn publish(&mut self, shard: ShardId, closed: Timestamp) {
         let published = self.published.entry(shard).or_default();
         *published = (*published).max(closed);
+        if let Some(led) = self.led.get(&shard) {
+            self.untold.extend(led.nodes.values());
+        }
     }
 
     /// Whether the quorum of a shard's promise was counted by this configuration. Another one may have come into force since.
@@ -211,7 +223,8 @@ impl Promiser {
     /// Publications that some peer has not been told yet.
     pub(in crate::lane) fn publications(&mut self) -> Vec<(NodeId, ClosedPublication)> {
         let mut news = Vec::new();
-        for (node, peer) in &mut self.peers {
+        for node in &mem::take(&mut self.untold) {
+            let Some(peer) = self.peers.get_mut(node) else { continue };
             let cohorts = self.cohorts.iter().filter(|(likeness, _)| likeness.is_on(*node));
             let cohorts: Vec<&Cohort> = cohorts.map(|(_, cohort)| cohort).collect();
             let open = self.open.iter().filter(|shard| peer.holds(**shard));

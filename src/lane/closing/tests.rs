@@ -35,7 +35,7 @@ fn ack(tick: &ClosedTick, except: &[u64]) -> ClosedAck {
 /// What is accepted once that acknowledgement came.
 fn accepted(promiser: &mut Promiser, from: u64, ack: &ClosedAck) -> Vec<Timestamp> {
     promiser.acknowledge(NodeId(from), ack);
-    promiser.publish_standing();
+    promiser.publish_standing(None);
     promiser.accepted().into_iter().map(|(_, _, closed)| closed).collect()
 }
 
@@ -69,7 +69,7 @@ fn a_lone_voter_needs_nobody_and_is_not_asked() {
     promiser.publish(SHARD, Timestamp(100));
     let standing = promiser.stand(SHARD, Timestamp(100)).unwrap();
     promiser.tick(Timestamp(200));
-    assert!(promiser.publish_standing());
+    assert!(promiser.publish_standing(None));
     assert_eq!(standing.published(), Timestamp(200));
 }
 
@@ -125,7 +125,7 @@ fn a_shard_that_stands_is_promised_and_published_without_being_looked_at() {
     assert!(ticks.iter().all(|(_, tick)| tick.set.is_empty() && tick.unset.is_empty()));
     assert_eq!((standing.promised(), standing.published()), (Timestamp(200), Timestamp(100)));
     promiser.acknowledge(PEER, &ack(&ticks[0].1, &[]));
-    assert!(promiser.publish_standing());
+    assert!(promiser.publish_standing(None));
     assert_eq!(standing.published(), Timestamp(200));
     let told = promiser.publications();
     assert!(told.iter().all(|(_, told)| told.closed_ns == 200 && told.except.is_empty()));
@@ -135,7 +135,7 @@ fn a_shard_that_stands_is_promised_and_published_without_being_looked_at() {
 fn one_that_a_peer_excepts_stands_no_longer_and_keeps_what_was_published() {
     let (mut promiser, standing, ticks) = standing();
     assert_eq!(promiser.acknowledge(PEER, &ack(&ticks[0].1, &[SHARD.0])), Some(vec![SHARD]));
-    assert!(!promiser.publish_standing(), "nobody stands");
+    assert!(!promiser.publish_standing(None), "nobody stands");
     assert_eq!(standing.published(), Timestamp(100));
     assert!(promiser.accepted().is_empty());
     assert_eq!(promiser.open(), [SHARD]);

@@ -32,6 +32,8 @@ struct Episode {
     node: NodeId,
     error: (i64, u64),
     since_ns: u64,
+    /// Until then votes may still be of the error before this one.
+    hazy_ns: u64,
     until_ns: Option<u64>,
     /// Who voted against it, and when first.
     known: BTreeMap<Life, u64>,
@@ -65,10 +67,20 @@ impl World {
             open.until_ns = Some(now_ns + REFRESH_NS);
         }
         if error != (0, 0) {
+            let is_another =
+                |last: &Episode| last.until_ns.is_some_and(|until| now_ns < until + HINDSIGHT_NS);
+            let hazy_ns = if self.episodes.all.last().is_some_and(is_another) { HINDSIGHT_NS } else { 0 };
             let (known, unnoticed, told) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-            let episode =
-                Episode { node: id, error, since_ns: now_ns, until_ns: None, known, unnoticed, told };
-            self.episodes.all.push(episode);
+            self.episodes.all.push(Episode {
+                node: id,
+                error,
+                since_ns: now_ns,
+                hazy_ns: now_ns + hazy_ns,
+                until_ns: None,
+                known,
+                unnoticed,
+                told,
+            });
         }
     }
 
@@ -83,7 +95,10 @@ impl World {
         let Some(clocks) = self.clocks(id) else { return };
         let misses = |standing| matches!(standing, Standing::Misses { .. });
         let knows = match clocks.fault {
-            Some((fault, _)) => matches!(fault, Fault::Outvoted { .. } | Fault::NoMajority),
+            // A fence outlasts the votes that went against this clock.
+            Some((fault, _)) => {
+                !clocks.is_heard && matches!(fault, Fault::Outvoted { .. } | Fault::NoMajority)
+            }
             None => clocks.peers.iter().any(|peer| peer.node == wrong && misses(peer.standing)),
         };
         let agrees = |peer: &PeerStanding| peer.node == wrong && matches!(peer.standing, Standing::Agrees);
@@ -93,7 +108,7 @@ impl World {
         if finds_right && now_ns > last.since_ns + SECOND && !last.known.contains_key(&(id, life)) {
             last.unnoticed.insert((id, life), now_ns);
         }
-        if knows {
+        if knows && now_ns >= last.hazy_ns {
             last.known.entry((id, life)).or_insert_with(|| {
                 self.trace.tell(now_ns, || format!("node {id} knows that node {wrong}'s clock is wrong"));
                 now_ns
