@@ -60,10 +60,16 @@ pub enum Bug {
     NoMarks,
     /// A mark begins when the clock was found wrong, not when it was last known to be right.
     MarkTooShort,
+    /// A linearizable read takes the earliest that now may be for its mark.
+    MarkEarliest,
+    /// A clock that is not trusted, or heard by nobody, gives marks.
+    MarkUnjudged,
+    /// A read of several shards ends when one of them is closed at its mark.
+    EndWhenOneShardIsClosed,
 }
 
 impl Bug {
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 30] = [
         Self::AckBeforeSync,
         Self::SkipDirectorySync,
         Self::AckBeforeWait,
@@ -91,6 +97,9 @@ impl Bug {
         Self::RestPastReturns,
         Self::NoMarks,
         Self::MarkTooShort,
+        Self::MarkEarliest,
+        Self::MarkUnjudged,
+        Self::EndWhenOneShardIsClosed,
     ];
 
     /// What it is called on a command line.
@@ -123,6 +132,9 @@ impl Bug {
             Self::RestPastReturns => "rest-past-returns",
             Self::NoMarks => "no-marks",
             Self::MarkTooShort => "mark-too-short",
+            Self::MarkEarliest => "mark-earliest",
+            Self::MarkUnjudged => "mark-unjudged",
+            Self::EndWhenOneShardIsClosed => "end-when-one-shard-is-closed",
         }
     }
 }

@@ -8,6 +8,7 @@ mod marks;
 mod options;
 mod proof;
 mod reader;
+mod span;
 mod subscription;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Cursor;
+use crate::clock::Level;
 use crate::types::{NodeId, ShardId, Timestamp};
 
 /// Where reading starts.
@@ -11,7 +12,7 @@ pub enum Start {
     /// At the first record.
     #[default]
     Begin,
-    /// After everything stamped up to now, by a node's clock.
+    /// After everything sent up to now; what is sent once the consumer stands is read.
     End,
     /// At the first record stamped at or after this.
     Time(Timestamp),
@@ -25,9 +26,10 @@ pub enum Until {
     /// Never.
     #[default]
     Forever,
-    /// After the last record stamped at or before this, once every shard is closed there.
+    /// As of this time: after the last record stamped at or before it, once every shard is closed there. The same on every replica,
+    /// for ever.
     Closed(Timestamp),
-    /// After everything stamped up to now, by a node's clock read at the start.
+    /// After everything that the read must contain by its `consistency`.
     ToEnd,
 }
 
@@ -49,6 +51,8 @@ pub struct ConsumerOptions {
     pub from: Start,
     pub until: Until,
     pub order: Order,
+    /// What a read to the end contains at least; `None` there is `Level::Linearizable`. Other reads have no level.
+    pub consistency: Option<Level>,
     /// Read from this node's replicas alone, and never from others.
     pub node: Option<NodeId>,
     /// Bytes of records held for all shards together; each shard has an equal part.
@@ -63,6 +67,7 @@ impl Default for ConsumerOptions {
             from: Start::Begin,
             until: Until::Forever,
             order: Order::Merged,
+            consistency: None,
             node: None,
             buffer_bytes_max: 64 << 20,
             timeout: Duration::from_secs(30),

@@ -11,11 +11,11 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::proof::Delivered;
+use super::span::span;
 use super::subscription::{News, Subscription, weight};
-use super::{ConsumerOptions, Cursor, Marked, Marks, Order, Start, Until};
+use super::{ConsumerOptions, Cursor, Marked, Marks, Order};
 use crate::client::core::Core;
 use crate::client::error::Error;
-use crate::client::handle::clock;
 use crate::merge::Merge;
 use crate::types::{Offset, Record, ShardId, Timestamp, TopicName};
 
@@ -53,6 +53,7 @@ impl Item {
 
 /// Reads a topic.
 pub struct Consumer {
+    core: Arc<Core>,
     /// One merge of all shards; under `Order::EachShard` one of each shard, which holds nobody back.
     merges: Vec<Merge<Item>>,
     lanes: HashMap<ShardId, Lane>,
@@ -94,7 +95,8 @@ impl Consumer {
             Order::Shard(shard) => return Err(Error::UnknownShard { topic: name.to_string(), shard }),
             Order::Merged | Order::EachShard => topic.router.shards().to_vec(),
         };
-        let (cursor, until) = span(&core, &options).await?;
+        let read = shards.iter().filter_map(|shard| topic.shard(*shard).cloned()).collect();
+        let (cursor, until) = span(&core, read, &options).await?;
         let shard_bytes_max = (options.buffer_bytes_max / shards.len()).max(SHARD_BYTES_LEAST);
         // What was read already counts as closed: the merge waits for what comes after the cursor.
         let closed = |shard: &ShardId| (*shard, cursor.start_of(*shard).minus_ns(1));
@@ -123,7 +125,7 @@ impl Consumer {
             subscriptions.spawn(subscription.run(cursor.start_of(shard)));
         }
         let marks = Marks::default();
-        Ok(Self { merges, lanes, turn: 0, until, cursor, marks, news, failed: None, subscriptions })
+        Ok(Self { core, merges, lanes, turn: 0, until, cursor, marks, news, failed: None, subscriptions })
     }
 
     /// The next record; `None` once all of `until` was handed out. Waits for it, and is cancel-safe.
@@ -145,10 +147,14 @@ impl Consumer {
                 if let Item::Mark(marked) = &item {
                     self.marks.add(*marked);
                 }
+                self.core.session.saw(item.timestamp());
                 return Ok(Some(item));
             }
             if self.is_done() {
-                self.cursor = self.cursor.max(self.until.map_or(self.cursor, Cursor::after));
+                if let Some(until) = self.until {
+                    self.cursor = self.cursor.max(Cursor::after(until));
+                    self.core.session.saw(until);
+                }
                 return Ok(None);
             }
             if let Some(error) = &self.failed {
@@ -221,25 +227,4 @@ impl Consumer {
 /// Whether something that is wanted can still come out of a merge.
 fn is_wanted(merge: &mut Merge<Item>, until: Option<Timestamp>) -> bool {
     merge.frontier().is_some_and(|next| until.is_none_or(|until| next.timestamp <= until))
-}
-
-/// Where to start and the timestamp to stop after. "Now" is the latest that a node's clock can mean, so
-/// that everything acknowledged before is part of it.
-async fn span(core: &Core, options: &ConsumerOptions) -> Result<(Cursor, Option<Timestamp>), Error> {
-    let now = match (options.from, options.until) {
-        (Start::End, _) | (_, Until::ToEnd) => clock(core, options.node).await?.latest,
-        _ => Timestamp::ZERO,
-    };
-    let from = match options.from {
-        Start::Begin => Cursor::BEGIN,
-        Start::End => Cursor::after(now),
-        Start::Time(first) => Cursor::after(first.minus_ns(1)),
-        Start::Cursor(cursor) => cursor,
-    };
-    let until = match options.until {
-        Until::Forever => None,
-        Until::Closed(last) => Some(last),
-        Until::ToEnd => Some(now),
-    };
-    Ok((from, until))
 }

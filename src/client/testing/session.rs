@@ -173,6 +173,15 @@ impl Session {
                 let shards = world.shards.keys().map(row).collect();
                 ResponseBody::ShardStatuses(ShardStatusesBody { node: self.node.0, shards })
             }
+            RequestBody::Now(_) | RequestBody::Locate(_) if world.older == Some(self.node) => {
+                ResponseBody::Error(refusal(ErrorCode::Invalid, Outcome::NotApplied))
+            }
+            RequestBody::Now(_) => {
+                world.tell_time(self.node).map_or_else(ResponseBody::Error, ResponseBody::Now)
+            }
+            RequestBody::Locate(locate) => {
+                world.locate(&locate).map_or_else(ResponseBody::Error, ResponseBody::Located)
+            }
             RequestBody::Hello(_) | RequestBody::Append(_) | RequestBody::Subscribe(_) => {
                 panic!("answered elsewhere, and a hello only comes first")
             }
