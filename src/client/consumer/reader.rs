@@ -200,7 +200,7 @@ impl Consumer {
         let until = self.until;
         for _ in 0..self.merges.len() {
             let merge = &mut self.merges[self.turn];
-            if is_wanted(merge, until)
+            if !merge.is_over(until)
                 && let Some(popped) = merge.pop()
             {
                 if popped.resumes
@@ -220,11 +220,6 @@ impl Consumer {
 
     fn is_done(&mut self) -> bool {
         let until = self.until;
-        !self.merges.iter_mut().any(|merge| is_wanted(merge, until))
+        self.merges.iter_mut().all(|merge| merge.is_over(until))
     }
-}
-
-/// Whether something that is wanted can still come out of a merge.
-fn is_wanted(merge: &mut Merge<Item>, until: Option<Timestamp>) -> bool {
-    merge.frontier().is_some_and(|next| until.is_none_or(|until| next.timestamp <= until))
 }

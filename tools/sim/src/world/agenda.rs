@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use timberline::clock::{TimeInterval, Unfit};
 use timberline::disk::PendingSync;
 use timberline::lane::{Event, ReadAnswer, ReadRefusal, Ticket};
 use timberline::log::FileTask;
@@ -98,6 +99,13 @@ pub(crate) enum Happening {
     Heal(Heal),
     /// Operators look at all positions.
     Look,
+    /// A client's question for the time reaches a node.
+    AskTime {
+        node: NodeId,
+        life: u64,
+        client: u64,
+        by_majority: bool,
+    },
     Client(ClientEvent),
 }
 
@@ -146,6 +154,11 @@ pub(crate) enum ClientEvent {
         client: u64,
         ticket: Ticket,
         answer: Answer,
+    },
+    /// What a node said of the time.
+    Time {
+        client: u64,
+        told: Result<TimeInterval, Unfit>,
     },
     /// The client's own timer; it names what it was set for.
     Timer {

@@ -212,6 +212,9 @@ impl World {
             Happening::Fault => self.trouble(),
             Happening::Heal(heal) => self.heal(heal),
             Happening::Look => self.look(),
+            Happening::AskTime { node, life, client, by_majority } => {
+                self.tell_time((node, life), client, by_majority);
+            }
             Happening::Client(event) => return Some(event),
         }
         None
