@@ -123,7 +123,7 @@ async fn a_bounded_read_contains_what_is_older_than_its_age() {
     });
     let client = cluster.client(&[1]).await;
     assert!(waits(&client, Level::Bounded(Duration::from_nanos(500))).await, "a shard is further behind");
-    assert!(read(&client, to_end(Level::Bounded(Duration::from_nanos(4000)))).await.unwrap().is_empty());
+    assert!(read(&client, to_end(Level::Bounded(Duration::from_micros(4)))).await.unwrap().is_empty());
     cluster.change(|world| world.close_all(6000));
     let bounded = Level::Bounded(Duration::from_nanos(500));
     assert_eq!(read(&client, to_end(bounded)).await.unwrap(), ["1:0"]);
@@ -212,4 +212,17 @@ async fn what_is_sent_after_a_consumer_at_the_end_stands_is_read() {
     write(&client, "sent afterwards").await;
     let next = tokio::time::timeout(Duration::from_secs(5), consumer.next()).await;
     assert!(next.expect("it was left out").unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_read_that_no_replica_can_complete_fails_in_time() {
+    let cluster = Cluster::start(2, 1);
+    cluster.change(|world| world.close_all(900));
+    let client = cluster.client(&[1]).await;
+    let consistency = Some(Level::Causal(Token(Timestamp(950))));
+    // Longer than one replica's silence is borne: each of them says again what it said before.
+    let options = ConsumerOptions { consistency, timeout: Duration::from_secs(4), ..to_end(Level::Eventual) };
+    let failed = tokio::time::timeout(Duration::from_secs(20), read(&client, options)).await;
+    let failed = failed.expect("it waits for ever").unwrap_err();
+    assert_eq!(failed.kind(), Kind::Unavailable, "{failed}");
 }

@@ -57,7 +57,7 @@ pub struct ConsumerOptions {
     pub node: Option<NodeId>,
     /// Bytes of records held for all shards together; each shard has an equal part.
     pub buffer_bytes_max: usize,
-    /// How long a shard may be out of reach before reading fails.
+    /// How long a shard may bring nothing new, not even that time has passed, before reading fails.
     pub timeout: Duration,
 }
 

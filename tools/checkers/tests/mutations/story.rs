@@ -56,8 +56,8 @@ fn fresh(logs: &[Vec<Entry>; 2]) -> Vec<FreshRead> {
     let invoked_ns = sent(40) - 1;
     let read = |demand, mark: u64| {
         let end = |log: &Vec<Entry>| {
-            let read = log.iter().filter(|entry| entry.last_timestamp() <= Timestamp(mark));
-            read.last().map_or(Offset(0), Entry::next_offset)
+            let mut read = log.iter().filter(|entry| entry.last_timestamp() <= Timestamp(mark));
+            read.next_back().map_or(Offset(0), Entry::next_offset)
         };
         let ends = [ShardId(1), ShardId(2)].into_iter().zip(logs.iter().map(end)).collect();
         FreshRead { client: 77, demand, invoked_ns, mark: Timestamp(mark), ends }

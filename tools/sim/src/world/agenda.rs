@@ -100,13 +100,17 @@ pub(crate) enum Happening {
     /// Operators look at all positions.
     Look,
     /// A client's question for the time reaches a node.
-    AskTime {
-        node: NodeId,
-        life: u64,
-        client: u64,
-        by_majority: bool,
-    },
+    AskTime(TimeQuestion),
     Client(ClientEvent),
+}
+
+/// Whom a client asks for the time, and whether a majority is to vouch for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimeQuestion {
+    pub(crate) node: NodeId,
+    pub(crate) life: u64,
+    pub(crate) client: u64,
+    pub(crate) by_majority: bool,
 }
 
 /// How a sync ends.

@@ -212,9 +212,7 @@ impl World {
             Happening::Fault => self.trouble(),
             Happening::Heal(heal) => self.heal(heal),
             Happening::Look => self.look(),
-            Happening::AskTime { node, life, client, by_majority } => {
-                self.tell_time((node, life), client, by_majority);
-            }
+            Happening::AskTime(question) => self.tell_time(question),
             Happening::Client(event) => return Some(event),
         }
         None

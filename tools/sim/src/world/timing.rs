@@ -4,18 +4,19 @@ use timberline::lane::Event;
 use timberline::types::NodeId;
 
 use super::World;
-use super::agenda::{ClientEvent, Happening};
+use super::agenda::{ClientEvent, Happening, TimeQuestion};
 
 impl World {
     /// A client's question for the time sets out for a node.
     pub(crate) fn ask_time(&mut self, client: u64, node: NodeId, by_majority: bool) {
         let delay_ns = self.way_ns();
         let life = self.nodes[&node].life;
-        self.after(delay_ns, Happening::AskTime { node, life, client, by_majority });
+        self.after(delay_ns, Happening::AskTime(TimeQuestion { node, life, client, by_majority }));
     }
 
     /// The question is there: what a running node says sets out for the client.
-    pub(super) fn tell_time(&mut self, (id, life): (NodeId, u64), client: u64, by_majority: bool) {
+    pub(super) fn tell_time(&mut self, question: TimeQuestion) {
+        let TimeQuestion { node: id, life, client, by_majority } = question;
         let now_ns = self.now_ns;
         let node = self.node(id);
         if node.life != life || node.lane.is_none() {
@@ -23,7 +24,7 @@ impl World {
         }
         if node.is_paused(now_ns) {
             let at_ns = node.paused_until_ns;
-            self.agenda.put(at_ns, Happening::AskTime { node: id, life, client, by_majority });
+            self.agenda.put(at_ns, Happening::AskTime(question));
             return;
         }
         let reading = node.clock.read(now_ns);
