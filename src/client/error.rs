@@ -141,6 +141,11 @@ pub enum Error {
          or check where the time, cursor or token comes from"
     )]
     Future { at: Timestamp, admissible: Timestamp },
+    #[error(
+        "at {latest} the stream had come only up to {closed}, further behind than {age:?}: its replicas are cut off or slow, or it is \
+         read too slowly; resume at its cursor"
+    )]
+    Stale { closed: Timestamp, latest: Timestamp, age: Duration },
     #[error("topic {topic} was created at {created}, so it has no snapshot at {at}: name a later time")]
     BeforeTopic { topic: String, at: Timestamp, created: Timestamp },
     #[error("the producer is closed")]
@@ -164,7 +169,10 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.retryable,
-            Self::Unreachable { .. } | Self::Disconnected { .. } | Self::Timeout { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Disconnected { .. }
+            | Self::Timeout { .. }
+            | Self::Stale { .. } => true,
             _ => false,
         }
     }
@@ -183,7 +191,10 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Refused(refusal) => kind_of(refusal.code),
-            Self::Unreachable { .. } | Self::Disconnected { .. } | Self::Timeout { .. } => Kind::Unavailable,
+            Self::Unreachable { .. }
+            | Self::Disconnected { .. }
+            | Self::Timeout { .. }
+            | Self::Stale { .. } => Kind::Unavailable,
             Self::Identity { .. } => Kind::Denied,
             Self::UnknownNode { .. }
             | Self::UnknownShard { .. }

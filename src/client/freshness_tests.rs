@@ -226,3 +226,23 @@ async fn a_read_that_no_replica_can_complete_fails_in_time() {
     let failed = failed.expect("it waits for ever").unwrap_err();
     assert_eq!(failed.kind(), Kind::Unavailable, "{failed}");
 }
+
+#[tokio::test]
+async fn a_bounded_stream_fails_once_it_falls_behind_and_not_while_it_keeps_up() {
+    let cluster = Cluster::start(1, 2);
+    cluster.change(|world| world.close_all(1000));
+    let client = cluster.client(&[1]).await;
+    let consistency = Some(Level::Bounded(Duration::from_micros(1)));
+    let options = ConsumerOptions { consistency, ..ConsumerOptions::default() };
+    let mut consumer = client.consumer(&topic_name(), options).await.unwrap();
+    // Each question for the time takes 20 ns of it.
+    while cluster.world().now < 3000 {
+        cluster.change(|world| world.close_all(world.now));
+        let next = tokio::time::timeout(Duration::from_millis(5), consumer.next()).await;
+        assert!(next.is_err(), "it keeps up: {next:?}");
+    }
+    let failed = tokio::time::timeout(Duration::from_secs(10), consumer.next()).await;
+    let failed = failed.expect("nothing closes the shards any more").unwrap_err();
+    assert!(matches!(failed, Error::Stale { .. }), "{failed}");
+    assert!(failed.is_retryable() && failed.kind() == Kind::Unavailable);
+}

@@ -36,6 +36,9 @@ fn what_one_command_wrote_another_reads_by_its_token_at_every_level() {
             assert!(after(&stderr(&read), "--token ") >= token, "a reader has seen what it read");
         }
     }
+    let following =
+        ["consume", "notes", "--max", "3", "--consistency", "bounded", "--age", "1m", "-o", "ndjson"];
+    assert_eq!(lines(&cluster.succeed(&following).stdout).len(), 3);
     for level in [&["--consistency", "bounded", "--age", "10m"][..], &["--consistency", "eventual"]] {
         cluster.succeed(&[&["consume", "notes", "--to-end", "-o", "ndjson"], level].concat());
     }
@@ -45,7 +48,7 @@ fn what_one_command_wrote_another_reads_by_its_token_at_every_level() {
 fn levels_that_say_nothing_tokens_of_the_future_and_times_of_the_future_are_refused() {
     let cluster = start();
     cluster.succeed(&["topic", "create", "notes", "--shards", "1"]);
-    let wrong: [&[&str]; 10] = [
+    let wrong: [&[&str]; 11] = [
         &["--to-end", "--consistency", "session"],
         &["--to-end", "--consistency", "causal"],
         &["--to-end", "--consistency", "bounded"],
@@ -54,6 +57,7 @@ fn levels_that_say_nothing_tokens_of_the_future_and_times_of_the_future_are_refu
         &["--to-end", "--consistency", "causal", "--token", "18"],
         &["--consistency", "linearizable"],
         &["--until", "-1s", "--consistency", "linearizable"],
+        &["--until", "-1s", "--consistency", "bounded", "--age", "1s"],
         &["--to-end", "--consistency", "causal", "--token", "7fffffffffffffff"],
         &["--until", "2200-01-01T00:00:00Z"],
     ];

@@ -65,10 +65,12 @@ fn level(arguments: &ConsumeArguments) -> Result<Option<Level>, Failure> {
             ));
         }
     };
-    if !arguments.to_end && level != Level::Eventual {
+    let follows = arguments.until.is_none() && !arguments.to_end;
+    let is_bounded_stream = follows && arguments.consistency == Some(Consistency::Bounded);
+    if !arguments.to_end && level != Level::Eventual && !is_bounded_stream {
         return Err(Failure::usage(
             "--consistency says what a read to the end contains: give --to-end. As of a time (--until) a read is the same at \
-             every level, and one that goes on is never whole",
+             every level, and one that goes on may only be bounded",
         ));
     }
     Ok(Some(level))

@@ -3,6 +3,7 @@
 //! One task per shard keeps a subscription alive and proves what arrives (`subscription`, `proof`); the
 //! consumer merges and hands out (`reader`). A shard's task reads on only when the consumer allows it.
 
+mod bound;
 mod cursor;
 mod marks;
 mod options;

@@ -51,7 +51,9 @@ pub struct ConsumerOptions {
     pub from: Start,
     pub until: Until,
     pub order: Order,
-    /// What a read to the end contains at least; `None` there is `Level::Linearizable`. Other reads have no level.
+    /// What a read to the end contains at least; `None` there is `Level::Linearizable`. A read without end may be `Level::Bounded`: once
+    /// it has caught up it fails with `Error::Stale` rather than fall further behind than the age, which is looked at twice in each
+    /// age. Other reads have no level.
     pub consistency: Option<Level>,
     /// Read from this node's replicas alone, and never from others.
     pub node: Option<NodeId>,
@@ -71,6 +73,16 @@ impl Default for ConsumerOptions {
             node: None,
             buffer_bytes_max: 64 << 20,
             timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl ConsumerOptions {
+    /// How far a read without end may fall behind, if it says so.
+    pub(super) fn bound_while_following(&self) -> Option<Duration> {
+        match (self.until, self.consistency) {
+            (Until::Forever, Some(Level::Bounded(age))) => Some(age),
+            _ => None,
         }
     }
 }

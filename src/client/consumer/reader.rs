@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use super::bound::{Bound, tell_time};
 use super::proof::Delivered;
 use super::span::span;
 use super::subscription::{News, Subscription, weight};
@@ -54,6 +55,8 @@ impl Item {
 /// Reads a topic.
 pub struct Consumer {
     core: Arc<Core>,
+    /// While following: how far it may fall behind.
+    bound: Option<Bound>,
     /// One merge of all shards; under `Order::EachShard` one of each shard, which holds nobody back.
     merges: Vec<Merge<Item>>,
     lanes: HashMap<ShardId, Lane>,
@@ -124,8 +127,24 @@ impl Consumer {
             };
             subscriptions.spawn(subscription.run(cursor.start_of(shard)));
         }
-        let marks = Marks::default();
-        Ok(Self { core, merges, lanes, turn: 0, until, cursor, marks, news, failed: None, subscriptions })
+        let bound = options.bound_while_following();
+        if let Some(age) = bound {
+            subscriptions.spawn(tell_time(Arc::clone(&core), age, sender));
+        }
+        let (marks, bound) = (Marks::default(), bound.map(Bound::new));
+        Ok(Self {
+            core,
+            bound,
+            merges,
+            lanes,
+            turn: 0,
+            until,
+            cursor,
+            marks,
+            news,
+            failed: None,
+            subscriptions,
+        })
     }
 
     /// The next record; `None` once all of `until` was handed out. Waits for it, and is cancel-safe.
@@ -162,6 +181,7 @@ impl Consumer {
             }
             match self.news.recv().await {
                 Some((shard, News::Delivered(delivered))) => self.hear(shard, delivered),
+                Some((_, News::Time(latest))) => self.failed = self.is_behind(latest),
                 Some((_, News::Failed(error))) => self.failed = Some(error),
                 None => self.failed = Some(Error::Closed),
             }
@@ -181,6 +201,11 @@ impl Consumer {
     /// The marks that were handed out or passed over so far. One that stands behind the end of the read is not among them.
     pub fn marks(&self) -> &Marks {
         &self.marks
+    }
+
+    fn is_behind(&mut self, latest: Timestamp) -> Option<Error> {
+        let next = self.merges.iter_mut().filter_map(Merge::frontier).min()?;
+        self.bound.as_mut()?.check(latest, next.timestamp.minus_ns(1)).err()
     }
 
     fn hear(&mut self, shard: ShardId, delivered: Delivered) {

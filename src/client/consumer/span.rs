@@ -40,11 +40,17 @@ pub(super) async fn span(
     Ok((from, until))
 }
 
-/// A level says what a read contains when it ends by itself: one that never ends, or ends at a time that was named, has none.
+/// A level says what a read contains when it ends by itself. One that never ends may be bounded; one that ends at a time that was named
+/// has none.
 fn check(options: &ConsumerOptions) -> Result<(), Error> {
-    let rule = "a level belongs to a read to the end: one as of a time is the same at every level, and one without end is never whole";
+    let rule = "a level belongs to a read to the end: one as of a time is the same at every level, and one without end is \
+                never whole, and may only be bounded";
     match options.consistency {
-        Some(level) if level != Level::Eventual && options.until != Until::ToEnd => {
+        Some(level)
+            if level != Level::Eventual
+                && options.until != Until::ToEnd
+                && options.bound_while_following().is_none() =>
+        {
             Err(Error::Option { option: "consistency", found: format!("{level:?}"), rule })
         }
         _ => Ok(()),

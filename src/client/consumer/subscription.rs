@@ -28,6 +28,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// What a subscription tells its consumer.
 pub(super) enum News {
     Delivered(Delivered),
+    /// The latest that a node's clock means by now.
+    Time(Timestamp),
     Failed(Error),
 }
 
