@@ -37,11 +37,6 @@ impl Failure {
         Self::new(Kind::Failure, message)
     }
 
-    /// A feature that the command line knows and this build does not have.
-    pub(super) fn not_built(feature: &str, instead: &str) -> Self {
-        Self::usage(format!("{feature} is not built yet; {instead}"))
-    }
-
     pub(super) fn exit_code(&self) -> ExitCode {
         if self.quiet { ExitCode::SUCCESS } else { ExitCode::from(self.kind as u8) }
     }

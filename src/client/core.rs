@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::backoff::Backoff;
 use super::connections::{Connected, Connections};
 use super::error::{Error, Outcome};
+use super::session::Session;
 use super::topic::Topic;
 use crate::types::{NodeId, TopicName};
 use crate::wire::{ClusterBody, ErrorCode, RequestBody, ResponseBody, TopicNameBody};
@@ -27,6 +28,7 @@ const REFRESH_PAUSE: Duration = Duration::from_millis(60);
 pub(super) struct Core {
     pub(super) connections: Connections,
     pub(super) request_timeout: Duration,
+    pub(super) session: Session,
     endpoints: Vec<String>,
     nodes: Mutex<BTreeMap<NodeId, String>>,
     topics: Mutex<HashMap<TopicName, Arc<Known>>>,
@@ -56,6 +58,7 @@ impl Core {
         Self {
             connections,
             request_timeout,
+            session: Session::default(),
             endpoints,
             nodes: Mutex::default(),
             topics: Mutex::default(),
@@ -88,8 +91,8 @@ impl Core {
         let attempt = async {
             let connected = self.connections.get(address).await?;
             sent = true;
-            let answer = connected.ask(self.request_id(), body.clone()).await?;
-            Ok((connected.node, answer))
+            let answer = connected.ask(self.request_id(), body.clone()).await;
+            Ok((connected.node, answer.map_err(|error| unless_unknown(body, error))?))
         };
         let answer = timeout_at(limit.min(Instant::now() + ATTEMPT_TIMEOUT), attempt).await;
         answer.unwrap_or_else(|_| {
@@ -104,7 +107,25 @@ impl Core {
 
     /// Asks one node after the other until one answers, or refuses for good.
     pub(super) async fn ask_any(&self, what: &str, body: RequestBody) -> Asked {
-        self.ask_round(what, body, || self.addresses()).await
+        self.ask_any_within(what, body, self.request_timeout).await
+    }
+
+    /// As [`Self::ask_any`], for so long.
+    pub(super) async fn ask_any_within(&self, what: &str, body: RequestBody, limit: Duration) -> Asked {
+        self.ask_round(what, body, limit, || self.addresses()).await
+    }
+
+    /// Asks one of these nodes after the other, beginning with any, until one answers, or refuses for good.
+    pub(super) async fn ask_among(&self, nodes: &[NodeId], what: &str, body: RequestBody) -> Asked {
+        let mut addresses = Vec::new();
+        for node in nodes {
+            match self.address_of(*node).await {
+                Ok(address) => addresses.push(address),
+                Err(error) => return Asked { answer: Err(error), repeated_in_doubt: false },
+            }
+        }
+        addresses.shuffle(&mut rand::rng());
+        self.ask_round(what, body, self.request_timeout, || addresses.clone()).await
     }
 
     /// Asks one node.
@@ -115,11 +136,18 @@ impl Core {
         body: RequestBody,
     ) -> Result<ResponseBody, Error> {
         let address = self.address_of(node).await?;
-        self.ask_round(what, body, || vec![address.clone()]).await.answer.map(|(_, body)| body)
+        let asked = self.ask_round(what, body, self.request_timeout, || vec![address.clone()]).await;
+        asked.answer.map(|(_, body)| body)
     }
 
-    async fn ask_round(&self, what: &str, body: RequestBody, addresses: impl Fn() -> Vec<String>) -> Asked {
-        let limit = Instant::now() + self.request_timeout;
+    async fn ask_round(
+        &self,
+        what: &str,
+        body: RequestBody,
+        within: Duration,
+        addresses: impl Fn() -> Vec<String>,
+    ) -> Asked {
+        let limit = Instant::now() + within;
         let mut backoff = Backoff::of_requests();
         let (mut doubt, mut last) = (None, None);
         loop {
@@ -148,11 +176,7 @@ impl Core {
                 let last = doubt.or(last);
                 let answer = Err(match last {
                     Some(error) if hopeless => error,
-                    last => Error::Timeout {
-                        what: what.to_owned(),
-                        after: self.request_timeout,
-                        last: last.map(Box::new),
-                    },
+                    last => Error::Timeout { what: what.to_owned(), after: within, last: last.map(Box::new) },
                 });
                 return Asked { answer, repeated_in_doubt };
             }
@@ -237,6 +261,21 @@ impl Core {
     /// Forgets a topic, so that it is asked for again.
     pub(super) fn forget(&self, name: &TopicName) {
         lock(&self.topics).remove(name);
+    }
+}
+
+/// The refusal, or what it means of a request that nodes of the first builds do not know: those that know it never call it invalid.
+fn unless_unknown(body: &RequestBody, error: Error) -> Error {
+    let request = match body {
+        RequestBody::Now(_) => "Now",
+        RequestBody::Locate(_) => "Locate",
+        _ => return error,
+    };
+    match &error {
+        Error::Refused(refusal) if refusal.code == ErrorCode::Invalid => {
+            Error::Unsupported { node: refusal.node, request }
+        }
+        _ => error,
     }
 }
 

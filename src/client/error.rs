@@ -132,6 +132,22 @@ pub enum Error {
     RecordTooLarge { bytes: usize, max: usize },
     #[error("{option} is {found}: {rule}")]
     Option { option: &'static str, found: String, rule: &'static str },
+    #[error(
+        "node {node} does not know the request {request}, which its build lacks: bring it to this client's release"
+    )]
+    Unsupported { node: NodeId, request: &'static str },
+    #[error(
+        "{at} lies in the future: nothing is stamped later than {admissible} by now, so a read of it would wait; ask again after that, \
+         or check where the time, cursor or token comes from"
+    )]
+    Future { at: Timestamp, admissible: Timestamp },
+    #[error(
+        "at {latest} the stream had come only up to {closed}, further behind than {age:?}: its replicas are cut off or slow, or it is \
+         read too slowly; resume at its cursor"
+    )]
+    Stale { closed: Timestamp, latest: Timestamp, age: Duration },
+    #[error("topic {topic} was created at {created}, so it has no snapshot at {at}: name a later time")]
+    BeforeTopic { topic: String, at: Timestamp, created: Timestamp },
     #[error("the producer is closed")]
     Closed,
 }
@@ -145,11 +161,18 @@ impl Error {
         }
     }
 
+    pub(super) fn is_unsupported(&self) -> bool {
+        matches!(self, Self::Unsupported { .. })
+    }
+
     /// Whether the same request may succeed when sent again.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.retryable,
-            Self::Unreachable { .. } | Self::Disconnected { .. } | Self::Timeout { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Disconnected { .. }
+            | Self::Timeout { .. }
+            | Self::Stale { .. } => true,
             _ => false,
         }
     }
@@ -168,14 +191,25 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Refused(refusal) => kind_of(refusal.code),
-            Self::Unreachable { .. } | Self::Disconnected { .. } | Self::Timeout { .. } => Kind::Unavailable,
+            Self::Unreachable { .. }
+            | Self::Disconnected { .. }
+            | Self::Timeout { .. }
+            | Self::Stale { .. } => Kind::Unavailable,
             Self::Identity { .. } => Kind::Denied,
-            Self::UnknownNode { .. } | Self::UnknownShard { .. } | Self::NoReplica { .. } => Kind::NotFound,
+            Self::UnknownNode { .. }
+            | Self::UnknownShard { .. }
+            | Self::NoReplica { .. }
+            | Self::BeforeTopic { .. } => Kind::NotFound,
             Self::Corrupt { .. } | Self::Gap { .. } | Self::BrokenOrder { .. } => Kind::Corruption,
-            Self::OtherCluster { .. } | Self::RecordTooLarge { .. } | Self::Option { .. } => Kind::Usage,
-            Self::Protocol { .. } | Self::Malformed { .. } | Self::Description { .. } | Self::Closed => {
-                Kind::Failure
-            }
+            Self::OtherCluster { .. }
+            | Self::RecordTooLarge { .. }
+            | Self::Option { .. }
+            | Self::Future { .. } => Kind::Usage,
+            Self::Protocol { .. }
+            | Self::Malformed { .. }
+            | Self::Description { .. }
+            | Self::Unsupported { .. }
+            | Self::Closed => Kind::Failure,
         }
     }
 }

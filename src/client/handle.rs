@@ -12,11 +12,12 @@ use super::connections::Connections;
 use super::consumer::{Consumer, ConsumerOptions};
 use super::core::{Core, unexpected};
 use super::error::Error;
+use super::fresh::{self, Cut, Now};
 use super::producer::{Producer, ProducerOptions};
 use super::rows::{ClockAnswer, ClockInfo, ClusterInfo, NodeShards, ReplicaStatus};
 use super::topic::Topic;
 use crate::transport::{self, ClientEndpoint, Identity};
-use crate::types::{Durability, NodeId, Retention, TopicName};
+use crate::types::{Durability, NodeId, Retention, Timestamp, Token, TopicName};
 use crate::wire::{CreateTopicBody, ErrorCode, RequestBody, ResponseBody, TopicNameBody};
 
 /// How to reach a cluster.
@@ -213,6 +214,63 @@ impl Client {
         Consumer::start(Arc::clone(&self.core), name, options).await
     }
 
+    /// What this client has seen so far: the latest timestamp of its acknowledged appends and of what its consumers handed out or
+    /// read to the end of. A read by `Level::Session` contains it, and one by `Level::Causal` of whoever is given it.
+    ///
+    /// ```no_run
+    /// use timberline::client::{Client, ConsumerOptions, Level, Until};
+    /// use timberline::types::Token;
+    ///
+    /// # async fn example(writer: Client, reader: Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// // The writer hands its token on in whatever it sends: a cookie, a header, a message.
+    /// let text = writer.token().to_string();
+    /// let token: Token = text.parse()?;
+    /// let consistency = Some(Level::Causal(token));
+    /// let options = ConsumerOptions { until: Until::ToEnd, consistency, ..ConsumerOptions::default() };
+    /// let mut consumer = reader.consumer(&"orders".parse()?, options).await?;
+    /// while let Some(record) = consumer.next().await? {
+    ///     println!("{} {:?}", record.timestamp, record.record.value);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn token(&self) -> Token {
+        self.core.session.token()
+    }
+
+    /// Goes on with an earlier client's session: reads by `Level::Session` contain what that one had seen.
+    pub fn resume(&self, token: Token) {
+        self.core.session.resume(token);
+    }
+
+    /// The time, by a node whose clock is trusted.
+    pub async fn now(&self) -> Result<Now, Error> {
+        fresh::now(&self.core, false).await
+    }
+
+    /// The consistent snapshot of a topic at a timestamp: of each shard the first offset stamped later. It is the same for ever and on
+    /// every replica, but for what retention trims away meanwhile. Waits until all shards are closed there, as long as a request may
+    /// take.
+    ///
+    /// # Errors
+    /// `Future` for a time that nothing may be stamped with yet, `BeforeTopic` for one before the topic was created, and the nodes'
+    /// `Trimmed` for one whose records are gone.
+    ///
+    /// ```no_run
+    /// # async fn example(client: timberline::client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let at = client.now().await?.interval.earliest;
+    /// let cut = client.cut(&"orders".parse()?, at).await?;
+    /// for (shard, offset) in &cut.offsets {
+    ///     println!("shard {shard}: the records below {offset}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn cut(&self, name: &TopicName, at: Timestamp) -> Result<Cut, Error> {
+        let topic = self.core.topic(name).await?;
+        fresh::cut(&self.core, &topic, at).await
+    }
+
     /// Closes all connections; producers and consumers that still run fail.
     pub async fn close(&self) {
         self.core.connections.close().await;
@@ -220,7 +278,7 @@ impl Client {
 }
 
 /// A node's clock; without a node, that of any.
-pub(super) async fn clock(core: &Core, node: Option<NodeId>) -> Result<ClockInfo, Error> {
+async fn clock(core: &Core, node: Option<NodeId>) -> Result<ClockInfo, Error> {
     let (what, body) = ("the clock", RequestBody::Clock(true));
     let (node, answer) = match node {
         Some(node) => (node, core.ask_node(node, what, body).await?),

@@ -10,19 +10,25 @@ mod connections;
 mod consumer;
 mod core;
 mod error;
+mod fresh;
+#[cfg(test)]
+mod freshness_tests;
 mod handle;
 mod producer;
 mod rows;
+mod session;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 mod topic;
 
+pub use crate::clock::Level;
 pub use consumer::{
     Consumed, Consumer, ConsumerOptions, Cursor, InvalidCursor, Item, Marked, Marks, Order, Start, Until,
 };
 pub use error::{Error, Kind, Outcome, Refusal};
+pub use fresh::{Cut, Now};
 pub use handle::{Client, ClientOptions, CreateTopic, Partitioning};
 pub use producer::{AppendFailure, BatchReport, Delivered, Delivery, OnReport, Producer, ProducerOptions};
 pub use rows::{

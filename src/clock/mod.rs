@@ -5,6 +5,7 @@
 //! time (I1); uncertainty shrinks only on a new sample (I8).
 
 mod agreement;
+mod freshness;
 mod interval;
 mod keeper;
 mod shared_page;
@@ -21,6 +22,7 @@ pub use agreement::{
     Agreement, AgreementOptions, AgreementStatus, Answer, Ballot, Claim, Doubt, DoubtStanding, Offsets,
     PeerStanding, Span, Standing, Verdict, Vote,
 };
+pub use freshness::{Level, Moment, Unfit};
 pub use interval::{Fault, Reading, TimeInterval};
 pub use keeper::ClockKeeper;
 pub use source::{Leap, Refusal, Sample, SourceError, TimeSource};

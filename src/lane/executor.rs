@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::closing::{Acceptor, Promiser};
+use super::opening::BACKLOG_ALLOWANCE_NS;
 use super::outbox::Outbox;
 use super::output::{Output, ReadRefusal, ReplicaStatus};
 use super::probing::Probing;
@@ -13,10 +14,10 @@ use super::repair::{Scrubber, Ward};
 use super::replica::{Failure, Replica, Tokens};
 use super::resting::Attendance;
 use super::{AppendCommand, Event, LaneOptions, ReadCommand, ShardSpec};
-use crate::clock::{Agreement, AgreementStatus, Reading};
+use crate::clock::{Agreement, AgreementStatus, Moment, Reading};
 use crate::disk::Disk;
 use crate::log::{OpenFiles, RepairPlan};
-use crate::shard::{AppendRequest, Refusal};
+use crate::shard::{AppendRequest, Refusal, latest_admissible};
 use crate::types::{Durability, Monotonic, NodeId, ShardId, Timestamp};
 
 /// How often a lane looks whether anything is to be trimmed, or marked.
@@ -152,6 +153,15 @@ impl Lane {
     /// The reading as the other nodes' clocks leave it: what they hold against this node's is its fault, too.
     pub fn judged(&self, now: &Reading) -> Reading {
         self.probing.agreement.judge(now)
+    }
+
+    /// What this node knows of the time, for those who make marks of it.
+    pub fn moment(&self, now: &Reading) -> Moment {
+        Moment {
+            reading: self.judged(now),
+            is_heard: self.probing.agreement.is_heard(now.monotonic),
+            admissible: latest_admissible(self.options.eps_max_ns, BACKLOG_ALLOWANCE_NS, now),
+        }
     }
 
     /// How this node's clock and the others' stand to each other.

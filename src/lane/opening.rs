@@ -19,7 +19,7 @@ use crate::types::{Durability, Index, ShardId};
 
 /// How far a leader may run ahead of its clock by stamping more than one record a nanosecond: far more than
 /// any backlog that the queues admit.
-const BACKLOG_ALLOWANCE_NS: u64 = 10_000_000;
+pub(super) const BACKLOG_ALLOWANCE_NS: u64 = 10_000_000;
 /// Replication messages on their way to one replica.
 const IN_FLIGHT_MESSAGES_MAX: u64 = 64;
 /// Entry bytes that one replication message carries; a larger entry travels alone.

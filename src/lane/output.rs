@@ -124,10 +124,21 @@ pub struct ReadAnswer {
     pub frames: Vec<Frame>,
     /// Where to read on.
     pub next: Index,
+    /// The offset of the first record behind the frames, which may not have come yet.
+    pub next_offset: Offset,
     /// Every record stamped at or below this lies before `next`.
     pub closed: Timestamp,
     /// The offset of the first record that the log keeps: a read of everything begins there.
     pub kept_from: Offset,
+}
+
+impl ReadAnswer {
+    /// The offset of the first record stamped at or after `at`, or of the one that comes next; of an answer to a read from there.
+    pub fn offset_of(&self, at: Timestamp) -> Offset {
+        let Some(first) = self.frames.first() else { return self.next_offset };
+        let before = at.ns_since(first.header.first_timestamp).min(u64::from(first.header.record_count));
+        first.header.first_offset.plus(before)
+    }
 }
 
 /// Why a read is not answered.

@@ -21,7 +21,7 @@ use crate::consensus::Message;
 use crate::log::{Log, Share};
 use crate::shard::{AppendRequest, Persist, Refusal, Shard};
 use crate::simulation::{Bug, is_planted};
-use crate::types::{Durability, Index, Monotonic, NodeId, ReplicaId, Term, Timestamp};
+use crate::types::{Durability, Index, Monotonic, NodeId, Offset, ReplicaId, Term, Timestamp};
 use crate::wire::FloorRequest;
 
 /// How long a full disk is left alone.
@@ -435,16 +435,18 @@ impl Replica {
         if is_planted(Bug::ServeAboveReleased) {
             released = log.last_index();
         }
-        let beginning = self.beginning;
-        self.held.retain_mut(|command| match serve(&log, &beginning, command, released, closed) {
-            Ok(None) => true,
-            Ok(Some(answer)) => {
-                output.reads.push((command.ticket, Ok(answer)));
-                false
-            }
-            Err(refusal) => {
-                output.reads.push((command.ticket, Err(refusal)));
-                false
+        let (beginning, released_offset) = (self.beginning, self.shard.released_offset());
+        self.held.retain_mut(|command| {
+            match serve(&log, &beginning, command, (released, released_offset), closed) {
+                Ok(None) => true,
+                Ok(Some(answer)) => {
+                    output.reads.push((command.ticket, Ok(answer)));
+                    false
+                }
+                Err(refusal) => {
+                    output.reads.push((command.ticket, Err(refusal)));
+                    false
+                }
             }
         });
     }
@@ -507,7 +509,7 @@ fn serve(
     log: &Log,
     beginning: &Beginning,
     command: &mut ReadCommand,
-    released: Index,
+    (released, released_offset): (Index, Offset),
     closed: Timestamp,
 ) -> Result<Option<ReadAnswer>, ReadRefusal> {
     let (shard, end) = (command.shard, released.plus(1));
@@ -528,5 +530,6 @@ fn serve(
         _ => closed,
     };
     let news = !frames.is_empty() || closed > command.closed_above;
-    Ok(news.then_some(ReadAnswer { frames, next, closed, kept_from: beginning.offset }))
+    let next_offset = frames.last().map_or(released_offset, |last| last.header.next_offset());
+    Ok(news.then_some(ReadAnswer { frames, next, next_offset, closed, kept_from: beginning.offset }))
 }

@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::collections::binary_heap::PeekMut;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
+use crate::simulation::{Bug, is_planted};
 use crate::types::{ShardId, Timestamp};
 
 /// A place in the total order of everything: by timestamp, then by shard.
@@ -147,6 +148,15 @@ impl<T> Merge<T> {
     pub fn frontier(&mut self) -> Option<Place> {
         self.settle();
         self.heap.peek().map(|Reverse((place, _))| *place)
+    }
+
+    /// Whether nothing stamped at or below `until` can come out any more; without one, whether nothing can at all.
+    pub fn is_over(&mut self, until: Option<Timestamp>) -> bool {
+        let is_past = |next: Timestamp| until.is_some_and(|until| next > until);
+        if is_planted(Bug::EndWhenOneShardIsClosed) {
+            return self.lanes.iter().any(|lane| lane.bound().is_none_or(|next| is_past(next.timestamp)));
+        }
+        self.frontier().is_none_or(|next| is_past(next.timestamp))
     }
 
     /// Sinks entries that lag until the top one tells its shard's true bound.

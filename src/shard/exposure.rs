@@ -9,7 +9,7 @@ use super::request::Answer;
 use crate::clock::Reading;
 use crate::codec::FrameHeader;
 use crate::consensus::{self, LogReader};
-use crate::types::{Durability, Index, Receipt, ShardId, StageTimes, Timestamp};
+use crate::types::{Durability, Index, Offset, Receipt, ShardId, StageTimes, Timestamp};
 
 impl Shard {
     /// Looks at commitment and clock, and exposes what both allow. Call after every event and at `wake_after`.
@@ -53,6 +53,11 @@ impl Shard {
 
     pub fn released(&self) -> Index {
         self.queue.released().index
+    }
+
+    /// The offset of the first record that readers do not see yet.
+    pub fn released_offset(&self) -> Offset {
+        self.queue.released().next_offset
     }
 
     /// The first entry that readers may see: what lies before it was trimmed. 0 until that is known.

@@ -29,6 +29,11 @@ impl EntryGuard {
     }
 }
 
+/// The latest stamp that an entry may carry now: later ones are refused.
+pub fn latest_admissible(eps_max_ns: u64, backlog_allowance_ns: u64, now: &Reading) -> Timestamp {
+    now.interval.latest.plus_ns(EntryGuard::new(eps_max_ns, backlog_allowance_ns).reach_ns)
+}
+
 /// Whether a promise of `closed` may be accepted.
 pub fn admits_promise(closed: Timestamp, eps_max_ns: u64, now: &Reading) -> bool {
     closed <= now.interval.latest.plus_ns(eps_max_ns.saturating_mul(2))

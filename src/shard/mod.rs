@@ -34,7 +34,7 @@ mod trimming;
 
 pub use error::{Error, StepRefusal};
 pub use floor::{FloorQuestion, FloorReply};
-pub use guard::admits_promise;
+pub use guard::{admits_promise, latest_admissible};
 pub use log_view::{ShardLog, entry_of};
 pub use options::ShardOptions;
 pub use promises::Promise;

@@ -62,10 +62,16 @@ pub enum Bug {
     DoubtsUntold,
     /// A mark begins when the clock was found wrong, not when it was last known to be right.
     MarkTooShort,
+    /// A linearizable read takes the earliest that now may be for its mark.
+    MarkEarliest,
+    /// A clock that is not trusted, or heard by nobody, gives marks.
+    MarkUnjudged,
+    /// A read of several shards ends when one of them is closed at its mark.
+    EndWhenOneShardIsClosed,
 }
 
 impl Bug {
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 31] = [
         Self::AckBeforeSync,
         Self::SkipDirectorySync,
         Self::AckBeforeWait,
@@ -94,6 +100,9 @@ impl Bug {
         Self::NoMarks,
         Self::DoubtsUntold,
         Self::MarkTooShort,
+        Self::MarkEarliest,
+        Self::MarkUnjudged,
+        Self::EndWhenOneShardIsClosed,
     ];
 
     /// What it is called on a command line.
@@ -127,6 +136,9 @@ impl Bug {
             Self::NoMarks => "no-marks",
             Self::DoubtsUntold => "doubts-untold",
             Self::MarkTooShort => "mark-too-short",
+            Self::MarkEarliest => "mark-earliest",
+            Self::MarkUnjudged => "mark-unjudged",
+            Self::EndWhenOneShardIsClosed => "end-when-one-shard-is-closed",
         }
     }
 }

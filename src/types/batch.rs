@@ -70,6 +70,13 @@ pub struct Receipt {
     pub wait: StageTimes,
 }
 
+impl Receipt {
+    /// The timestamp of its last record.
+    pub fn last_timestamp(&self) -> Timestamp {
+        self.first_timestamp.plus_ns(u64::from(self.record_count.saturating_sub(1)))
+    }
+}
+
 /// How long a batch spent in each stage on its leader. Zero throughout for a duplicate's receipt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StageTimes {

@@ -12,6 +12,7 @@ mod replica;
 mod retention;
 mod time;
 mod timestamp_ranges;
+mod token;
 
 pub use batch::{BatchId, Durability, Receipt, SHARD_IN_FLIGHT_MAX, StageTimes};
 pub use ids::{ClusterId, InvalidName, NodeId, ProducerId, ReplicaId, ShardId, TopicId, TopicName};
@@ -22,3 +23,4 @@ pub use replica::{Membership, Vote};
 pub use retention::{InvalidRetention, Retention};
 pub use time::{Monotonic, Timestamp};
 pub use timestamp_ranges::TimestampRanges;
+pub use token::{InvalidToken, Token};

@@ -8,6 +8,7 @@
 mod client;
 mod node;
 mod packet;
+mod reads;
 mod system;
 
 pub use client::{
@@ -22,6 +23,7 @@ pub use node::{
     ShardPromise, StatedTime,
 };
 pub use packet::{PREFIX_BYTES, PacketDecoder, PacketError, PacketLimits, encode_packet};
+pub use reads::{LocateBody, LocatedBody, NowBody, NowRequestBody};
 pub use system::{
     CreateShard, CreateTopic, DeleteTopic, PlaceReplica, RegisterNode, SystemChange, SystemRecord,
 };

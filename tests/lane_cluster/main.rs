@@ -1,6 +1,7 @@
 //! Laws of whole lanes that need a quiet world: no faults, one thread, virtual time. The hostile one is `tools/sim`.
 
 mod clocks;
+mod consistency;
 mod leap_seconds;
 mod recollections;
 mod repairs;

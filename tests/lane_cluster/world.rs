@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use timberline::clock::{AgreementOptions, AgreementStatus, Fault, Reading, TimeInterval};
+use timberline::clock::{AgreementOptions, AgreementStatus, Fault, Moment, Reading, TimeInterval};
 use timberline::codec::{EncodedBatch, encode_records};
 use timberline::disk::{Disk, MemoryDisk};
 use timberline::lane::{
@@ -53,6 +53,8 @@ pub(crate) struct World {
     pub(crate) loses_probes: bool,
     /// Whatever this node says is lost; it hears all.
     pub(crate) mute: Option<NodeId>,
+    /// Whatever is said to this node, or by it, is lost.
+    pub(crate) cut_off: Option<NodeId>,
     /// Messages of Raft that were sent so far.
     pub(crate) raft_messages: usize,
     pub(crate) trace: Vec<String>,
@@ -99,6 +101,7 @@ impl World {
             holds_syncs: false,
             loses_probes: false,
             mute: None,
+            cut_off: None,
             agreement: AgreementOptions::among((1..=nodes).map(NodeId).collect()),
             raft_messages: 0,
             trace: Vec::new(),
@@ -262,7 +265,13 @@ impl World {
         let stops = output.failed.is_empty() || self.expects_stops;
         assert!(stops, "{from}: {:?}\n{}", output.failed, self.story());
         let is_mute = self.mute == Some(from);
-        for send in output.sends.into_iter().filter(|_| !is_mute) {
+        let arrives = |world: &Self, to: NodeId| {
+            !is_mute && world.cut_off.is_none_or(|lonely| lonely != from && lonely != to)
+        };
+        for send in output.sends {
+            if !arrives(self, send.to) {
+                continue;
+            }
             self.raft_messages += send.message.raft.len();
             self.trace.push(format!("{} {from}->{}", self.elapsed_ns, send.to));
             let payload = Bytes::from(send.payload.concat());
@@ -270,8 +279,8 @@ impl World {
             let event = Event::Message { from, message: Box::new(send.message), payload };
             self.schedule(delay_ns, send.to, Happening::Lane(Box::new(event)));
         }
-        let probes = if self.loses_probes || is_mute { Vec::new() } else { output.probes };
-        for (to, probe) in probes {
+        let probes = if self.loses_probes { Vec::new() } else { output.probes };
+        for (to, probe) in probes.into_iter().filter(|(to, _)| arrives(self, *to)).collect::<Vec<_>>() {
             let delay_ns = 50_000 + self.draw() % 450_000;
             self.schedule(delay_ns, to, Happening::Lane(Box::new(Event::Probe { from, probe })));
         }
@@ -330,9 +339,26 @@ impl World {
 
     /// Asks a node for what stands at `from` or after it.
     pub(crate) fn read(&mut self, node: NodeId, shard: ShardId, from: ReadFrom) -> Ticket {
-        let (ticket, closed_above) = (self.draw_ticket(), Timestamp::ZERO);
+        self.read_above(node, shard, from, Timestamp::ZERO)
+    }
+
+    /// The same; where nothing stands, until the shard is closed above that.
+    pub(crate) fn read_above(
+        &mut self,
+        node: NodeId,
+        shard: ShardId,
+        from: ReadFrom,
+        closed_above: Timestamp,
+    ) -> Ticket {
+        let ticket = self.draw_ticket();
         self.hand(node, Event::Read(ReadCommand { ticket, shard, from, max_bytes: 4096, closed_above }));
         ticket
+    }
+
+    /// What a node tells of the time.
+    pub(crate) fn moment(&mut self, node: NodeId) -> Moment {
+        self.hand(node, Event::Timer);
+        self.nodes[&node].lane.as_ref().expect("it runs").moment(&self.reading(node))
     }
 
     fn draw_ticket(&mut self) -> Ticket {

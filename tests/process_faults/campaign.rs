@@ -77,7 +77,7 @@ fn from_environment(name: &str) -> Option<u64> {
 }
 
 /// Writes the relays' addresses where the nodes look for each other; they go on listening where they did.
-fn put_between(cluster: &Cluster, network: &Network) {
+pub(crate) fn put_between(cluster: &Cluster, network: &Network) {
     for node in 1..=NODES {
         let mut settings = std::fs::read_to_string(cluster.settings(node)).expect("the settings");
         for (peer, relay) in (1..=NODES).zip(network.addresses()) {

@@ -7,6 +7,7 @@
 mod campaign;
 #[path = "../processes/cluster.rs"]
 mod cluster;
+mod consistency;
 mod disks;
 mod powered;
 mod relay;

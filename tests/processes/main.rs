@@ -9,6 +9,7 @@ mod leap_seconds;
 mod marks;
 mod skewed;
 mod time_sources;
+mod tokens;
 mod watching;
 
 use std::collections::BTreeMap;

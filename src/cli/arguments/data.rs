@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use crate::cli::moment::{From, Moment};
 use crate::codec::Compression;
 use crate::settings::{parse_duration, parse_size};
-use crate::types::TopicName;
+use crate::types::{Token, TopicName};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ProduceArguments {
@@ -91,13 +91,18 @@ pub(in crate::cli) enum OrderArgument {
     Shard,
 }
 
-/// The consistency levels the design names. This build reads what a node has released.
+/// What a read to the end contains at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Consistency {
+    /// Everything acknowledged, to anybody, before the command began
     Linearizable,
+    /// What an earlier command of yours wrote or read, by its token
     Session,
+    /// What somebody else had written or read, by their token
     Causal,
+    /// Everything acknowledged longer ago than --age
     Bounded,
+    /// What the replicas have that answer first
     Eventual,
 }
 
@@ -107,7 +112,7 @@ pub(in crate::cli) struct ConsumeArguments {
     /// begin, end, a time (RFC 3339, ts:NANOSECONDS, -5m), or cursor:C as a consumer printed it
     #[arg(long, default_value = "begin", value_name = "WHERE", allow_hyphen_values = true)]
     pub from: From,
-    /// Stop before the first record stamped after this time
+    /// Read as of this time: stop before the first record stamped after it, once nothing stamped earlier can come
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, conflicts_with_all = ["to_end", "follow"])]
     pub until: Option<Moment>,
     /// Stop at the end as it was when the command began
@@ -121,9 +126,15 @@ pub(in crate::cli) struct ConsumeArguments {
     /// Only this shard, by its id
     #[arg(long, value_name = "ID")]
     pub shard: Option<u64>,
-    /// What a read promises (this build: eventual, that is, what the node has released)
+    /// What a read --to-end contains at least [default: linearizable]
     #[arg(long, value_enum, value_name = "LEVEL")]
     pub consistency: Option<Consistency>,
+    /// With `session` and `causal`: the token that `produce` or `consume` printed
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Option<Token>,
+    /// With `bounded`: how much of the newest may be missing, such as 5s
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub age: Option<Duration>,
     /// Go on with records as they arrive (the default unless --until or --to-end is given)
     #[arg(long)]
     pub follow: bool,

@@ -7,30 +7,38 @@ use std::task::Poll;
 
 use super::print::Printer;
 use crate::cli::arguments::{Common, Consistency, ConsumeArguments, OrderArgument};
-use crate::cli::connect::{cluster_now, connect};
+use crate::cli::connect::connect;
 use crate::cli::failure::Failure;
 use crate::cli::moment::{From, Moment, show};
 use crate::cli::output::{Format, say, stream};
-use crate::client::{Client, Consumer, ConsumerOptions, Cursor, Error, Item, Marked, Order, Start, Until};
+use crate::client::{
+    Client, Consumer, ConsumerOptions, Cursor, Error, Item, Level, Marked, Order, Start, Until,
+};
 use crate::types::{NodeId, ShardId, Timestamp};
 
 pub(in crate::cli) async fn consume(arguments: ConsumeArguments, common: &Common) -> Result<(), Failure> {
     let format = Format::or_default(common.output);
     check(&arguments, format)?;
-    let cursor = cursor(&arguments)?;
+    let (cursor, level) = (cursor(&arguments)?, level(&arguments)?);
     let client = connect(common).await?;
-    let options = options(&arguments, cursor, &client).await?;
+    if let (Some(Level::Session), Some(token)) = (level, arguments.token) {
+        client.resume(token);
+    }
+    let options = options(&arguments, cursor, level, &client).await?;
     let mut consumer = client.consumer(&arguments.topic, options).await?;
     let mut printer = Printer::new(&arguments.topic, format, stream());
     printer.begin()?;
     let read = read(&mut consumer, &mut printer, &arguments).await;
     // What was read is printed whole even if reading then failed.
     printer.end()?;
-    say(&format!("{} records; resume with --from cursor:{}", printer.printed(), consumer.cursor()));
+    let (records, cursor, token) = (printer.printed(), consumer.cursor(), client.token());
+    say(&format!(
+        "{records} records; resume with --from cursor:{cursor}; others see as much with --token {token}"
+    ));
     read
 }
 
-/// Refuses levels that are not built, and marks where nothing would tell them from records.
+/// Refuses marks where nothing would tell them from records.
 fn check(arguments: &ConsumeArguments, format: Format) -> Result<(), Failure> {
     if arguments.marks && format == Format::Raw {
         return Err(Failure::usage(
@@ -38,16 +46,34 @@ fn check(arguments: &ConsumeArguments, format: Format) -> Result<(), Failure> {
              marks on stderr",
         ));
     }
-    match arguments.consistency {
-        None | Some(Consistency::Eventual) => Ok(()),
-        Some(level) => {
-            let level = format!("`--consistency {}`", format!("{level:?}").to_lowercase());
-            Err(Failure::not_built(
-                &level,
-                "this build reads what a node has released: `--consistency eventual`",
-            ))
+    Ok(())
+}
+
+/// The level asked for. What a level does not need is refused, never ignored.
+fn level(arguments: &ConsumeArguments) -> Result<Option<Level>, Failure> {
+    let level = match (arguments.consistency, arguments.token, arguments.age) {
+        (None, None, None) => return Ok(None),
+        (Some(Consistency::Linearizable), None, None) => Level::Linearizable,
+        (Some(Consistency::Session), Some(_), None) => Level::Session,
+        (Some(Consistency::Causal), Some(token), None) => Level::Causal(token),
+        (Some(Consistency::Bounded), None, Some(age)) => Level::Bounded(age),
+        (Some(Consistency::Eventual), None, None) => Level::Eventual,
+        _ => {
+            return Err(Failure::usage(
+                "--token TOKEN belongs to --consistency session and causal, and they to it; --age DURATION belongs to \
+                 --consistency bounded",
+            ));
         }
+    };
+    let follows = arguments.until.is_none() && !arguments.to_end;
+    let is_bounded_stream = follows && arguments.consistency == Some(Consistency::Bounded);
+    if !arguments.to_end && level != Level::Eventual && !is_bounded_stream {
+        return Err(Failure::usage(
+            "--consistency says what a read to the end contains: give --to-end. As of a time (--until) a read is the same at \
+             every level, and one that goes on may only be bounded",
+        ));
     }
+    Ok(Some(level))
 }
 
 fn cursor(arguments: &ConsumeArguments) -> Result<Option<Cursor>, Failure> {
@@ -58,12 +84,13 @@ fn cursor(arguments: &ConsumeArguments) -> Result<Option<Cursor>, Failure> {
 async fn options(
     arguments: &ConsumeArguments,
     cursor: Option<Cursor>,
+    consistency: Option<Level>,
     client: &Client,
 ) -> Result<ConsumerOptions, Failure> {
     let relative = |moment: Option<Moment>| matches!(moment, Some(Moment::Ago(_)));
     let from_moment = if let From::At(moment) = arguments.from { Some(moment) } else { None };
     let asks_now = relative(from_moment) || relative(arguments.until);
-    let now = if asks_now { cluster_now(client).await? } else { Timestamp::ZERO };
+    let now = if asks_now { client.now().await?.interval.latest } else { Timestamp::ZERO };
     let from = match (&arguments.from, cursor) {
         (_, Some(cursor)) => Start::Cursor(cursor),
         (From::End, _) => Start::End,
@@ -81,7 +108,7 @@ async fn options(
         (None, OrderArgument::Shard) => Order::EachShard,
     };
     let node = arguments.node.map(NodeId);
-    Ok(ConsumerOptions { from, until, order, node, ..ConsumerOptions::default() })
+    Ok(ConsumerOptions { from, until, order, consistency, node, ..ConsumerOptions::default() })
 }
 
 /// Prints until the end, `max`, Ctrl-C or a failure; flushes whenever there is nothing to print.

@@ -8,7 +8,7 @@ use super::tally::Counts;
 use crate::cli::moment::{show, show_ns};
 use crate::cli::output::{Row, to_json};
 use crate::client::BatchReport;
-use crate::types::{Timestamp, TopicName};
+use crate::types::{Timestamp, Token, TopicName};
 
 /// One acknowledged batch; the field names are a contract.
 #[derive(Serialize)]
@@ -84,6 +84,8 @@ pub(super) struct Summary {
     records_per_second: u64,
     first_timestamp_ns: Option<u64>,
     last_timestamp_ns: Option<u64>,
+    /// For reads that are to contain all of this.
+    token: Option<String>,
     /// Of the time batches spent on their leaders.
     commit_wait_share: f64,
 }
@@ -103,6 +105,7 @@ impl Summary {
             records_per_second: rate(counts.acknowledged, seconds),
             first_timestamp_ns: counts.first.map(|at| at.0),
             last_timestamp_ns: counts.last.map(|at| at.0),
+            token: counts.last.map(|at| Token(at).to_string()),
             commit_wait_share: counts.commit_wait_share(),
         }
     }
@@ -111,9 +114,10 @@ impl Summary {
     pub(super) fn sentence(&self) -> String {
         let Self { acknowledged, not_applied, unknown, batches, shards, topic, .. } = self;
         let elapsed = show_ns(self.elapsed_ns);
+        let token = self.token.as_deref().unwrap_or("-");
         format!(
             "{topic}: {acknowledged} records acknowledged, {not_applied} not applied, {unknown} unknown, in {batches} \
-             batches over {shards} shards, {elapsed}"
+             batches over {shards} shards, {elapsed}; token {token}"
         )
     }
 }
@@ -140,6 +144,7 @@ impl Row for Summary {
             "TIME",
             "PER SECOND",
             "LAST",
+            "TOKEN",
         ]
     }
     fn cells(&self) -> Vec<Vec<String>> {
@@ -153,6 +158,7 @@ impl Row for Summary {
             show_ns(self.elapsed_ns),
             self.records_per_second.to_string(),
             self.last_timestamp_ns.map_or_else(|| "-".into(), |ns| show(Timestamp(ns))),
+            self.token.clone().unwrap_or_else(|| "-".into()),
         ]]
     }
     fn raw(&self) -> String {

@@ -43,13 +43,11 @@ impl Counts {
     }
 
     fn acknowledge(&mut self, receipt: &Receipt) {
-        let count = u64::from(receipt.record_count);
-        let last = receipt.first_timestamp.plus_ns(count.saturating_sub(1));
-        self.acknowledged += count;
+        self.acknowledged += u64::from(receipt.record_count);
         self.shards.insert(receipt.shard);
         self.first =
             Some(self.first.map_or(receipt.first_timestamp, |first| first.min(receipt.first_timestamp)));
-        self.last = self.last.max(Some(last));
+        self.last = self.last.max(Some(receipt.last_timestamp()));
         self.waited += receipt.wait.queue + receipt.wait.replication + receipt.wait.commit_wait;
         self.commit_waited += receipt.wait.commit_wait;
     }

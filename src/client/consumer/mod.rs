@@ -3,11 +3,13 @@
 //! One task per shard keeps a subscription alive and proves what arrives (`subscription`, `proof`); the
 //! consumer merges and hands out (`reader`). A shard's task reads on only when the consumer allows it.
 
+mod bound;
 mod cursor;
 mod marks;
 mod options;
 mod proof;
 mod reader;
+mod span;
 mod subscription;
 #[cfg(test)]
 mod tests;

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use super::bound::{Bound, tell_time};
 use super::proof::Delivered;
+use super::span::span;
 use super::subscription::{News, Subscription, weight};
-use super::{ConsumerOptions, Cursor, Marked, Marks, Order, Start, Until};
+use super::{ConsumerOptions, Cursor, Marked, Marks, Order};
 use crate::client::core::Core;
 use crate::client::error::Error;
-use crate::client::handle::clock;
 use crate::merge::Merge;
 use crate::types::{Offset, Record, ShardId, Timestamp, TopicName};
 
@@ -53,6 +54,9 @@ impl Item {
 
 /// Reads a topic.
 pub struct Consumer {
+    core: Arc<Core>,
+    /// While following: how far it may fall behind.
+    bound: Option<Bound>,
     /// One merge of all shards; under `Order::EachShard` one of each shard, which holds nobody back.
     merges: Vec<Merge<Item>>,
     lanes: HashMap<ShardId, Lane>,
@@ -94,7 +98,8 @@ impl Consumer {
             Order::Shard(shard) => return Err(Error::UnknownShard { topic: name.to_string(), shard }),
             Order::Merged | Order::EachShard => topic.router.shards().to_vec(),
         };
-        let (cursor, until) = span(&core, &options).await?;
+        let read = shards.iter().filter_map(|shard| topic.shard(*shard).cloned()).collect();
+        let (cursor, until) = span(&core, read, &options).await?;
         let shard_bytes_max = (options.buffer_bytes_max / shards.len()).max(SHARD_BYTES_LEAST);
         // What was read already counts as closed: the merge waits for what comes after the cursor.
         let closed = |shard: &ShardId| (*shard, cursor.start_of(*shard).minus_ns(1));
@@ -122,8 +127,24 @@ impl Consumer {
             };
             subscriptions.spawn(subscription.run(cursor.start_of(shard)));
         }
-        let marks = Marks::default();
-        Ok(Self { merges, lanes, turn: 0, until, cursor, marks, news, failed: None, subscriptions })
+        let bound = options.bound_while_following();
+        if let Some(age) = bound {
+            subscriptions.spawn(tell_time(Arc::clone(&core), age, sender));
+        }
+        let (marks, bound) = (Marks::default(), bound.map(Bound::new));
+        Ok(Self {
+            core,
+            bound,
+            merges,
+            lanes,
+            turn: 0,
+            until,
+            cursor,
+            marks,
+            news,
+            failed: None,
+            subscriptions,
+        })
     }
 
     /// The next record; `None` once all of `until` was handed out. Waits for it, and is cancel-safe.
@@ -145,10 +166,14 @@ impl Consumer {
                 if let Item::Mark(marked) = &item {
                     self.marks.add(*marked);
                 }
+                self.core.session.saw(item.timestamp());
                 return Ok(Some(item));
             }
             if self.is_done() {
-                self.cursor = self.cursor.max(self.until.map_or(self.cursor, Cursor::after));
+                if let Some(until) = self.until {
+                    self.cursor = self.cursor.max(Cursor::after(until));
+                    self.core.session.saw(until);
+                }
                 return Ok(None);
             }
             if let Some(error) = &self.failed {
@@ -156,6 +181,7 @@ impl Consumer {
             }
             match self.news.recv().await {
                 Some((shard, News::Delivered(delivered))) => self.hear(shard, delivered),
+                Some((_, News::Time(latest))) => self.failed = self.is_behind(latest),
                 Some((_, News::Failed(error))) => self.failed = Some(error),
                 None => self.failed = Some(Error::Closed),
             }
@@ -177,6 +203,11 @@ impl Consumer {
         &self.marks
     }
 
+    fn is_behind(&mut self, latest: Timestamp) -> Option<Error> {
+        let next = self.merges.iter_mut().filter_map(Merge::frontier).min()?;
+        self.bound.as_mut()?.check(latest, next.timestamp.minus_ns(1)).err()
+    }
+
     fn hear(&mut self, shard: ShardId, delivered: Delivered) {
         let Some(lane) = self.lanes.get_mut(&shard) else { return };
         let merge = &mut self.merges[lane.merge];
@@ -194,7 +225,7 @@ impl Consumer {
         let until = self.until;
         for _ in 0..self.merges.len() {
             let merge = &mut self.merges[self.turn];
-            if is_wanted(merge, until)
+            if !merge.is_over(until)
                 && let Some(popped) = merge.pop()
             {
                 if popped.resumes
@@ -214,32 +245,6 @@ impl Consumer {
 
     fn is_done(&mut self) -> bool {
         let until = self.until;
-        !self.merges.iter_mut().any(|merge| is_wanted(merge, until))
+        self.merges.iter_mut().all(|merge| merge.is_over(until))
     }
-}
-
-/// Whether something that is wanted can still come out of a merge.
-fn is_wanted(merge: &mut Merge<Item>, until: Option<Timestamp>) -> bool {
-    merge.frontier().is_some_and(|next| until.is_none_or(|until| next.timestamp <= until))
-}
-
-/// Where to start and the timestamp to stop after. "Now" is the latest that a node's clock can mean, so
-/// that everything acknowledged before is part of it.
-async fn span(core: &Core, options: &ConsumerOptions) -> Result<(Cursor, Option<Timestamp>), Error> {
-    let now = match (options.from, options.until) {
-        (Start::End, _) | (_, Until::ToEnd) => clock(core, options.node).await?.latest,
-        _ => Timestamp::ZERO,
-    };
-    let from = match options.from {
-        Start::Begin => Cursor::BEGIN,
-        Start::End => Cursor::after(now),
-        Start::Time(first) => Cursor::after(first.minus_ns(1)),
-        Start::Cursor(cursor) => cursor,
-    };
-    let until = match options.until {
-        Until::Forever => None,
-        Until::Closed(last) => Some(last),
-        Until::ToEnd => Some(now),
-    };
-    Ok((from, until))
 }

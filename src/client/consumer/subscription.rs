@@ -28,6 +28,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// What a subscription tells its consumer.
 pub(super) enum News {
     Delivered(Delivered),
+    /// The latest that a node's clock means by now.
+    Time(Timestamp),
     Failed(Error),
 }
 
@@ -90,10 +92,7 @@ impl Subscription {
         };
         let node = nodes[turn % nodes.len()];
         let error = match self.subscribe(node, progress.from()).await {
-            Ok((connected, stream, id)) => {
-                *last_heard = Instant::now();
-                self.follow(&connected, stream, id, progress, last_heard).await
-            }
+            Ok((connected, stream, id)) => self.follow(&connected, stream, id, progress, last_heard).await,
             Err(error) => error,
         };
         if matches!(
@@ -150,15 +149,21 @@ impl Subscription {
     ) -> Error {
         loop {
             // Waiting here is the consumer's pause, not the replica's silence.
+            let paused = Instant::now();
             let Ok(permit) = self.gate.acquire().await else { return Error::Closed };
+            *last_heard += paused.elapsed();
             let Ok(received) = timeout(SILENCE_MAX, stream.recv()).await else {
                 return Error::Disconnected { address: connected.address.to_string(), reason: silence() };
             };
-            *last_heard = Instant::now();
+            let before = progress.from();
             let handed_on = match self.delivery(connected, received, id) {
                 Ok(delivery) => self.hand_on(&connected.address, delivery, permit, progress).await,
                 Err(error) => Err(error),
             };
+            // A replica that is cut off says with each new stream what it said before: that is no news.
+            if progress.from() > before {
+                *last_heard = Instant::now();
+            }
             if let Err(error) = handed_on {
                 return error;
             }

@@ -273,6 +273,7 @@ impl Driver {
         let Some(lane) = self.lanes.get_mut(&pending.shard) else { return };
         lane.route.succeeded(Instant::now());
         if let Some(waiter) = lane.window.on_receipt(pending.attempt) {
+            self.core.session.saw(receipt.last_timestamp());
             self.end(pending.shard, &waiter, Ok(receipt));
         }
     }

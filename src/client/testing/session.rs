@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::cluster::Shared;
-use super::shards::{Fault, refusal, topic_name};
+use super::shards::{Fault, World, refusal, topic_name};
 use crate::transport::{ClientConnection, ClientListener, CloseCode, ServerStream};
 use crate::types::{BatchId, NodeId, ProducerId, ShardId};
 use crate::wire::{
-    AppendBody, ClockBody, ClusterBody, DeliverBody, ErrorCode, HelloBody, NodeBody, Outcome,
+    AppendBody, ClockBody, ClusterBody, DeliverBody, ErrorBody, ErrorCode, HelloBody, NodeBody, Outcome,
     PROTOCOL_VERSION, Request, RequestBody, Response, ResponseBody, ShardStatusBody, ShardStatusesBody,
     SubscribeBody, TopicNameBody, TopicsBody,
 };
@@ -57,6 +57,12 @@ impl Session {
                     None => continue,
                 },
                 RequestBody::Subscribe(subscribe) => return self.deliver(id, &subscribe, stream).await,
+                RequestBody::Now(_) => {
+                    self.answer_fresh(|world| world.tell_time(self.node).map(ResponseBody::Now))
+                }
+                RequestBody::Locate(locate) => {
+                    self.answer_fresh(|world| world.locate(&locate).map(ResponseBody::Located))
+                }
                 other => self.answer(other),
             };
             if stream.send(&Response { id, body: Some(answer) }, Vec::new()).await.is_err() {
@@ -122,6 +128,15 @@ impl Session {
         }
     }
 
+    /// The answer to what a node of the first builds does not know.
+    fn answer_fresh(&self, answer: impl Fn(&mut World) -> Result<ResponseBody, ErrorBody>) -> ResponseBody {
+        let mut world = self.shared.world.lock().expect("no test panicked");
+        if world.older == Some(self.node) {
+            return ResponseBody::Error(refusal(ErrorCode::Invalid, Outcome::NotApplied));
+        }
+        answer(&mut world).unwrap_or_else(ResponseBody::Error)
+    }
+
     fn answer(&self, request: RequestBody) -> ResponseBody {
         let addresses = self.shared.addresses.lock().expect("no test panicked").clone();
         let nodes: Vec<NodeId> = addresses.keys().copied().collect();
@@ -173,7 +188,11 @@ impl Session {
                 let shards = world.shards.keys().map(row).collect();
                 ResponseBody::ShardStatuses(ShardStatusesBody { node: self.node.0, shards })
             }
-            RequestBody::Hello(_) | RequestBody::Append(_) | RequestBody::Subscribe(_) => {
+            RequestBody::Hello(_)
+            | RequestBody::Append(_)
+            | RequestBody::Subscribe(_)
+            | RequestBody::Now(_)
+            | RequestBody::Locate(_) => {
                 panic!("answered elsewhere, and a hello only comes first")
             }
         }

@@ -10,12 +10,16 @@ use crate::codec::{
 use crate::routing::hash_start;
 use crate::types::{BatchId, Index, NodeId, Offset, ProducerId, ShardId, Term, Timestamp, TopicName};
 use crate::wire::{
-    AppendBody, AppendedBody, ErrorBody, ErrorCode, Outcome, ReplicaBody, ShardBody, TopicBody,
+    AppendBody, AppendedBody, ErrorBody, ErrorCode, LocateBody, LocatedBody, NowBody, Outcome, ReplicaBody,
+    ShardBody, TopicBody,
 };
 
 pub(in crate::client) fn topic_name() -> TopicName {
     "events".parse().expect("a valid name")
 }
+
+/// How far beyond now anything may be stamped.
+const ADMISSIBLE: u64 = 1000;
 
 /// What goes wrong with the next append to a shard.
 #[derive(Clone, Debug)]
@@ -46,6 +50,12 @@ pub(in crate::client) struct Shard {
 pub(in crate::client) struct World {
     pub(in crate::client) shards: BTreeMap<ShardId, Shard>,
     pub(in crate::client) now: u64,
+    /// Half the width of all clocks' intervals.
+    pub(in crate::client) eps: u64,
+    /// Nodes whose clocks are not trusted.
+    pub(in crate::client) fenced: Vec<NodeId>,
+    /// A node of a build that does not know how to tell the time or where one stands.
+    pub(in crate::client) older: Option<NodeId>,
     pub(in crate::client) topic_exists: bool,
     /// A node that has not heard of the topic yet.
     pub(in crate::client) ignorant: Option<NodeId>,
@@ -71,6 +81,9 @@ impl World {
         Self {
             shards: (1..=shards).map(|id| (ShardId(id), shard(id))).collect(),
             now: 1000,
+            eps: 5,
+            fenced: Vec::new(),
+            older: None,
             topic_exists: true,
             ignorant: None,
             described: 0,
@@ -176,6 +189,31 @@ impl World {
         (frames, closed)
     }
 
+    /// The time as a node tells it; meanwhile a little of it passes.
+    pub(super) fn tell_time(&mut self, node: NodeId) -> Result<NowBody, ErrorBody> {
+        self.now += 20;
+        if self.fenced.contains(&node) {
+            return Err(refusal(ErrorCode::Fenced, Outcome::NotApplied));
+        }
+        let (earliest_ns, latest_ns) = (self.now - self.eps, self.now + self.eps);
+        Ok(NowBody { node: node.0, earliest_ns, latest_ns, admissible_ns: latest_ns + ADMISSIBLE })
+    }
+
+    /// Where a time stands, or that it cannot be told yet.
+    pub(super) fn locate(&self, locate: &LocateBody) -> Result<LocatedBody, ErrorBody> {
+        let shard = ShardId(locate.shard);
+        let (frames, closed_ns) = self.read(shard, locate.at_ns, 1);
+        if locate.waits_closed && frames.is_empty() && closed_ns < locate.at_ns - 1 {
+            return Err(refusal(ErrorCode::Timeout, Outcome::NotApplied));
+        }
+        let end = self.shards[&shard].frames.last().map_or(Offset(0), |last| last.header.next_offset());
+        let offset = frames.first().map_or(end, |first| {
+            let before = Timestamp(locate.at_ns).ns_since(first.header.first_timestamp);
+            first.header.first_offset.plus(before)
+        });
+        Ok(LocatedBody { shard: shard.0, offset: offset.0, closed_ns })
+    }
+
     /// Closes every shard at a time: nothing will be stamped at or below it.
     pub(in crate::client) fn close_all(&mut self, at: u64) {
         self.now = self.now.max(at);
@@ -193,7 +231,8 @@ fn prove(append: &AppendBody, body: &Bytes) -> Compression {
 }
 
 pub(super) fn refusal(code: ErrorCode, outcome: Outcome) -> ErrorBody {
-    let for_good = [ErrorCode::ProducerFenced, ErrorCode::Conflict, ErrorCode::UnknownTopic];
+    let for_good =
+        [ErrorCode::ProducerFenced, ErrorCode::Conflict, ErrorCode::UnknownTopic, ErrorCode::Invalid];
     let retryable = !for_good.contains(&code);
     ErrorBody {
         code: code as i32,

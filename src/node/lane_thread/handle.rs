@@ -12,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::Progress;
 use super::waiters::{AppendResult, ReadResult, Waiters};
-use crate::clock::{AgreementStatus, Reading};
+use crate::clock::{AgreementStatus, Moment};
 use crate::codec::Compression;
 use crate::lane::{AppendCommand, Event, ReadCommand, ReadFrom, ReplicaStatus, Ticket};
 use crate::node::metrics::Metrics;
@@ -39,7 +39,7 @@ pub(super) enum Call {
     /// Statuses of these shards, or of all.
     Statuses(Option<Vec<ShardId>>, oneshot::Sender<Vec<ReplicaStatus>>),
     Clocks(oneshot::Sender<AgreementStatus>),
-    Reading(oneshot::Sender<Reading>),
+    Moment(oneshot::Sender<Moment>),
     Readiness(SyncSender<Ready>),
     IsDrained(SyncSender<bool>),
     Stop,
@@ -196,9 +196,9 @@ impl LaneHandle {
     }
 
     /// The time now, with what the other clocks hold against this one as its fault.
-    pub(crate) async fn reading(&self) -> Result<Reading, Busy> {
+    pub(crate) async fn moment(&self) -> Result<Moment, Busy> {
         let (answer, receiver) = oneshot::channel();
-        self.calls.try_send(Call::Reading(answer)).map_err(|_| Busy)?;
+        self.calls.try_send(Call::Moment(answer)).map_err(|_| Busy)?;
         receiver.await.map_err(|_| Busy)
     }
 

@@ -187,10 +187,10 @@ impl Running {
             // Those who asked may be gone.
             Call::Statuses(shards, answer) => drop(answer.send(self.statuses(shards, &now))),
             Call::Clocks(answer) => drop(answer.send(self.lane.clocks(&now))),
-            Call::Reading(answer) => {
+            Call::Moment(answer) => {
                 // The others' clocks are to have judged this very reading.
                 self.lane.handle(Event::Timer, &now);
-                let _ = answer.send(self.lane.judged(&now));
+                let _ = answer.send(self.lane.moment(&now));
             }
             Call::Readiness(answer) => drop(answer.send(self.hosting.readiness(&self.lane, &now))),
             Call::IsDrained(answer) => drop(answer.send(self.lane.is_drained())),

@@ -29,8 +29,8 @@ pub(super) async fn view(host: &NodeShared) -> Result<Arc<View>, ErrorBody> {
 }
 
 async fn now_at_the_latest(host: &NodeShared) -> Result<Timestamp, ErrorBody> {
-    let now = host.lane.reading().await.map_err(answers::busy)?;
-    let Some(fault) = now.fault else { return Ok(now.interval.latest) };
+    let now = host.lane.moment().await.map_err(answers::busy)?;
+    let Some(fault) = now.reading.fault else { return Ok(now.reading.interval.latest) };
     let message = format!(
         "node {} cannot tell whether it has heard how the cluster's topics stand now, for its clock is not trusted: {fault}; ask \
          another node",

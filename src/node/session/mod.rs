@@ -8,6 +8,8 @@ mod answers;
 mod append;
 mod connection;
 mod current;
+mod locate;
+mod now;
 mod status;
 mod stream;
 mod subscribe;

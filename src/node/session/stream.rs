@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::connection::Session;
-use super::{answers, append, status, subscribe, topics};
+use super::{answers, append, locate, now, status, subscribe, topics};
 use crate::transport::{PacketSender, ServerStream};
 use crate::wire::{
     ErrorBody, ErrorCode, HelloBody, PROTOCOL_VERSION, Request, RequestBody, Response, ResponseBody,
@@ -181,6 +181,8 @@ async fn answer(session: &Session, body: RequestBody) -> Result<ResponseBody, Er
         RequestBody::ShardStatus(request) => {
             ResponseBody::ShardStatuses(status::shards(host, &request.name).await?)
         }
+        RequestBody::Now(request) => ResponseBody::Now(now::now(host, &request).await?),
+        RequestBody::Locate(request) => ResponseBody::Located(locate::locate(host, &request).await?),
         RequestBody::Hello(_) | RequestBody::Append(_) | RequestBody::Subscribe(_) => {
             unreachable!("answered where they are taken")
         }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::History;
 use crate::log::Logs;
-use crate::{appends, beginning, closed, marks, merged, nodes, order, streams, time};
+use crate::{appends, beginning, closed, freshness, marks, merged, nodes, order, streams, time};
 
 /// One promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +39,8 @@ pub enum Checker {
     Retention,
     /// A merged reader's stream is a slice of the one order of everything.
     Merged,
+    /// A read by consistency level contains what its level names.
+    Freshness,
     /// Positions keep their inequalities and only move forward.
     Positions,
     /// What a replica said is durable and committed, it has after every restart.
@@ -62,7 +64,7 @@ pub struct Violation {
 pub struct Tally(pub u64);
 
 impl Checker {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Agreement,
         Self::Acknowledged,
         Self::Phantom,
@@ -78,15 +80,17 @@ impl Checker {
         Self::Begins,
         Self::Retention,
         Self::Merged,
+        Self::Freshness,
         Self::Positions,
         Self::Durable,
         Self::Leaders,
         Self::Bounds,
     ];
 
-    /// Checks that hold only while every clock keeps its word: what was shown, or trimmed, by a liar's clock may be early.
+    /// Checks that hold only while every clock keeps its word: what was shown, or trimmed, by a liar's clock may be early, and a
+    /// mark that it gave too low.
     pub fn needs_honest_clocks(self) -> bool {
-        matches!(self, Self::TimeOrder | Self::CommitWait | Self::Retention)
+        matches!(self, Self::TimeOrder | Self::CommitWait | Self::Retention | Self::Freshness)
     }
 
     fn run(self, history: &History, logs: &Logs, tally: &mut Tally) -> Result<(), String> {
@@ -106,6 +110,7 @@ impl Checker {
             Self::Begins => beginning::begins(history, tally),
             Self::Retention => beginning::retention(history, logs, tally),
             Self::Merged => merged::slices(history, logs, tally),
+            Self::Freshness => freshness::fresh(history, logs, tally),
             Self::Positions => nodes::positions(history, tally),
             Self::Durable => nodes::durable(history, tally),
             Self::Leaders => nodes::leaders(history, tally),
@@ -142,6 +147,7 @@ impl fmt::Display for Checker {
             Self::Begins => "begins",
             Self::Retention => "retention",
             Self::Merged => "merged",
+            Self::Freshness => "freshness",
             Self::Positions => "positions",
             Self::Durable => "durable",
             Self::Leaders => "leaders",

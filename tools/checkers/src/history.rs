@@ -12,6 +12,7 @@ pub struct History {
     pub begun: Vec<Begun>,
     pub closings: Vec<Closing>,
     pub merged: Vec<MergedStream>,
+    pub fresh_reads: Vec<FreshRead>,
     pub marks: Vec<Marked>,
     /// All readers were given what leaders had to mark.
     pub awaited_marks: bool,
@@ -134,6 +135,31 @@ pub struct MergedRecord {
     pub shard: ShardId,
     pub offset: Offset,
     pub append: u64,
+}
+
+/// A read by consistency level that ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FreshRead {
+    pub client: u64,
+    pub demand: Demand,
+    pub invoked_ns: u64,
+    /// Everything stamped up to here was to be part of it.
+    pub mark: Timestamp,
+    /// Of each shard the first record that was not.
+    pub ends: BTreeMap<ShardId, Offset>,
+}
+
+/// What a read's level says that it contains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// Linearizable: whatever was acknowledged before it was sent.
+    Everything,
+    /// Session: of that, what this producer sent.
+    Own { producer: u64 },
+    /// Causal: whatever is stamped up to there.
+    Told { token: Timestamp },
+    /// Bounded: whatever was acknowledged so long before it was sent.
+    OlderThan { age_ns: u64 },
 }
 
 /// A reader was given an order mark.

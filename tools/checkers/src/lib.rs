@@ -10,6 +10,7 @@ mod appends;
 mod beginning;
 mod checker;
 mod closed;
+mod freshness;
 mod history;
 mod log;
 mod marks;
@@ -21,7 +22,7 @@ mod time;
 
 pub use checker::{Checker, Tally, Violation, check_all};
 pub use history::{
-    Append, Begun, Closing, Entry, History, Leading, Load, Marked, MergedRecord, MergedStream, Outcome,
-    Positions, ReplicaLog, Shown, Stamp, Untold,
+    Append, Begun, Closing, Demand, Entry, FreshRead, History, Leading, Load, Marked, MergedRecord,
+    MergedStream, Outcome, Positions, ReplicaLog, Shown, Stamp, Untold,
 };
 pub use marks::disordered_pairs;

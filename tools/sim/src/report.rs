@@ -44,8 +44,9 @@ pub(crate) fn totals(totals: &Totals, took: Option<Duration>) -> String {
         totals.elections
     )];
     lines.push(format!(
-        "{} appends ({} acknowledged, {} failed, {} of unknown fate), {} frames read, {} records merged, {} checks",
-        totals.appends, totals.acknowledged, totals.failed, totals.unknown, totals.reads, totals.merged, totals.checks
+        "{} appends ({} acknowledged, {} failed, {} of unknown fate), {} frames read, {} records merged, {} reads by level, {} checks",
+        totals.appends, totals.acknowledged, totals.failed, totals.unknown, totals.reads, totals.merged, totals.fresh_reads,
+        totals.checks
     ));
     lines.push(format!(
         "{} trims, {} manifests sent, {} reads told that what they wanted was trimmed, {} segments repaired, {} replicas recollected",

@@ -18,6 +18,8 @@ pub struct Totals {
     pub reads: u64,
     /// Records that merged readers were given.
     pub merged: u64,
+    /// Reads by consistency level that ended.
+    pub fresh_reads: u64,
     pub checks: u64,
     /// Pairs of batches that a wrong clock put into the wrong order, and order marks that readers were given.
     pub disordered: u64,
@@ -55,6 +57,7 @@ impl Totals {
         self.unknown += other.unknown;
         self.reads += other.reads;
         self.merged += other.merged;
+        self.fresh_reads += other.fresh_reads;
         self.checks += other.checks;
         self.disordered += other.disordered;
         self.marks += other.marks;

@@ -4,7 +4,8 @@ mod story;
 
 use timberline::types::{MarkReason, NodeId, Offset, OrderMark, ShardId, Term, Timestamp};
 use timberline_checkers::{
-    Checker, Entry, History, Leading, Load, Marked, Outcome, Positions, Untold, check_all, disordered_pairs,
+    Checker, Demand, Entry, FreshRead, History, Leading, Load, Marked, Outcome, Positions, Untold, check_all,
+    disordered_pairs,
 };
 
 /// What the first checker that objects is called, with the mutation applied to a true history.
@@ -257,6 +258,46 @@ fn a_merged_stream_with_a_record_dropped_swapped_or_doubled_is_seen() {
     assert!(objects(Checker::Merged, |history| {
         history.merged[0].records.remove(0);
     }));
+}
+
+fn fresh_read(history: &mut History, wanted: fn(&Demand) -> bool) -> &mut FreshRead {
+    history.fresh_reads.iter_mut().find(|read| wanted(&read.demand)).expect("one of each level")
+}
+
+#[test]
+fn a_read_that_lacks_what_its_level_names_is_seen_and_what_only_a_stronger_one_names_is_not() {
+    let back_by_one = |wanted: fn(&Demand) -> bool| {
+        objects(Checker::Freshness, move |history| {
+            let read = fresh_read(history, wanted);
+            read.ends.values_mut().for_each(|end| end.0 -= 1);
+            read.mark = Timestamp(0);
+        })
+    };
+    let everything: fn(&Demand) -> bool = |demand| *demand == Demand::Everything;
+    let older: fn(&Demand) -> bool = |demand| matches!(demand, Demand::OlderThan { .. });
+    let own: fn(&Demand) -> bool = |demand| matches!(demand, Demand::Own { .. });
+    assert!([everything, older, own].into_iter().all(back_by_one));
+    let as_weak_as = |weaker: fn(&Demand) -> bool, stronger: Demand| {
+        objects(Checker::Freshness, move |history| fresh_read(history, weaker).demand = stronger)
+    };
+    assert!(as_weak_as(older, Demand::Everything), "a bounded read may lack what a linearizable one may not");
+    assert!(as_weak_as(older, Demand::Own { producer: 1 }), "and what its own client wrote");
+    assert!(!as_weak_as(everything, Demand::Own { producer: 1 }), "linearizable contains the session");
+    assert!(!as_weak_as(everything, Demand::OlderThan { age_ns: 1 }));
+}
+
+#[test]
+fn a_read_that_ends_before_its_token_or_with_a_hole_below_its_mark_is_seen() {
+    let told: fn(&Demand) -> bool = |demand| matches!(demand, Demand::Told { .. });
+    assert!(objects(Checker::Freshness, |history| {
+        let read = fresh_read(history, told);
+        read.demand = Demand::Told { token: read.mark.next() };
+    }));
+    assert!(objects(Checker::Freshness, |history| {
+        let read = fresh_read(history, told);
+        read.ends.values_mut().next().unwrap().0 -= 1;
+    }));
+    assert!(objects(Checker::Freshness, |history| _ = fresh_read(history, told).ends.pop_first()));
 }
 
 #[test]

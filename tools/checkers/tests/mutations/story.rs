@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use timberline::types::{NodeId, Offset, ShardId, Term, Timestamp};
 use timberline_checkers::{
-    Append, Begun, Closing, Entry, History, Leading, Load, MergedRecord, MergedStream, Outcome, Positions,
-    ReplicaLog, Shown, Stamp,
+    Append, Begun, Closing, Demand, Entry, FreshRead, History, Leading, Load, MergedRecord, MergedStream,
+    Outcome, Positions, ReplicaLog, Shown, Stamp,
 };
 
 pub(crate) const HOUR_NS: u64 = 3_600_000_000_000;
@@ -35,6 +35,7 @@ pub(crate) fn told() -> History {
         history.appends.push(Append { id, shard, producer, number: id, count, invoked_ns, outcome });
     }
     history.merged.push(merged(&logs));
+    history.fresh_reads = fresh(&logs);
     for (shard, entries) in [ShardId(1), ShardId(2)].into_iter().zip(logs) {
         let log = |node| ReplicaLog { node, shard, kept_from: Offset(0), entries: entries.clone() };
         history.logs.extend(NODES.map(log));
@@ -47,6 +48,28 @@ pub(crate) fn told() -> History {
     history.awaited_marks = true;
     history.loads.push(Load { what: "unanswered appends", found: 3, max: 64 });
     history
+}
+
+/// A read of each level when forty appends were acknowledged and the next was not sent yet, none fresher than its level needs.
+fn fresh(logs: &[Vec<Entry>; 2]) -> Vec<FreshRead> {
+    let sent = |id: u64| EPOCH_NS + id * STEP_NS;
+    let invoked_ns = sent(40) - 1;
+    let read = |demand, mark: u64| {
+        let end = |log: &Vec<Entry>| {
+            let mut read = log.iter().filter(|entry| entry.last_timestamp() <= Timestamp(mark));
+            read.next_back().map_or(Offset(0), Entry::next_offset)
+        };
+        let ends = [ShardId(1), ShardId(2)].into_iter().zip(logs.iter().map(end)).collect();
+        FreshRead { client: 77, demand, invoked_ns, mark: Timestamp(mark), ends }
+    };
+    let token = Timestamp(sent(20));
+    // Of the producer of every third append the last acknowledged one is the thirty-seventh.
+    vec![
+        read(Demand::Everything, sent(38) + 2_000),
+        read(Demand::Own { producer: 1 }, sent(37) + 2_000),
+        read(Demand::Told { token }, token.0),
+        read(Demand::OlderThan { age_ns: 10 * STEP_NS }, sent(28) + 2_000),
+    ]
 }
 
 fn show(history: &mut History, shard: ShardId, entry: Entry, at_ns: u64) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use timberline::types::ShardId;
 use timberline_checkers::MergedRecord;
 
+use super::fresh::FreshReader;
 use super::merged::MergedReader;
 use super::producer::Producer;
 use super::reader::Reader;
@@ -15,6 +16,7 @@ enum Client {
     Producer(Producer),
     Reader(Reader),
     Merged(MergedReader),
+    Fresh(FreshReader),
     /// A merged reader that begins later, at the time it is then.
     Latecomer,
 }
@@ -25,7 +27,8 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    /// Producers as planned, a reader of every replica, one merged reader from the start and one that comes late.
+    /// Producers as planned, a reader of every replica, one merged reader from the start and one that comes late, and one that reads by
+    /// consistency levels.
     pub(crate) fn gather(world: &mut World) -> Self {
         let mut crowd = Self { clients: BTreeMap::new() };
         for _ in 0..world.plan.producers {
@@ -44,9 +47,12 @@ impl Crowd {
         merged.begin(world);
         crowd.clients.insert(crowd.next(), Client::Merged(merged));
         let client = crowd.next();
-        crowd.clients.insert(client, Client::Latecomer);
         let delay_ns = world.random.between(5 * SECOND, 20 * SECOND);
         world.set_timer(client, delay_ns, 0);
+        crowd.clients.insert(client, Client::Latecomer);
+        let fresh = FreshReader::new(crowd.next());
+        fresh.begin(world);
+        crowd.clients.insert(crowd.next(), Client::Fresh(fresh));
         crowd
     }
 
@@ -60,6 +66,7 @@ impl Crowd {
                 Some(Client::Producer(producer)) => producer.timer(world, purpose),
                 Some(Client::Reader(reader)) => reader.timer(world),
                 Some(Client::Merged(merged)) => merged.timer(world),
+                Some(Client::Fresh(fresh)) => fresh.timer(world),
                 Some(Client::Latecomer) => {
                     let mut merged = MergedReader::new(client, true, world);
                     merged.begin(world);
@@ -67,6 +74,11 @@ impl Crowd {
                 }
                 None => {}
             },
+            ClientEvent::Time { client, told } => {
+                if let Some(Client::Fresh(fresh)) = self.clients.get_mut(&client) {
+                    fresh.told_time(world, told);
+                }
+            }
             ClientEvent::Answer { client, ticket, answer } => match (self.clients.get_mut(&client), answer) {
                 (Some(Client::Producer(producer)), Answer::Append(result)) => {
                     producer.answer(world, ticket, result);
@@ -77,6 +89,7 @@ impl Crowd {
                 (Some(Client::Merged(merged)), Answer::Read(node, result)) => {
                     merged.answer(world, ticket, (node, result));
                 }
+                (Some(Client::Fresh(fresh)), Answer::Read(_, result)) => fresh.answer(world, ticket, result),
                 _ => {}
             },
         }
@@ -86,7 +99,7 @@ impl Crowd {
     pub(crate) fn is_idle(&self, shard: ShardId) -> bool {
         self.clients.values().all(|client| match client {
             Client::Producer(producer) => producer.is_idle(shard),
-            Client::Reader(_) | Client::Merged(_) | Client::Latecomer => true,
+            Client::Reader(_) | Client::Merged(_) | Client::Fresh(_) | Client::Latecomer => true,
         })
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use timberline::clock::{TimeInterval, Unfit};
 use timberline::disk::PendingSync;
 use timberline::lane::{Event, ReadAnswer, ReadRefusal, Ticket};
 use timberline::log::FileTask;
@@ -98,7 +99,18 @@ pub(crate) enum Happening {
     Heal(Heal),
     /// Operators look at all positions.
     Look,
+    /// A client's question for the time reaches a node.
+    AskTime(TimeQuestion),
     Client(ClientEvent),
+}
+
+/// Whom a client asks for the time, and whether a majority is to vouch for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimeQuestion {
+    pub(crate) node: NodeId,
+    pub(crate) life: u64,
+    pub(crate) client: u64,
+    pub(crate) by_majority: bool,
 }
 
 /// How a sync ends.
@@ -146,6 +158,11 @@ pub(crate) enum ClientEvent {
         client: u64,
         ticket: Ticket,
         answer: Answer,
+    },
+    /// What a node said of the time.
+    Time {
+        client: u64,
+        told: Result<TimeInterval, Unfit>,
     },
     /// The client's own timer; it names what it was set for.
     Timer {

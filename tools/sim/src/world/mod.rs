@@ -17,6 +17,7 @@ mod node;
 mod output;
 mod scene;
 mod swap;
+mod timing;
 
 pub(crate) use agenda::{Answer, ClientEvent};
 pub(crate) use calm::Standing;

@@ -212,6 +212,7 @@ impl World {
             Happening::Fault => self.trouble(),
             Happening::Heal(heal) => self.heal(heal),
             Happening::Look => self.look(),
+            Happening::AskTime(question) => self.tell_time(question),
             Happening::Client(event) => return Some(event),
         }
         None

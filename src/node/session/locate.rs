@@ -1,0 +1,30 @@
+//! Where a timestamp stands in this node's replica of a shard: one long poll of the lane.
+
+use std::time::Duration;
+
+use super::answers;
+use crate::lane::ReadFrom;
+use crate::node::shared::NodeShared;
+use crate::types::{ShardId, Timestamp};
+use crate::wire::{ErrorBody, ErrorCode, LocateBody, LocatedBody};
+
+/// How long a question is held; the asker then asks again, here or elsewhere. It gives an attempt up a little later.
+const HELD_MAX: Duration = Duration::from_secs(2);
+
+pub(super) async fn locate(host: &NodeShared, request: &LocateBody) -> Result<LocatedBody, ErrorBody> {
+    let (shard, at) = (ShardId(request.shard), Timestamp(request.at_ns));
+    let closed_above = if request.waits_closed { at.minus_ns(2) } else { Timestamp::ZERO };
+    let pending = host.lane.read(shard, ReadFrom::Time(at), 1, closed_above).map_err(answers::busy)?;
+    let answer = tokio::time::timeout(HELD_MAX, pending).await.map_err(|_| late(host, shard, at))?;
+    let answer = answer.map_err(|_| answers::stopped())?;
+    let answer = answer.map_err(|refusal| answers::unreadable(host, &refusal))?;
+    Ok(LocatedBody { shard: shard.0, offset: answer.offset_of(at).0, closed_ns: answer.closed.0 })
+}
+
+fn late(host: &NodeShared, shard: ShardId, at: Timestamp) -> ErrorBody {
+    let message = format!(
+        "shard {shard} on node {} is not closed before {at} yet; try again shortly, or ask another node",
+        host.node
+    );
+    answers::error(ErrorCode::Timeout, true, message)
+}
