@@ -102,6 +102,10 @@ pub(in crate::cli) enum Consistency {
 }
 
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "flags that a user gives or not, none of them a state of another"
+)]
 pub(in crate::cli) struct ConsumeArguments {
     pub topic: TopicName,
     /// begin, end, a time (RFC 3339, ts:NANOSECONDS, -5m), or cursor:C as a consumer printed it
@@ -133,4 +137,8 @@ pub(in crate::cli) struct ConsumeArguments {
     /// Print order marks too, each in its place among the records: as JSON, {"mark": {..}} (stderr tells them always)
     #[arg(long)]
     pub marks: bool,
+    /// Print how far the read is closed too, each time it rises: as JSON, {"closed": {..}}, after which no record stamped
+    /// at or before its timestamp follows
+    #[arg(long)]
+    pub closed: bool,
 }

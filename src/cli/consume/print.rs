@@ -1,4 +1,4 @@
-//! A record, or an order mark, as a row of each format.
+//! A record, an order mark, or how far the read is closed, as a row of each format.
 
 use std::io::Write;
 
@@ -10,7 +10,7 @@ use crate::cli::failure::Failure;
 use crate::cli::moment::show;
 use crate::cli::output::{Format, to_json};
 use crate::client::{Consumed, Marked};
-use crate::types::{Header, TopicName};
+use crate::types::{Header, Timestamp, TopicName};
 
 /// One record; the field names are a contract.
 #[derive(Serialize)]
@@ -70,6 +70,18 @@ struct MarkRow<'a> {
     reason: &'static str,
 }
 
+/// How far the read is closed; the field names are a contract.
+#[derive(Serialize)]
+struct ClosedLine {
+    closed: ClosedRow,
+}
+
+#[derive(Serialize)]
+struct ClosedRow {
+    /// No record stamped at or before this follows.
+    timestamp_ns: u64,
+}
+
 fn key(bytes: Option<&bytes::Bytes>) -> Bytes<'_> {
     match bytes.map(|bytes| std::str::from_utf8(bytes)) {
         None => Bytes::Text(None),
@@ -89,13 +101,13 @@ fn header(header: &Header) -> HeaderRow<'_> {
     HeaderRow { name: &header.name, value: value(Some(&header.value)) }
 }
 
-/// Writes records one after the other, and marks where they stand among them.
+/// Writes records one after the other, and what is no record where it stands among them.
 pub(super) struct Printer<'a, W> {
     topic: &'a TopicName,
     format: Format,
     out: W,
     records: u64,
-    /// With marks.
+    /// With what is no record.
     rows: u64,
 }
 
@@ -147,6 +159,21 @@ impl<'a, W: Write> Printer<'a, W> {
             Format::Table => {
                 let (time, shard) = (show(marked.timestamp), marked.shard);
                 writeln!(self.out, "{time:30}  {shard:>5}  {:>8}  {:16}  {notice}", "-", "ORDER MARK")?;
+            }
+            Format::Raw => return Ok(()),
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Prints how far the read is closed; not among raw values.
+    pub(super) fn print_closed(&mut self, closed: Timestamp) -> Result<(), Failure> {
+        match self.format {
+            Format::Ndjson | Format::Json => {
+                self.print_json(&to_json(&ClosedLine { closed: ClosedRow { timestamp_ns: closed.0 } }))?;
+            }
+            Format::Table => {
+                writeln!(self.out, "{:30}  {:>5}  {:>8}  {:16}", show(closed), "-", "-", "CLOSED")?;
             }
             Format::Raw => return Ok(()),
         }
@@ -241,7 +268,7 @@ mod tests {
         );
     }
 
-    /// What is printed of a record, a mark and a record.
+    /// What is printed of a record, a mark, a record and a closed timestamp.
     fn printed(format: Format) -> String {
         let (topic, mut out) = ("t".parse().unwrap(), Vec::new());
         let (from, until) = (Timestamp(4), Timestamp(6));
@@ -259,22 +286,25 @@ mod tests {
         printer.print(&consumed(5)).unwrap();
         printer.print_mark(&marked, "a notice").unwrap();
         printer.print(&consumed(11)).unwrap();
+        printer.print_closed(Timestamp(12)).unwrap();
         printer.end().unwrap();
-        assert_eq!(printer.printed(), 2, "a mark is no record");
+        assert_eq!(printer.printed(), 2, "marks and closed timestamps are no records");
         String::from_utf8(out).unwrap()
     }
 
     #[test]
-    fn a_mark_stands_in_its_place_in_every_format_but_raw_and_no_reader_takes_it_for_a_record() {
+    fn what_is_no_record_stands_in_its_place_in_every_format_but_raw_and_no_reader_takes_it_for_one() {
         let ndjson = printed(Format::Ndjson);
         let lines: Vec<&str> = ndjson.lines().collect();
         let expected = r#"{"mark":{"topic":"t","shard":3,"timestamp_ns":10,"node":2,"from_timestamp_ns":4,"until_timestamp_ns":6,"off_by_ns":5,"reason":"outvoted"}}"#;
-        assert_eq!((lines.len(), lines[1]), (3, expected));
+        assert_eq!((lines.len(), lines[1]), (4, expected));
+        assert_eq!(lines[3], r#"{"closed":{"timestamp_ns":12}}"#);
         let list: Vec<serde_json::Value> = serde_json::from_str(&printed(Format::Json)).unwrap();
-        let is_mark: Vec<bool> = list.iter().map(|row| row.get("mark").is_some()).collect();
-        assert_eq!(is_mark, [false, true, false]);
+        let is_record: Vec<bool> = list.iter().map(|row| row.get("offset").is_some()).collect();
+        assert_eq!(is_record, [true, false, true, false]);
         let table = printed(Format::Table);
         assert!(table.lines().nth(2).unwrap().contains("ORDER MARK        a notice"), "{table}");
+        assert!(table.lines().nth(4).unwrap().contains("CLOSED"), "{table}");
         assert_eq!(printed(Format::Raw), "v\nv\n");
     }
 

@@ -30,12 +30,17 @@ pub(in crate::cli) async fn consume(arguments: ConsumeArguments, common: &Common
     read
 }
 
-/// Refuses levels that are not built, and marks where nothing would tell them from records.
+/// Refuses levels that are not built, and what is no record where nothing would tell it from records.
 fn check(arguments: &ConsumeArguments, format: Format) -> Result<(), Failure> {
     if arguments.marks && format == Format::Raw {
         return Err(Failure::usage(
             "--marks has no place among raw values: choose another output (-o ndjson), or leave it out and read the \
              marks on stderr",
+        ));
+    }
+    if arguments.closed && format == Format::Raw {
+        return Err(Failure::usage(
+            "--closed has no place among raw values: choose another output (-o ndjson), or leave it out",
         ));
     }
     match arguments.consistency {
@@ -113,6 +118,8 @@ async fn read(
                 printer.flush()?;
                 say(&notice);
             }
+            Some(Item::Closed(closed)) if arguments.closed => printer.print_closed(closed)?,
+            Some(Item::Closed(_)) => {}
             None => return Ok(()),
         }
     }

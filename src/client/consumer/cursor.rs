@@ -28,14 +28,6 @@ impl Cursor {
         Self { timestamp, shard: ShardId(u64::MAX) }
     }
 
-    /// Right before the place of `shard` at `timestamp`.
-    pub(super) fn before(timestamp: Timestamp, shard: ShardId) -> Self {
-        match shard.0.checked_sub(1) {
-            Some(lower) => Self { timestamp, shard: ShardId(lower) },
-            None => Self::after(timestamp.minus_ns(1)),
-        }
-    }
-
     /// The first timestamp of `shard` that was not read.
     pub fn start_of(self, shard: ShardId) -> Timestamp {
         if shard <= self.shard { self.timestamp.next() } else { self.timestamp }

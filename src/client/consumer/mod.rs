@@ -1,13 +1,14 @@
 //! Reading: one shard, every shard as it comes, or all of them merged in the total order.
 //!
-//! One task per shard keeps a subscription alive and proves what arrives (`subscription`, `proof`); the
-//! consumer merges and hands out (`reader`). A shard's task reads on only when the consumer allows it.
+//! One task per shard keeps a subscription alive and proves what arrives (`subscription`, `proof`); what
+//! they deliver is merged (`streams`) and handed out (`reader`). A shard's task reads on only when the consumer allows it.
 
 mod cursor;
 mod marks;
 mod options;
 mod proof;
 mod reader;
+mod streams;
 mod subscription;
 #[cfg(test)]
 mod tests;

@@ -150,7 +150,7 @@ mod tests {
     fn places(delivered: &Delivered) -> Vec<(u64, u64)> {
         let record = |item: &Item| match item {
             Item::Record(record) => Some((record.offset.0, record.timestamp.0)),
-            Item::Mark(_) => None,
+            Item::Mark(_) | Item::Closed(_) => None,
         };
         delivered.items.iter().filter_map(record).collect()
     }

@@ -1,28 +1,17 @@
-//! The consumer: merges what its subscriptions deliver and hands out one record after the other.
+//! The consumer: hands out what its streams deliver, one item after the other, and knows where it stands.
 //!
-//! Each shard's gate has as many permits as deliveries may be on their way; a delivery's permit comes back
-//! once its records fit the shard's buffer. So a full buffer stops one shard's stream and no other, and the
-//! merge always gets what it waits for.
+//! Knows nothing of subscriptions or merging (`streams`). Invariants: a closed timestamp that was handed out is followed by
+//! nothing at or below it, until a seek; the cursor covers exactly what was handed out, or less.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
-
-use super::proof::Delivered;
-use super::subscription::{News, Subscription, weight};
+use super::streams::{Plan, Streams};
+use super::subscription::News;
 use super::{ConsumerOptions, Cursor, Marked, Marks, Order, Start, Until};
 use crate::client::core::Core;
 use crate::client::error::Error;
 use crate::client::handle::clock;
-use crate::merge::Merge;
 use crate::types::{Offset, Record, ShardId, Timestamp, TopicName};
-
-/// Deliveries of one shard that may be on their way to the merge.
-const DELIVERIES_AHEAD: usize = 2;
-/// The smallest buffer of one shard.
-const SHARD_BYTES_LEAST: usize = 64 << 10;
 
 /// A record, and its place in its shard and in time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,46 +29,31 @@ pub enum Item {
     /// Of some records that came before it, or whose timestamps lie in it all the same, the order against other shards
     /// is not guaranteed: a clock was wrong.
     Mark(Marked),
+    /// Everything stamped at or before this was handed out: nothing at or below it follows, of no shard that is read. A window
+    /// that ends here is whole, however quiet some shards are. It rises from one such item to the next.
+    Closed(Timestamp),
 }
 
 impl Item {
-    fn timestamp(&self) -> Timestamp {
+    pub(super) fn timestamp(&self) -> Timestamp {
         match self {
             Self::Record(record) => record.timestamp,
             Self::Mark(marked) => marked.timestamp,
+            Self::Closed(closed) => *closed,
         }
     }
 }
 
 /// Reads a topic.
 pub struct Consumer {
-    /// One merge of all shards; under `Order::EachShard` one of each shard, which holds nobody back.
-    merges: Vec<Merge<Item>>,
-    lanes: HashMap<ShardId, Lane>,
-    /// The merge that is asked first: it had something last time.
-    turn: usize,
+    plan: Plan,
+    streams: Streams,
     until: Option<Timestamp>,
     cursor: Cursor,
+    /// What was handed out as closed, or was so at the start.
+    closed: Timestamp,
     marks: Marks,
-    news: mpsc::Receiver<(ShardId, News)>,
     failed: Option<Error>,
-    /// Ends the subscriptions when the consumer is dropped.
-    #[expect(dead_code, reason = "held for its drop")]
-    subscriptions: JoinSet<()>,
-}
-
-/// One shard's way into its merge.
-struct Lane {
-    merge: usize,
-    gate: Arc<Semaphore>,
-    /// Permits kept back while the shard's buffer is full.
-    kept: usize,
-}
-
-impl Lane {
-    fn open(&mut self) {
-        self.gate.add_permits(std::mem::take(&mut self.kept));
-    }
 }
 
 impl Consumer {
@@ -95,67 +69,50 @@ impl Consumer {
             Order::Merged | Order::EachShard => topic.router.shards().to_vec(),
         };
         let (cursor, until) = span(&core, &options).await?;
-        let shard_bytes_max = (options.buffer_bytes_max / shards.len()).max(SHARD_BYTES_LEAST);
-        // What was read already counts as closed: the merge waits for what comes after the cursor.
-        let closed = |shard: &ShardId| (*shard, cursor.start_of(*shard).minus_ns(1));
-        let each = options.order == Order::EachShard;
-        let merges = if each {
-            shards.iter().map(|shard| Merge::new([closed(shard)], shard_bytes_max)).collect()
-        } else {
-            vec![Merge::new(shards.iter().map(closed), shard_bytes_max)]
-        };
-        let (sender, news) = mpsc::channel(shards.len() * DELIVERIES_AHEAD);
-        let mut lanes = HashMap::new();
-        let mut subscriptions = JoinSet::new();
-        for (at, shard) in shards.into_iter().enumerate() {
-            let gate = Arc::new(Semaphore::new(DELIVERIES_AHEAD));
-            let merge = if each { at } else { 0 };
-            lanes.insert(shard, Lane { merge, gate: Arc::clone(&gate), kept: 0 });
-            let subscription = Subscription {
-                core: Arc::clone(&core),
-                topic: name.clone(),
-                shard,
-                node: options.node,
-                timeout: options.timeout,
-                gate,
-                news: sender.clone(),
-            };
-            subscriptions.spawn(subscription.run(cursor.start_of(shard)));
-        }
-        let marks = Marks::default();
-        Ok(Self { merges, lanes, turn: 0, until, cursor, marks, news, failed: None, subscriptions })
+        let plan = Plan { core, topic: name.clone(), shards, options };
+        let mut streams = Streams::open(&plan, cursor);
+        let closed = streams.closed();
+        Ok(Self { plan, streams, until, cursor, closed, marks: Marks::default(), failed: None })
     }
 
     /// The next record; `None` once all of `until` was handed out. Waits for it, and is cancel-safe.
-    /// After an error every call repeats it; `cursor` tells where to resume. Marks are passed over: `marks` knows them.
+    /// After an error every call repeats it, until a seek; `cursor` tells where to resume. Whatever else `next_item` hands out is
+    /// passed over; `marks` knows the marks.
     pub async fn next(&mut self) -> Result<Option<Consumed>, Error> {
         loop {
             match self.next_item().await? {
                 Some(Item::Record(consumed)) => return Ok(Some(consumed)),
-                Some(Item::Mark(_)) => {}
+                Some(Item::Mark(_) | Item::Closed(_)) => {}
                 None => return Ok(None),
             }
         }
     }
 
-    /// Like `next`, with the marks of order, each in its place: after all records that it can concern.
+    /// Like `next`, with the marks of order, each in its place (after all records that it can concern), and with how far the
+    /// read is closed: told whenever nothing else is ready and it has risen, last of all up to the end of the read.
     pub async fn next_item(&mut self) -> Result<Option<Item>, Error> {
         loop {
-            if let Some(item) = self.take_ready() {
+            if let Some((place, item)) = self.streams.pop(self.until) {
+                if self.streams.is_merged() {
+                    self.cursor = Cursor { timestamp: place.timestamp, shard: place.shard };
+                }
                 if let Item::Mark(marked) = &item {
                     self.marks.add(*marked);
                 }
                 return Ok(Some(item));
             }
-            if self.is_done() {
+            if let Some(closed) = self.newly_closed() {
+                return Ok(Some(Item::Closed(closed)));
+            }
+            if self.streams.is_done(self.until) {
                 self.cursor = self.cursor.max(self.until.map_or(self.cursor, Cursor::after));
                 return Ok(None);
             }
             if let Some(error) = &self.failed {
                 return Err(error.clone());
             }
-            match self.news.recv().await {
-                Some((shard, News::Delivered(delivered))) => self.hear(shard, delivered),
+            match self.streams.news.recv().await {
+                Some((shard, News::Delivered(delivered))) => self.streams.hear(shard, delivered),
                 Some((_, News::Failed(error))) => self.failed = Some(error),
                 None => self.failed = Some(Error::Closed),
             }
@@ -165,11 +122,17 @@ impl Consumer {
     /// Where to resume: everything at or before it was handed out. Under `Order::EachShard` shards are
     /// read unevenly, so that resuming may repeat records of some; it never leaves one out.
     pub fn cursor(&mut self) -> Cursor {
-        if let [_] = self.merges[..] {
+        if self.streams.is_merged() {
             return self.cursor;
         }
-        let frontier = self.merges.iter_mut().filter_map(Merge::frontier).min();
-        self.cursor.max(frontier.map_or(self.cursor, |place| Cursor::before(place.timestamp, place.shard)))
+        self.cursor.max(Cursor::after(self.streams.closed()))
+    }
+
+    /// Goes on right after `cursor`, before or behind where the read stands, with the same end. What was closed and not handed
+    /// out again counts for nothing; marks that were seen are kept. An error before is forgotten. Within a tokio runtime.
+    pub fn seek(&mut self, cursor: Cursor) {
+        self.streams = Streams::open(&self.plan, cursor);
+        (self.cursor, self.closed, self.failed) = (cursor, self.streams.closed(), None);
     }
 
     /// The marks that were handed out or passed over so far. One that stands behind the end of the read is not among them.
@@ -177,50 +140,17 @@ impl Consumer {
         &self.marks
     }
 
-    fn hear(&mut self, shard: ShardId, delivered: Delivered) {
-        let Some(lane) = self.lanes.get_mut(&shard) else { return };
-        let merge = &mut self.merges[lane.merge];
-        for item in delivered.items {
-            merge.push(shard, item.timestamp(), weight(&item), item);
+    /// How far the read is closed by now, if that is news. Nothing is ready, so all up to there was handed out.
+    fn newly_closed(&mut self) -> Option<Timestamp> {
+        let closed = self.streams.closed();
+        let closed = self.until.map_or(closed, |until| until.min(closed));
+        if closed <= self.closed {
+            return None;
         }
-        merge.close(shard, delivered.closed);
-        lane.kept += 1;
-        if !merge.is_paused(shard) {
-            lane.open();
-        }
+        self.closed = closed;
+        self.cursor = self.cursor.max(Cursor::after(closed));
+        Some(closed)
     }
-
-    fn take_ready(&mut self) -> Option<Item> {
-        let until = self.until;
-        for _ in 0..self.merges.len() {
-            let merge = &mut self.merges[self.turn];
-            if is_wanted(merge, until)
-                && let Some(popped) = merge.pop()
-            {
-                if popped.resumes
-                    && let Some(lane) = self.lanes.get_mut(&popped.place.shard)
-                {
-                    lane.open();
-                }
-                if self.merges.len() == 1 {
-                    self.cursor = Cursor { timestamp: popped.place.timestamp, shard: popped.place.shard };
-                }
-                return Some(popped.item);
-            }
-            self.turn = (self.turn + 1) % self.merges.len();
-        }
-        None
-    }
-
-    fn is_done(&mut self) -> bool {
-        let until = self.until;
-        !self.merges.iter_mut().any(|merge| is_wanted(merge, until))
-    }
-}
-
-/// Whether something that is wanted can still come out of a merge.
-fn is_wanted(merge: &mut Merge<Item>, until: Option<Timestamp>) -> bool {
-    merge.frontier().is_some_and(|next| until.is_none_or(|until| next.timestamp <= until))
 }
 
 /// Where to start and the timestamp to stop after. "Now" is the latest that a node's clock can mean, so

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Consumed, Consumer, ConsumerOptions, Cursor, Order, Start, Until};
+use super::{Consumed, Consumer, ConsumerOptions, Cursor, Item, Order, Start, Until};
 use crate::client::testing::{Cluster, frames_of, padded_frames_of, topic_name};
 use crate::client::{Error, Kind};
 use crate::types::{NodeId, ShardId, Timestamp};
@@ -235,4 +235,84 @@ async fn shards_and_nodes_that_do_not_exist_are_named() {
     let other = "other".parse().unwrap();
     let error = client.consumer(&other, ConsumerOptions::default()).await.err().unwrap();
     assert_eq!(error.kind(), Kind::NotFound);
+}
+
+/// Items up to the end: records as places, closed timestamps as they came.
+async fn items(consumer: &mut Consumer) -> Vec<Item> {
+    let mut all = Vec::new();
+    while let Some(item) = consumer.next_item().await.unwrap() {
+        all.push(item);
+    }
+    all
+}
+
+#[tokio::test]
+async fn no_record_at_or_below_a_closed_item_follows_it() {
+    for order in [Order::Merged, Order::EachShard, Order::Shard(ShardId(2))] {
+        let cluster = Cluster::start(1, 3);
+        fill(&cluster, 3, 8);
+        let until = Until::Closed(Timestamp(1500));
+        let mut consumer = consumer(&cluster, ConsumerOptions { until, order, ..Default::default() }).await;
+        let mut items_read = vec![consumer.next_item().await.unwrap().unwrap()];
+        pass_time(&cluster);
+        items_read.extend(items(&mut consumer).await);
+        let mut closed = Timestamp::ZERO;
+        for item in &items_read {
+            match item {
+                Item::Closed(now) => closed = *now,
+                other => assert!(other.timestamp() > closed, "{other:?} after {closed} was closed"),
+            }
+        }
+        assert_eq!(items_read.last(), Some(&Item::Closed(Timestamp(1500))), "closed to the end of the read");
+        let records = if order == Order::Shard(ShardId(2)) { 16 } else { 48 };
+        assert_eq!(items_read.iter().filter(|item| matches!(item, Item::Record(_))).count(), records);
+    }
+}
+
+#[tokio::test]
+async fn closed_items_rise() {
+    let cluster = Cluster::start(1, 3);
+    fill(&cluster, 2, 3);
+    let mut consumer = consumer(&cluster, ConsumerOptions::default()).await;
+    let mut closed = Vec::new();
+    for _ in 0..5 {
+        loop {
+            match consumer.next_item().await.unwrap().unwrap() {
+                Item::Closed(now) => {
+                    closed.push(now);
+                    break;
+                }
+                item => assert!(matches!(item, Item::Record(_))),
+            }
+        }
+        cluster.change(|world| world.close_all(world.now + 10));
+    }
+    assert!(closed.is_sorted_by(|a, b| a < b), "{closed:?}");
+    // An idle topic's reader moves on with them: resuming there reads nothing again.
+    assert_eq!(consumer.cursor(), Cursor::after(closed[4]));
+}
+
+#[tokio::test]
+async fn a_seek_reads_on_from_any_cursor_and_forgets_an_error() {
+    let cluster = Cluster::start(1, 3);
+    fill(&cluster, 3, 3);
+    let until = Until::Closed(Timestamp(120));
+    let mut consumer = consumer(&cluster, ConsumerOptions { until, ..Default::default() }).await;
+    let mut read = Vec::new();
+    for _ in 0..5 {
+        read.push(consumer.next().await.unwrap().unwrap());
+    }
+    let fifth = consumer.cursor();
+    read.extend(rest(&mut consumer).await.unwrap());
+    assert_eq!(places(&read), canonical(&cluster));
+    consumer.seek(Cursor::BEGIN);
+    assert_eq!(rest(&mut consumer).await.unwrap(), read);
+    consumer.seek(fifth);
+    assert_eq!(rest(&mut consumer).await.unwrap(), read[5..]);
+    cluster.change(|world| world.damaging = Some(NodeId(1)));
+    consumer.seek(fifth);
+    assert_eq!(rest(&mut consumer).await.unwrap_err().kind(), Kind::Corruption);
+    cluster.change(|world| world.damaging = None);
+    consumer.seek(fifth);
+    assert_eq!(rest(&mut consumer).await.unwrap(), read[5..]);
 }
