@@ -208,9 +208,13 @@ impl Client {
         Producer::start(Arc::clone(&self.core), name, options).await
     }
 
-    /// A consumer of a topic.
-    pub async fn consumer(&self, name: &TopicName, options: ConsumerOptions) -> Result<Consumer, Error> {
-        Consumer::start(Arc::clone(&self.core), name, options).await
+    /// A consumer of one topic, or of several in one order: `&topic`, `&[orders, payments]`.
+    pub async fn consumer(
+        &self,
+        topics: impl AsRef<[TopicName]> + Send,
+        options: ConsumerOptions,
+    ) -> Result<Consumer, Error> {
+        Consumer::start(Arc::clone(&self.core), topics.as_ref().to_vec(), options).await
     }
 
     /// Closes all connections; producers and consumers that still run fail.

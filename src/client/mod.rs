@@ -19,6 +19,7 @@ mod testing;
 mod tests;
 mod topic;
 
+pub use crate::routing::{EmptyKeyRange, KeyRange};
 pub use consumer::{
     Consumed, Consumer, ConsumerOptions, Cursor, InvalidCursor, Item, Marked, Marks, Order, Start, Until,
 };

@@ -11,8 +11,10 @@ use crate::cli::connect::{cluster_now, connect};
 use crate::cli::failure::Failure;
 use crate::cli::moment::{From, Moment, show};
 use crate::cli::output::{Format, say, stream};
-use crate::client::{Client, Consumer, ConsumerOptions, Cursor, Error, Item, Marked, Order, Start, Until};
-use crate::types::{NodeId, ShardId, Timestamp};
+use crate::client::{
+    Client, Consumer, ConsumerOptions, Cursor, Error, Item, KeyRange, Marked, Order, Start, Until,
+};
+use crate::types::{NodeId, ShardId, Timestamp, TopicName};
 
 pub(in crate::cli) async fn consume(arguments: ConsumeArguments, common: &Common) -> Result<(), Failure> {
     let format = Format::or_default(common.output);
@@ -20,8 +22,8 @@ pub(in crate::cli) async fn consume(arguments: ConsumeArguments, common: &Common
     let cursor = cursor(&arguments)?;
     let client = connect(common).await?;
     let options = options(&arguments, cursor, &client).await?;
-    let mut consumer = client.consumer(&arguments.topic, options).await?;
-    let mut printer = Printer::new(&arguments.topic, format, stream());
+    let mut consumer = client.consumer(&arguments.topics, options).await?;
+    let mut printer = Printer::new(arguments.topics.len() > 1, format, stream());
     printer.begin()?;
     let read = read(&mut consumer, &mut printer, &arguments).await;
     // What was read is printed whole even if reading then failed.
@@ -85,14 +87,15 @@ async fn options(
         (None, OrderArgument::Merged) => Order::Merged,
         (None, OrderArgument::Shard) => Order::EachShard,
     };
+    let keys = arguments.key.clone().map(KeyRange::only).or_else(|| arguments.key_range.clone());
     let node = arguments.node.map(NodeId);
-    Ok(ConsumerOptions { from, until, order, node, ..ConsumerOptions::default() })
+    Ok(ConsumerOptions { from, until, order, keys, node, ..ConsumerOptions::default() })
 }
 
 /// Prints until the end, `max`, Ctrl-C or a failure; flushes whenever there is nothing to print.
 async fn read(
     consumer: &mut Consumer,
-    printer: &mut Printer<'_, impl Write>,
+    printer: &mut Printer<impl Write>,
     arguments: &ConsumeArguments,
 ) -> Result<(), Failure> {
     let interrupted = tokio::signal::ctrl_c();
@@ -112,7 +115,8 @@ async fn read(
             Some(Item::Mark(marked)) => {
                 let notice = notice(&marked);
                 if arguments.marks {
-                    printer.print_mark(&marked, &notice)?;
+                    let topic = consumer.topic_of(marked.shard).map_or("", TopicName::as_str);
+                    printer.print_mark(topic, &marked, &notice)?;
                 }
                 // What it concerns was printed before.
                 printer.flush()?;

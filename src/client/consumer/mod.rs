@@ -1,4 +1,4 @@
-//! Reading: one shard, every shard as it comes, or all of them merged in the total order.
+//! Reading topics: one shard, every shard as it comes, or all of them merged in the total order.
 //!
 //! One task per shard keeps a subscription alive and proves what arrives (`subscription`, `proof`); what
 //! they deliver is merged (`streams`) and handed out (`reader`). A shard's task reads on only when the consumer allows it.
@@ -6,6 +6,7 @@
 mod cursor;
 mod marks;
 mod options;
+mod plan;
 mod proof;
 mod reader;
 mod streams;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Cursor;
+use crate::routing::KeyRange;
 use crate::types::{NodeId, ShardId, Timestamp};
 
 /// Where reading starts.
@@ -34,7 +35,7 @@ pub enum Until {
 /// In which order records come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
-    /// By `(timestamp, shard)`, over all shards: the same on every replica, for ever.
+    /// By `(timestamp, shard)`, over all shards of all topics: the same on every replica, for ever.
     #[default]
     Merged,
     /// One shard's records.
@@ -49,6 +50,10 @@ pub struct ConsumerOptions {
     pub from: Start,
     pub until: Until,
     pub order: Order,
+    /// Only records with a key in this range. Of a topic partitioned by key ranges, only the shards that overlap it are read.
+    /// A hashed topic's shards all send all they have, and what is not wanted is dropped here; but for a single key, one shard
+    /// is read. Records without a key lie in no range. Closed timestamps speak of the range, marks of all that is read.
+    pub keys: Option<KeyRange>,
     /// Read from this node's replicas alone, and never from others.
     pub node: Option<NodeId>,
     /// Bytes of records held for all shards together; each shard has an equal part.
@@ -63,6 +68,7 @@ impl Default for ConsumerOptions {
             from: Start::Begin,
             until: Until::Forever,
             order: Order::Merged,
+            keys: None,
             node: None,
             buffer_bytes_max: 64 << 20,
             timeout: Duration::from_secs(30),

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use super::streams::{Plan, Streams};
+use super::plan::Plan;
+use super::streams::Streams;
 use super::subscription::News;
-use super::{ConsumerOptions, Cursor, Marked, Marks, Order, Start, Until};
+use super::{ConsumerOptions, Cursor, Marked, Marks, Start, Until};
 use crate::client::core::Core;
 use crate::client::error::Error;
 use crate::client::handle::clock;
@@ -16,13 +17,14 @@ use crate::types::{Offset, Record, ShardId, Timestamp, TopicName};
 /// A record, and its place in its shard and in time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consumed {
+    pub topic: Arc<TopicName>,
     pub shard: ShardId,
     pub offset: Offset,
     pub timestamp: Timestamp,
     pub record: Record,
 }
 
-/// What a topic's stream consists of.
+/// What a stream of topics consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
     Record(Consumed),
@@ -44,7 +46,7 @@ impl Item {
     }
 }
 
-/// Reads a topic.
+/// Reads topics.
 pub struct Consumer {
     plan: Plan,
     streams: Streams,
@@ -59,17 +61,11 @@ pub struct Consumer {
 impl Consumer {
     pub(in crate::client) async fn start(
         core: Arc<Core>,
-        name: &TopicName,
+        topics: Vec<TopicName>,
         options: ConsumerOptions,
     ) -> Result<Self, Error> {
-        let topic = core.topic(name).await?;
-        let shards = match options.order {
-            Order::Shard(shard) if topic.shard(shard).is_some() => vec![shard],
-            Order::Shard(shard) => return Err(Error::UnknownShard { topic: name.to_string(), shard }),
-            Order::Merged | Order::EachShard => topic.router.shards().to_vec(),
-        };
-        let (cursor, until) = span(&core, &options).await?;
-        let plan = Plan { core, topic: name.clone(), shards, options };
+        let plan = Plan::of(core, topics, options).await?;
+        let (cursor, until) = span(&plan.core, &plan.options).await?;
         let mut streams = Streams::open(&plan, cursor);
         let closed = streams.closed();
         Ok(Self { plan, streams, until, cursor, closed, marks: Marks::default(), failed: None })
@@ -133,6 +129,11 @@ impl Consumer {
     pub fn seek(&mut self, cursor: Cursor) {
         self.streams = Streams::open(&self.plan, cursor);
         (self.cursor, self.closed, self.failed) = (cursor, self.streams.closed(), None);
+    }
+
+    /// The topic that a shard belongs to, if it is one of those read.
+    pub fn topic_of(&self, shard: ShardId) -> Option<&TopicName> {
+        self.plan.topic_of(shard).map(Arc::as_ref)
     }
 
     /// The marks that were handed out or passed over so far. One that stands behind the end of the read is not among them.

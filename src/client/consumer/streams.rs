@@ -10,25 +10,17 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use super::proof::Delivered;
+use super::plan::Plan;
+use super::proof::{Delivered, Progress};
 use super::subscription::{News, Subscription, weight};
-use super::{ConsumerOptions, Cursor, Item, Order};
-use crate::client::core::Core;
+use super::{Cursor, Item, Order};
 use crate::merge::{Merge, Place};
-use crate::types::{ShardId, Timestamp, TopicName};
+use crate::types::{ShardId, Timestamp};
 
 /// Deliveries of one shard that may be on their way to the merge.
 const DELIVERIES_AHEAD: usize = 2;
 /// The smallest buffer of one shard.
 const SHARD_BYTES_LEAST: usize = 64 << 10;
-
-/// What is read, and how: all that opening the streams anew takes, wherever they are to begin.
-pub(super) struct Plan {
-    pub(super) core: Arc<Core>,
-    pub(super) topic: TopicName,
-    pub(super) shards: Vec<ShardId>,
-    pub(super) options: ConsumerOptions,
-}
 
 /// The streams from one place on. Dropping them ends the subscriptions.
 pub(super) struct Streams {
@@ -59,7 +51,7 @@ impl Lane {
 impl Streams {
     /// Subscribes to every shard of the plan, right after `cursor`.
     pub(super) fn open(plan: &Plan, cursor: Cursor) -> Self {
-        let Plan { core, topic, shards, options } = plan;
+        let Plan { core, shards, options, .. } = plan;
         let shard_bytes_max = (options.buffer_bytes_max / shards.len()).max(SHARD_BYTES_LEAST);
         // What was read already counts as closed: the merge waits for what comes after the cursor.
         let closed = |shard: &ShardId| (*shard, cursor.start_of(*shard).minus_ns(1));
@@ -76,16 +68,18 @@ impl Streams {
             let gate = Arc::new(Semaphore::new(DELIVERIES_AHEAD));
             let merge = if each { at } else { 0 };
             lanes.insert(shard, Lane { merge, gate: Arc::clone(&gate), kept: 0 });
+            let topic = plan.topic_of(shard).expect("only shards of the topics are read");
+            let progress = Progress::new(topic, shard, cursor.start_of(shard), options.keys.clone());
             let subscription = Subscription {
                 core: Arc::clone(core),
-                topic: topic.clone(),
+                topic: Arc::clone(topic),
                 shard,
                 node: options.node,
                 timeout: options.timeout,
                 gate,
                 news: sender.clone(),
             };
-            subscriptions.spawn(subscription.run(cursor.start_of(shard)));
+            subscriptions.spawn(subscription.run(progress));
         }
         Self { merges, lanes, turn: 0, news, subscriptions }
     }

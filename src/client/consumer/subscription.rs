@@ -34,7 +34,7 @@ pub(super) enum News {
 /// One shard's subscription.
 pub(super) struct Subscription {
     pub(super) core: Arc<Core>,
-    pub(super) topic: TopicName,
+    pub(super) topic: Arc<TopicName>,
     pub(super) shard: ShardId,
     pub(super) node: Option<NodeId>,
     pub(super) timeout: Duration,
@@ -44,8 +44,7 @@ pub(super) struct Subscription {
 
 impl Subscription {
     /// Runs until the consumer is gone or reading on is hopeless.
-    pub(super) async fn run(self, from: Timestamp) {
-        let mut progress = Progress::new(self.shard, from);
+    pub(super) async fn run(self, mut progress: Progress) {
         let error = self.keep_reading(&mut progress).await;
         // A closed channel means that nobody is interested any more.
         let _gone = self.news.send((self.shard, News::Failed(error))).await;

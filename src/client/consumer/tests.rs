@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{Consumed, Consumer, ConsumerOptions, Cursor, Item, Order, Start, Until};
-use crate::client::testing::{Cluster, frames_of, padded_frames_of, topic_name};
-use crate::client::{Error, Kind};
-use crate::types::{NodeId, ShardId, Timestamp};
+use crate::client::testing::{Cluster, frames_of, keyed_frames_of, padded_frames_of, topic_name};
+use crate::client::{Error, KeyRange, Kind};
+use crate::types::{NodeId, ShardId, Timestamp, TopicName};
 
 /// Two records per batch; the shards' batches interleave, and some timestamps are in several shards.
 fn fill(cluster: &Cluster, shards: u64, batches: u64) {
@@ -232,7 +232,7 @@ async fn shards_and_nodes_that_do_not_exist_are_named() {
     let options = ConsumerOptions { node: Some(NodeId(5)), ..ConsumerOptions::default() };
     let error = client.consumer(&topic_name(), options).await.unwrap().next().await.unwrap_err();
     assert_eq!((error.kind(), error.to_string().contains("node 5")), (Kind::NotFound, true));
-    let other = "other".parse().unwrap();
+    let other: TopicName = "other".parse().unwrap();
     let error = client.consumer(&other, ConsumerOptions::default()).await.err().unwrap();
     assert_eq!(error.kind(), Kind::NotFound);
 }
@@ -315,4 +315,70 @@ async fn a_seek_reads_on_from_any_cursor_and_forgets_an_error() {
     cluster.change(|world| world.damaging = None);
     consumer.seek(fifth);
     assert_eq!(rest(&mut consumer).await.unwrap(), read[5..]);
+}
+
+#[tokio::test]
+async fn several_topics_are_merged_into_one_order_and_each_record_names_its_own() {
+    let cluster = Cluster::start(1, 4);
+    fill(&cluster, 4, 6);
+    let other: TopicName = "payments".parse().unwrap();
+    cluster.change(|world| world.beside = Some((other.clone(), ShardId(3))));
+    let client = cluster.client(&[1]).await;
+    let both = [topic_name(), other.clone()];
+    let until = Until::Closed(Timestamp(160));
+    let options = ConsumerOptions { until, ..Default::default() };
+    let mut consumer = client.consumer(&both, options.clone()).await.unwrap();
+    let read = rest(&mut consumer).await.unwrap();
+    assert_eq!(places(&read), canonical(&cluster));
+    for one in &read {
+        let topic = &both[usize::from(one.shard >= ShardId(3))];
+        assert_eq!((one.topic.as_ref(), consumer.topic_of(one.shard)), (topic, Some(topic)));
+    }
+    let mut alone = client.consumer(&other, options.clone()).await.unwrap();
+    assert!(rest(&mut alone).await.unwrap().iter().all(|one| *one.topic == other));
+    for bad in [vec![], vec![topic_name(), topic_name()]] {
+        let error = client.consumer(&bad, options.clone()).await.err().unwrap();
+        assert!(matches!(error, Error::Option { option: "topics", .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_range_is_read_from_the_shards_that_overlap_it_and_holds_nothing_else() {
+    let cluster = Cluster::start(1, 3);
+    cluster.change(|world| {
+        world.split_at = Some(vec!["g".into(), "p".into()]);
+        world.shard(1).frames = keyed_frames_of(&[(10, &["a", "e"]), (30, &["f"])]);
+        world.shard(2).frames = keyed_frames_of(&[(20, &["g", "k", "o"]), (40, &["h"])]);
+        world.shard(3).frames = keyed_frames_of(&[(25, &["p", "z"])]);
+        world.close_all(100);
+    });
+    let keys_in = async |keys: KeyRange| {
+        cluster.change(|world| world.subscribed.clear());
+        let until = Until::Closed(Timestamp(100));
+        let mut consumer =
+            consumer(&cluster, ConsumerOptions { until, keys: Some(keys), ..Default::default() }).await;
+        let read = rest(&mut consumer).await.unwrap();
+        let read: Vec<String> =
+            read.iter().map(|one| String::from_utf8_lossy(one.record.key.as_ref().unwrap()).into()).collect();
+        let mut shards: Vec<u64> = cluster.world().subscribed.iter().map(|(_, shard, _)| shard.0).collect();
+        shards.sort_unstable();
+        (read.join(""), shards)
+    };
+    assert_eq!(keys_in(KeyRange::new("e", Some("k".into())).unwrap()).await, ("egfh".to_owned(), vec![1, 2]));
+    assert_eq!(keys_in(KeyRange::new("h", None).unwrap()).await, ("kopzh".to_owned(), vec![2, 3]));
+    assert_eq!(keys_in(KeyRange::only("p")).await, ("p".to_owned(), vec![3]));
+}
+
+#[tokio::test]
+async fn records_that_are_not_wanted_hold_nobody_back() {
+    let cluster = Cluster::start(1, 2);
+    cluster.change(|world| {
+        world.shard(1).frames = keyed_frames_of(&[(10, &["a"]), (90, &["a"])]);
+        world.shard(2).frames = keyed_frames_of(&[(20, &["b"]), (80, &["b"])]);
+    });
+    let keys = Some(KeyRange::new("b", None).unwrap());
+    let mut consumer = consumer(&cluster, ConsumerOptions { keys, ..Default::default() }).await;
+    // Nothing was closed by any node: that shard 1 is past 20 is told by a record that is dropped.
+    let read = [consumer.next().await.unwrap().unwrap(), consumer.next().await.unwrap().unwrap()];
+    assert_eq!(places(&read), [(20, 2, 0), (80, 2, 1)]);
 }

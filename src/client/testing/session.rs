@@ -126,7 +126,10 @@ impl Session {
         let addresses = self.shared.addresses.lock().expect("no test panicked").clone();
         let nodes: Vec<NodeId> = addresses.keys().copied().collect();
         let mut world = self.shared.world.lock().expect("no test panicked");
-        let exists = |name: &TopicNameBody| name.name == topic_name().as_str();
+        let beside = world.beside.clone().map(|(name, _)| name);
+        let exists = |name: &TopicNameBody| {
+            [Some(topic_name()), beside.clone()].iter().flatten().any(|known| known.as_str() == name.name)
+        };
         let unknown = || ResponseBody::Error(refusal(ErrorCode::UnknownTopic, Outcome::NotApplied));
         match request {
             RequestBody::DescribeTopic(name) | RequestBody::DeleteTopic(name)
@@ -134,20 +137,22 @@ impl Session {
             {
                 unknown()
             }
-            RequestBody::DescribeTopic(_) => ResponseBody::Topic(world.topic(&nodes)),
+            RequestBody::DescribeTopic(name) => {
+                ResponseBody::Topic(world.topic(&name.name.parse().expect("a valid name"), &nodes))
+            }
             RequestBody::CreateTopic(_) if world.topic_exists => {
                 ResponseBody::Error(refusal(ErrorCode::Conflict, Outcome::NotApplied))
             }
             RequestBody::CreateTopic(_) => {
                 world.topic_exists = true;
-                ResponseBody::Topic(world.topic(&nodes))
+                ResponseBody::Topic(world.topic(&topic_name(), &nodes))
             }
             RequestBody::DeleteTopic(_) => {
                 world.topic_exists = false;
                 ResponseBody::Topics(TopicsBody::default())
             }
             RequestBody::ListTopics(_) => {
-                ResponseBody::Topics(TopicsBody { topics: vec![world.topic(&nodes)] })
+                ResponseBody::Topics(TopicsBody { topics: vec![world.topic(&topic_name(), &nodes)] })
             }
             RequestBody::Cluster(_) => {
                 let row = |(node, address): (&NodeId, &std::net::SocketAddr)| NodeBody {

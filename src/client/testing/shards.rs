@@ -47,6 +47,10 @@ pub(in crate::client) struct World {
     pub(in crate::client) shards: BTreeMap<ShardId, Shard>,
     pub(in crate::client) now: u64,
     pub(in crate::client) topic_exists: bool,
+    /// Where its keys are split, if by key ranges.
+    pub(in crate::client) split_at: Option<Vec<Bytes>>,
+    /// A topic beside it, which has the shards from this one on.
+    pub(in crate::client) beside: Option<(TopicName, ShardId)>,
     /// A node that has not heard of the topic yet.
     pub(in crate::client) ignorant: Option<NodeId>,
     /// Descriptions of the topic given out.
@@ -72,6 +76,8 @@ impl World {
             shards: (1..=shards).map(|id| (ShardId(id), shard(id))).collect(),
             now: 1000,
             topic_exists: true,
+            split_at: None,
+            beside: None,
             ignorant: None,
             described: 0,
             damaging: None,
@@ -83,23 +89,32 @@ impl World {
         self.shards.get_mut(&ShardId(shard)).expect("the test's shard exists")
     }
 
-    pub(super) fn topic(&mut self, nodes: &[NodeId]) -> TopicBody {
+    pub(super) fn topic(&mut self, name: &TopicName, nodes: &[NodeId]) -> TopicBody {
         self.described += 1;
-        let count = self.shards.len() as u32;
+        let is_beside = *name != topic_name();
+        let of_this =
+            |shard: ShardId| self.beside.as_ref().is_none_or(|(_, first)| (shard >= *first) == is_beside);
+        let shards: Vec<_> = self.shards.iter().filter(|(shard, _)| of_this(**shard)).collect();
+        let count = shards.len() as u32;
+        let key_start = |at: u32| {
+            let before = (at as usize).checked_sub(1)?;
+            self.split_at.as_ref().map(|splits| splits[before].clone())
+        };
         let replicas = nodes.iter().map(|node| ReplicaBody { node: node.0, replica: node.0 });
         let replicas: Vec<ReplicaBody> = replicas.collect();
         let body = |(at, (id, shard)): (u32, (&ShardId, &Shard))| ShardBody {
             shard: id.0,
             hash_start: hash_start(at, count),
+            key_start: key_start(at).unwrap_or_default(),
             replicas: replicas.clone(),
             leader: shard.leader.0,
             term: shard.term,
-            ..ShardBody::default()
         };
         TopicBody {
             id: 1,
-            name: topic_name().to_string(),
-            shards: (0..).zip(&self.shards).map(body).collect(),
+            name: name.to_string(),
+            range_partitioned: self.split_at.is_some(),
+            shards: (0..).zip(shards).map(body).collect(),
             ..TopicBody::default()
         }
     }

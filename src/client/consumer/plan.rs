@@ -1,0 +1,61 @@
+//! What is read, and how: all that opening the streams anew takes, wherever they are to begin.
+//!
+//! Knows nothing of places in time. Invariants: no shard is read twice; there is at least one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{ConsumerOptions, Order};
+use crate::client::core::Core;
+use crate::client::error::Error;
+use crate::types::{ShardId, TopicName};
+
+pub(super) struct Plan {
+    pub(super) core: Arc<Core>,
+    /// The shards that are read.
+    pub(super) shards: Vec<ShardId>,
+    /// Every shard of the topics, read or not.
+    topics: BTreeMap<ShardId, Arc<TopicName>>,
+    pub(super) options: ConsumerOptions,
+}
+
+impl Plan {
+    /// Asks for the topics and finds out which of their shards are to be read.
+    pub(super) async fn of(
+        core: Arc<Core>,
+        names: Vec<TopicName>,
+        options: ConsumerOptions,
+    ) -> Result<Self, Error> {
+        let (mut shards, mut topics) = (Vec::new(), BTreeMap::new());
+        for name in &names {
+            let (topic, name) = (core.topic(name).await?, Arc::new(name.clone()));
+            shards.extend(match &options.keys {
+                Some(keys) => topic.router.shards_with(keys),
+                None => topic.router.shards().to_vec(),
+            });
+            for shard in topic.router.shards() {
+                if topics.insert(*shard, Arc::clone(&name)).is_some() {
+                    let rule = "name each topic once";
+                    return Err(Error::Option { option: "topics", found: name.to_string(), rule });
+                }
+            }
+        }
+        if let Order::Shard(shard) = options.order {
+            if !topics.contains_key(&shard) {
+                let topic = names.iter().map(TopicName::to_string).collect::<Vec<_>>().join(", ");
+                return Err(Error::UnknownShard { topic, shard });
+            }
+            shards = vec![shard];
+        }
+        if shards.is_empty() {
+            let rule = "name at least one topic";
+            return Err(Error::Option { option: "topics", found: "none".to_owned(), rule });
+        }
+        Ok(Self { core, shards, topics, options })
+    }
+
+    /// The topic that a shard belongs to, if it is one of those read.
+    pub(super) fn topic_of(&self, shard: ShardId) -> Option<&Arc<TopicName>> {
+        self.topics.get(&shard)
+    }
+}
