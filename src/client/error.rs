@@ -62,6 +62,8 @@ pub struct Refusal {
     pub leader: Option<NodeId>,
     /// With `SequenceGap`: the sequence the shard expects.
     pub expected_sequence: u64,
+    /// With `Trimmed`: the first record kept, and the last timestamp before it; `None` from a node that does not tell.
+    pub trimmed: Option<(Offset, Timestamp)>,
 }
 
 impl Refusal {
@@ -78,6 +80,8 @@ impl Refusal {
             outcome,
             leader: (body.leader != 0).then_some(NodeId(body.leader)),
             expected_sequence: body.expected_sequence,
+            trimmed: (body.trimmed_through_ns != 0)
+                .then_some((Offset(body.kept_from_offset), Timestamp(body.trimmed_through_ns))),
             message: body.message,
         }
     }
@@ -128,6 +132,16 @@ pub enum Error {
         found: Timestamp,
         expected_from: Timestamp,
     },
+    #[error(
+        "shard {shard} keeps records from offset {kept_from} on, stamped {first} or later: those in between are trimmed away; \
+         read from `begin`, from a time at or after that, or ask for the earliest kept"
+    )]
+    Trimmed { shard: ShardId, kept_from: Offset, first: Timestamp },
+    #[error(
+        "the cursor stands in shard {shard}, which belongs to none of the topics that are read: use it with the topics it was \
+         taken from, or read from the time {timestamp} instead"
+    )]
+    ForeignCursor { shard: ShardId, timestamp: Timestamp },
     #[error("a record of {bytes} bytes does not fit a batch of at most {max} bytes")]
     RecordTooLarge { bytes: usize, max: usize },
     #[error("{option} is {found}: {rule}")]
@@ -170,9 +184,15 @@ impl Error {
             Self::Refused(refusal) => kind_of(refusal.code),
             Self::Unreachable { .. } | Self::Disconnected { .. } | Self::Timeout { .. } => Kind::Unavailable,
             Self::Identity { .. } => Kind::Denied,
-            Self::UnknownNode { .. } | Self::UnknownShard { .. } | Self::NoReplica { .. } => Kind::NotFound,
+            Self::UnknownNode { .. }
+            | Self::UnknownShard { .. }
+            | Self::NoReplica { .. }
+            | Self::Trimmed { .. } => Kind::NotFound,
             Self::Corrupt { .. } | Self::Gap { .. } | Self::BrokenOrder { .. } => Kind::Corruption,
-            Self::OtherCluster { .. } | Self::RecordTooLarge { .. } | Self::Option { .. } => Kind::Usage,
+            Self::OtherCluster { .. }
+            | Self::ForeignCursor { .. }
+            | Self::RecordTooLarge { .. }
+            | Self::Option { .. } => Kind::Usage,
             Self::Protocol { .. } | Self::Malformed { .. } | Self::Description { .. } | Self::Closed => {
                 Kind::Failure
             }

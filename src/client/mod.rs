@@ -21,7 +21,8 @@ mod topic;
 
 pub use crate::routing::{EmptyKeyRange, KeyRange};
 pub use consumer::{
-    Consumed, Consumer, ConsumerOptions, Cursor, InvalidCursor, Item, Marked, Marks, Order, Start, Until,
+    Consumed, Consumer, ConsumerOptions, Cursor, InvalidCursor, Item, Marked, Marks, OnTrimmed, Order,
+    Skipped, Start, Until,
 };
 pub use error::{Error, Kind, Outcome, Refusal};
 pub use handle::{Client, ClientOptions, CreateTopic, Partitioning};

@@ -102,6 +102,12 @@ pub(in crate::cli) enum Consistency {
     Eventual,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum OnTrimmedArgument {
+    Fail,
+    Earliest,
+}
+
 #[derive(Debug, Args)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -144,6 +150,10 @@ pub(in crate::cli) struct ConsumeArguments {
     /// Read from this node's replicas, by its id
     #[arg(long, value_name = "ID")]
     pub node: Option<u64>,
+    /// What to do where retention has removed what the read wants: fail (and say from where on it is kept), or go on with the
+    /// earliest record kept, telling what is missing on stderr
+    #[arg(long, value_enum, default_value_t = OnTrimmedArgument::Fail, value_name = "WHAT")]
+    pub on_trimmed: OnTrimmedArgument,
     /// Print order marks too, each in its place among the records: as JSON, {"mark": {..}} (stderr tells them always)
     #[arg(long)]
     pub marks: bool,

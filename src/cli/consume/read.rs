@@ -6,13 +6,14 @@ use std::pin::pin;
 use std::task::Poll;
 
 use super::print::Printer;
-use crate::cli::arguments::{Common, Consistency, ConsumeArguments, OrderArgument};
+use crate::cli::arguments::{Common, Consistency, ConsumeArguments, OnTrimmedArgument, OrderArgument};
 use crate::cli::connect::{cluster_now, connect};
 use crate::cli::failure::Failure;
 use crate::cli::moment::{From, Moment, show};
 use crate::cli::output::{Format, say, stream};
 use crate::client::{
-    Client, Consumer, ConsumerOptions, Cursor, Error, Item, KeyRange, Marked, Order, Start, Until,
+    Client, Consumer, ConsumerOptions, Cursor, Error, Item, KeyRange, Marked, OnTrimmed, Order, Skipped,
+    Start, Until,
 };
 use crate::types::{NodeId, ShardId, Timestamp, TopicName};
 
@@ -89,7 +90,11 @@ async fn options(
     };
     let keys = arguments.key.clone().map(KeyRange::only).or_else(|| arguments.key_range.clone());
     let node = arguments.node.map(NodeId);
-    Ok(ConsumerOptions { from, until, order, keys, node, ..ConsumerOptions::default() })
+    let on_trimmed = match arguments.on_trimmed {
+        OnTrimmedArgument::Fail => OnTrimmed::Fail,
+        OnTrimmedArgument::Earliest => OnTrimmed::Earliest,
+    };
+    Ok(ConsumerOptions { from, until, order, keys, node, on_trimmed, ..ConsumerOptions::default() })
 }
 
 /// Prints until the end, `max`, Ctrl-C or a failure; flushes whenever there is nothing to print.
@@ -122,6 +127,7 @@ async fn read(
                 printer.flush()?;
                 say(&notice);
             }
+            Some(Item::Skipped(skipped)) => say(&missing(&skipped)),
             Some(Item::Closed(closed)) if arguments.closed => printer.print_closed(closed)?,
             Some(Item::Closed(_)) => {}
             None => return Ok(()),
@@ -141,6 +147,16 @@ fn notice(marked: &Marked) -> String {
         show(until),
         from.0,
         until.0,
+    )
+}
+
+/// What is missing, to people.
+fn missing(skipped: &Skipped) -> String {
+    let Skipped { shard, through, kept_from, .. } = skipped;
+    format!(
+        "records are missing: shard {shard} was trimmed through {} ({} ns), and is read on from offset {kept_from}",
+        show(*through),
+        through.0,
     )
 }
 

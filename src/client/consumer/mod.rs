@@ -16,5 +16,5 @@ mod tests;
 
 pub use cursor::{Cursor, InvalidCursor};
 pub use marks::{Marked, Marks};
-pub use options::{ConsumerOptions, Order, Start, Until};
-pub use reader::{Consumed, Consumer, Item};
+pub use options::{ConsumerOptions, OnTrimmed, Order, Start, Until};
+pub use reader::{Consumed, Consumer, Item, Skipped};

@@ -32,6 +32,17 @@ pub enum Until {
     ToEnd,
 }
 
+/// What happens to a reader that wants records which retention has removed, because it begins before them or has fallen so
+/// far behind. One that begins at the first record wants what is kept, and is never concerned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnTrimmed {
+    /// Reading fails with `Error::Trimmed`.
+    #[default]
+    Fail,
+    /// Reading goes on with the earliest record kept; `Item::Skipped` says what is missing.
+    Earliest,
+}
+
 /// In which order records come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
@@ -56,6 +67,7 @@ pub struct ConsumerOptions {
     pub keys: Option<KeyRange>,
     /// Read from this node's replicas alone, and never from others.
     pub node: Option<NodeId>,
+    pub on_trimmed: OnTrimmed,
     /// Bytes of records held for all shards together; each shard has an equal part.
     pub buffer_bytes_max: usize,
     /// How long a shard may be out of reach before reading fails.
@@ -70,6 +82,7 @@ impl Default for ConsumerOptions {
             order: Order::Merged,
             keys: None,
             node: None,
+            on_trimmed: OnTrimmed::Fail,
             buffer_bytes_max: 64 << 20,
             timeout: Duration::from_secs(30),
         }

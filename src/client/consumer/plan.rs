@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{ConsumerOptions, Order};
+use super::{ConsumerOptions, Cursor, Order};
 use crate::client::core::Core;
 use crate::client::error::Error;
 use crate::types::{ShardId, TopicName};
@@ -52,6 +52,15 @@ impl Plan {
             return Err(Error::Option { option: "topics", found: "none".to_owned(), rule });
         }
         Ok(Self { core, shards, topics, options })
+    }
+
+    /// Refuses a cursor that was taken from other topics: it would skip or repeat without a word.
+    pub(super) fn check(&self, cursor: Cursor) -> Result<(), Error> {
+        let Cursor { timestamp, shard } = cursor;
+        if cursor == Cursor::after(timestamp) || self.topics.contains_key(&shard) {
+            return Ok(());
+        }
+        Err(Error::ForeignCursor { shard, timestamp })
     }
 
     /// The topic that a shard belongs to, if it is one of those read.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Consumed, Item, Marked};
+use super::{Consumed, Item, Marked, Skipped};
 use crate::client::Error;
 use crate::codec::{Frame, FrameHeader, FrameKind, HEADER_BYTES, decode_order_mark, decode_records};
 use crate::routing::KeyRange;
@@ -84,6 +84,14 @@ impl Progress {
         delivered.closed = next.from.minus_ns(1);
         *self = next;
         Ok(delivered)
+    }
+
+    /// Goes on behind what was trimmed away, some of which was wanted, and says so in its place.
+    pub(super) fn skip(&mut self, kept_from: Offset, through: Timestamp) -> Delivered {
+        assert!(self.from <= through, "shard {}: nothing wanted was trimmed through {through}", self.shard);
+        let skipped = Skipped { shard: self.shard, from: self.from, through, kept_from };
+        (self.from, self.next_offset) = (through.next(), Some(kept_from));
+        Delivered { items: vec![Item::Skipped(skipped)], closed: through }
     }
 
     fn take_items(&mut self, address: &str, frame: &Frame, into: &mut Vec<Item>) -> Result<(), Error> {
@@ -169,7 +177,7 @@ mod tests {
     fn places(delivered: &Delivered) -> Vec<(u64, u64)> {
         let record = |item: &Item| match item {
             Item::Record(record) => Some((record.offset.0, record.timestamp.0)),
-            Item::Mark(_) | Item::Closed(_) => None,
+            _ => None,
         };
         delivered.items.iter().filter_map(record).collect()
     }

@@ -34,6 +34,21 @@ pub enum Item {
     /// Everything stamped at or before this was handed out: nothing at or below it follows, of no shard that is read. A window
     /// that ends here is whole, however quiet some shards are. It rises from one such item to the next.
     Closed(Timestamp),
+    /// Records of this shard were trimmed away before they could be read: those from its place in the stream up to
+    /// `through`, included. With `OnTrimmed::Earliest` alone.
+    Skipped(Skipped),
+}
+
+/// A stretch of a shard that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    pub shard: ShardId,
+    /// The first timestamp that was wanted: the place of this in the order.
+    pub from: Timestamp,
+    /// The last timestamp that was trimmed away.
+    pub through: Timestamp,
+    /// The first record that is kept.
+    pub kept_from: Offset,
 }
 
 impl Item {
@@ -42,6 +57,7 @@ impl Item {
             Self::Record(record) => record.timestamp,
             Self::Mark(marked) => marked.timestamp,
             Self::Closed(closed) => *closed,
+            Self::Skipped(skipped) => skipped.from,
         }
     }
 }
@@ -66,6 +82,7 @@ impl Consumer {
     ) -> Result<Self, Error> {
         let plan = Plan::of(core, topics, options).await?;
         let (cursor, until) = span(&plan.core, &plan.options).await?;
+        plan.check(cursor)?;
         let mut streams = Streams::open(&plan, cursor);
         let closed = streams.closed();
         Ok(Self { plan, streams, until, cursor, closed, marks: Marks::default(), failed: None })
@@ -78,14 +95,15 @@ impl Consumer {
         loop {
             match self.next_item().await? {
                 Some(Item::Record(consumed)) => return Ok(Some(consumed)),
-                Some(Item::Mark(_) | Item::Closed(_)) => {}
+                Some(Item::Mark(_) | Item::Closed(_) | Item::Skipped(_)) => {}
                 None => return Ok(None),
             }
         }
     }
 
-    /// Like `next`, with the marks of order, each in its place (after all records that it can concern), and with how far the
-    /// read is closed: told whenever nothing else is ready and it has risen, last of all up to the end of the read.
+    /// Like `next`, with the marks of order, each in its place (after all records that it can concern), with what was skipped,
+    /// and with how far the read is closed: told whenever nothing else is ready and it has risen, last of all up to the end of
+    /// the read.
     pub async fn next_item(&mut self) -> Result<Option<Item>, Error> {
         loop {
             if let Some((place, item)) = self.streams.pop(self.until) {
@@ -126,9 +144,14 @@ impl Consumer {
 
     /// Goes on right after `cursor`, before or behind where the read stands, with the same end. What was closed and not handed
     /// out again counts for nothing; marks that were seen are kept. An error before is forgotten. Within a tokio runtime.
-    pub fn seek(&mut self, cursor: Cursor) {
+    ///
+    /// # Errors
+    /// `Error::ForeignCursor` for a cursor of other topics; the read then stands where it stood.
+    pub fn seek(&mut self, cursor: Cursor) -> Result<(), Error> {
+        self.plan.check(cursor)?;
         self.streams = Streams::open(&self.plan, cursor);
         (self.cursor, self.closed, self.failed) = (cursor, self.streams.closed(), None);
+        Ok(())
     }
 
     /// The topic that a shard belongs to, if it is one of those read.

@@ -76,6 +76,7 @@ impl Streams {
                 shard,
                 node: options.node,
                 timeout: options.timeout,
+                on_trimmed: options.on_trimmed,
                 gate,
                 news: sender.clone(),
             };

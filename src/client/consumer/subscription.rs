@@ -11,8 +11,8 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::Item;
 use super::proof::{Delivered, Progress};
+use super::{Item, OnTrimmed};
 use crate::client::backoff::Backoff;
 use crate::client::connections::Connected;
 use crate::client::core::{Core, list};
@@ -38,6 +38,7 @@ pub(super) struct Subscription {
     pub(super) shard: ShardId,
     pub(super) node: Option<NodeId>,
     pub(super) timeout: Duration,
+    pub(super) on_trimmed: OnTrimmed,
     pub(super) gate: Arc<Semaphore>,
     pub(super) news: mpsc::Sender<(ShardId, News)>,
 }
@@ -63,6 +64,14 @@ impl Subscription {
                 backoff.reset();
                 damaged = 0;
             }
+            if let Some((kept_from, through)) = ended.error.trimmed()
+                && progress.from() <= through
+            {
+                match self.pass_trimmed(progress, kept_from, through).await {
+                    Ok(()) => continue,
+                    Err(error) => return error,
+                }
+            }
             damaged += usize::from(ended.error.kind() == Kind::Corruption);
             let out_of_time = last_heard.elapsed() >= self.timeout;
             if ended.error.is_hopeless() || damaged >= ended.replicas {
@@ -75,6 +84,22 @@ impl Subscription {
             turn = turn.wrapping_add(1);
             sleep_until(Instant::now() + backoff.next_wait()).await;
         }
+    }
+
+    /// Goes on with the first record kept, if the consumer wants that.
+    async fn pass_trimmed(
+        &self,
+        progress: &mut Progress,
+        kept_from: Offset,
+        through: Timestamp,
+    ) -> Result<(), Error> {
+        if self.on_trimmed == OnTrimmed::Fail {
+            return Err(Error::Trimmed { shard: self.shard, kept_from, first: through.next() });
+        }
+        let permit = self.gate.acquire().await.map_err(|_| Error::Closed)?;
+        let delivered = progress.skip(kept_from, through);
+        permit.forget();
+        self.news.send((self.shard, News::Delivered(delivered))).await.map_err(|_| Error::Closed)
     }
 
     /// Reads from the replica whose turn it is, until that ends.
@@ -223,9 +248,19 @@ fn silence() -> String {
 }
 
 impl Error {
+    /// The first record kept and the last timestamp before it, if that is why a node refused to read.
+    fn trimmed(&self) -> Option<(Offset, Timestamp)> {
+        match self {
+            Self::Refused(refusal) if refusal.code == ErrorCode::Trimmed => refusal.trimmed,
+            _ => None,
+        }
+    }
+
     /// Whether no other replica and no later attempt can help a reader.
     fn is_hopeless(&self) -> bool {
         match self {
+            // What was trimmed was read already, or is not wanted: a subscription by time goes on behind it.
+            Self::Refused(refusal) if refusal.trimmed.is_some() => false,
             Self::Refused(refusal) => {
                 let moved = matches!(refusal.code, ErrorCode::UnknownShard | ErrorCode::Corruption);
                 !refusal.retryable && !moved

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Consumed, Consumer, ConsumerOptions, Cursor, Item, Order, Start, Until};
+use super::{Consumed, Consumer, ConsumerOptions, Cursor, Item, OnTrimmed, Order, Skipped, Start, Until};
 use crate::client::testing::{Cluster, frames_of, keyed_frames_of, padded_frames_of, topic_name};
 use crate::client::{Error, KeyRange, Kind};
-use crate::types::{NodeId, ShardId, Timestamp, TopicName};
+use crate::types::{NodeId, Offset, ShardId, Timestamp, TopicName};
 
 /// Two records per batch; the shards' batches interleave, and some timestamps are in several shards.
 fn fill(cluster: &Cluster, shards: u64, batches: u64) {
@@ -305,15 +305,15 @@ async fn a_seek_reads_on_from_any_cursor_and_forgets_an_error() {
     let fifth = consumer.cursor();
     read.extend(rest(&mut consumer).await.unwrap());
     assert_eq!(places(&read), canonical(&cluster));
-    consumer.seek(Cursor::BEGIN);
+    consumer.seek(Cursor::BEGIN).unwrap();
     assert_eq!(rest(&mut consumer).await.unwrap(), read);
-    consumer.seek(fifth);
+    consumer.seek(fifth).unwrap();
     assert_eq!(rest(&mut consumer).await.unwrap(), read[5..]);
     cluster.change(|world| world.damaging = Some(NodeId(1)));
-    consumer.seek(fifth);
+    consumer.seek(fifth).unwrap();
     assert_eq!(rest(&mut consumer).await.unwrap_err().kind(), Kind::Corruption);
     cluster.change(|world| world.damaging = None);
-    consumer.seek(fifth);
+    consumer.seek(fifth).unwrap();
     assert_eq!(rest(&mut consumer).await.unwrap(), read[5..]);
 }
 
@@ -381,4 +381,71 @@ async fn records_that_are_not_wanted_hold_nobody_back() {
     // Nothing was closed by any node: that shard 1 is past 20 is told by a record that is dropped.
     let read = [consumer.next().await.unwrap().unwrap(), consumer.next().await.unwrap().unwrap()];
     assert_eq!(places(&read), [(20, 2, 0), (80, 2, 1)]);
+}
+
+/// Shard 1 was trimmed through 25, shard 2 never; the read begins at 15.
+async fn trimmed(cluster: &Cluster, on_trimmed: OnTrimmed) -> Consumer {
+    fill(cluster, 2, 5);
+    cluster.change(|world| world.shard(1).trimmed_through = 25);
+    let (from, until) = (Start::Time(Timestamp(15)), Until::Closed(Timestamp(150)));
+    consumer(cluster, ConsumerOptions { from, until, on_trimmed, ..Default::default() }).await
+}
+
+#[tokio::test]
+async fn a_reader_of_what_was_trimmed_is_told_from_where_on_it_is_kept() {
+    let cluster = Cluster::start(1, 2);
+    let mut consumer = trimmed(&cluster, OnTrimmed::Fail).await;
+    let error = rest(&mut consumer).await.unwrap_err();
+    let Error::Trimmed { shard: ShardId(1), kept_from: Offset(4), first } = error else { panic!("{error}") };
+    assert_eq!((first, error.kind(), error.is_retryable()), (Timestamp(26), Kind::NotFound, false));
+    // What it names can be read.
+    consumer.seek(Cursor::after(first.minus_ns(1))).unwrap();
+    let expected: Vec<_> = canonical(&cluster).into_iter().filter(|(t, ..)| *t >= 26).collect();
+    assert_eq!(places(&rest(&mut consumer).await.unwrap()), expected);
+}
+
+#[tokio::test]
+async fn what_was_trimmed_is_skipped_only_if_wanted_and_never_in_silence() {
+    let cluster = Cluster::start(1, 2);
+    let mut consumer = trimmed(&cluster, OnTrimmed::Earliest).await;
+    let read = items(&mut consumer).await;
+    let (from, through) = (Timestamp(15), Timestamp(25));
+    let skipped = Skipped { shard: ShardId(1), from, through, kept_from: Offset(4) };
+    let at = read.iter().position(|item| *item == Item::Skipped(skipped)).expect("a gap is named");
+    assert!(read[..at].iter().all(|item| item.timestamp() < from), "before anything that follows the gap");
+    let records: Vec<Consumed> = read
+        .into_iter()
+        .filter_map(|item| if let Item::Record(one) = item { Some(one) } else { None })
+        .collect();
+    let is_kept = |(t, shard, _): &(u64, u64, u64)| *t >= if *shard == 1 { 26 } else { 15 };
+    let expected: Vec<_> = canonical(&cluster).into_iter().filter(is_kept).collect();
+    assert_eq!(places(&records), expected);
+}
+
+#[tokio::test]
+async fn a_reader_of_everything_begins_with_what_is_kept() {
+    let cluster = Cluster::start(1, 2);
+    drop(trimmed(&cluster, OnTrimmed::Fail).await);
+    let until = Until::Closed(Timestamp(150));
+    let mut consumer = consumer(&cluster, ConsumerOptions { until, ..Default::default() }).await;
+    assert_eq!(rest(&mut consumer).await.unwrap().len(), 6 + 10);
+}
+
+#[tokio::test]
+async fn a_cursor_of_other_topics_is_refused_and_a_time_is_not() {
+    let cluster = Cluster::start(1, 2);
+    fill(&cluster, 2, 3);
+    let foreign = Cursor { timestamp: Timestamp(20), shard: ShardId(9) };
+    let client = cluster.client(&[1]).await;
+    let until = Until::Closed(Timestamp(130));
+    let from = |cursor| ConsumerOptions { from: Start::Cursor(cursor), until, ..Default::default() };
+    let error = client.consumer(&topic_name(), from(foreign)).await.err().unwrap();
+    let named = matches!(error, Error::ForeignCursor { shard: ShardId(9), timestamp: Timestamp(20) });
+    assert!(named && error.kind() == Kind::Usage, "{error}");
+    let mut consumer = consumer(&cluster, from(Cursor::after(Timestamp(20)))).await;
+    let first = consumer.next().await.unwrap().unwrap();
+    assert_eq!(first.timestamp, Timestamp(21));
+    // A refused seek leaves the read where it stood.
+    assert!(consumer.seek(foreign).is_err());
+    assert_eq!(rest(&mut consumer).await.unwrap().len(), 6);
 }

@@ -97,10 +97,18 @@ impl Session {
         let mut told = 0;
         loop {
             let seen = *version.borrow_and_update();
-            let ((frames, closed), is_damaging) = {
+            let ((frames, closed), is_damaging, kept_from_offset, trimmed) = {
                 let world = self.shared.world.lock().expect("no test panicked");
-                (world.read(shard, from, DELIVERY_FRAMES), world.damaging == Some(self.node))
+                let (kept_from, trimmed) = (world.kept_from(shard), world.trimmed(shard, from));
+                let read = world.read(shard, from, DELIVERY_FRAMES);
+                (read, world.damaging == Some(self.node), kept_from, trimmed)
             };
+            if let Some(trimmed) = trimmed {
+                // A stream that is gone needs no last word.
+                let _ =
+                    stream.send(&Response { id, body: Some(ResponseBody::Error(trimmed)) }, Vec::new()).await;
+                return;
+            }
             if frames.is_empty() && closed <= told {
                 if version.wait_for(|now| *now != seen).await.is_err() {
                     return;
@@ -110,7 +118,7 @@ impl Session {
             from = frames.last().map_or(from, |last| last.header.last_timestamp().0 + 1);
             told = closed;
             let body =
-                ResponseBody::Deliver(DeliverBody { shard: shard.0, closed_ns: closed, kept_from_offset: 0 });
+                ResponseBody::Deliver(DeliverBody { shard: shard.0, closed_ns: closed, kept_from_offset });
             let mut payload: Vec<Bytes> =
                 frames.into_iter().flat_map(|frame| [frame.header_bytes, frame.body]).collect();
             if is_damaging && let Some(last) = payload.last_mut() {

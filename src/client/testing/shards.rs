@@ -36,6 +36,8 @@ pub(in crate::client) struct Shard {
     pub(in crate::client) term: u64,
     pub(in crate::client) frames: Vec<Frame>,
     pub(in crate::client) closed: u64,
+    /// Records stamped at or before this are trimmed away.
+    pub(in crate::client) trimmed_through: u64,
     pub(in crate::client) faults: VecDeque<Fault>,
     /// Appends that came, of each batch: what a client really sent.
     pub(in crate::client) attempts: Vec<BatchId>,
@@ -68,6 +70,7 @@ impl World {
             term: 1,
             frames: Vec::new(),
             closed: 0,
+            trimmed_through: 0,
             faults: VecDeque::new(),
             attempts: Vec::new(),
             dedup: DedupTable::default(),
@@ -180,6 +183,7 @@ impl World {
     /// Frames of a shard from a time on, at most `max`, and what it is closed at after them.
     pub(super) fn read(&self, shard: ShardId, from: u64, max: usize) -> (Vec<Frame>, u64) {
         let shard = &self.shards[&shard];
+        let from = from.max(shard.trimmed_through + 1);
         let rest = shard.frames.iter().filter(|frame| frame.header.last_timestamp().0 >= from);
         let frames: Vec<Frame> = rest.take(max).cloned().collect();
         let reaches_end =
@@ -189,6 +193,25 @@ impl World {
             _ => shard.closed,
         };
         (frames, closed)
+    }
+
+    /// The first record of a shard that is kept.
+    pub(super) fn kept_from(&self, shard: ShardId) -> u64 {
+        let shard = &self.shards[&shard];
+        let trimmed =
+            shard.frames.iter().filter(|frame| frame.header.first_timestamp.0 <= shard.trimmed_through);
+        trimmed.last().map_or(0, |frame| frame.header.next_offset().0)
+    }
+
+    /// Why a shard cannot be read from a time on: something wanted was trimmed away.
+    pub(super) fn trimmed(&self, shard: ShardId, from: u64) -> Option<ErrorBody> {
+        let trimmed_through_ns = self.shards[&shard].trimmed_through;
+        let refused = || ErrorBody {
+            kept_from_offset: self.kept_from(shard),
+            trimmed_through_ns,
+            ..refusal(ErrorCode::Trimmed, Outcome::NotApplied)
+        };
+        (from > 1 && from <= trimmed_through_ns).then(refused)
     }
 
     /// Closes every shard at a time: nothing will be stamped at or below it.
@@ -208,7 +231,8 @@ fn prove(append: &AppendBody, body: &Bytes) -> Compression {
 }
 
 pub(super) fn refusal(code: ErrorCode, outcome: Outcome) -> ErrorBody {
-    let for_good = [ErrorCode::ProducerFenced, ErrorCode::Conflict, ErrorCode::UnknownTopic];
+    let for_good =
+        [ErrorCode::ProducerFenced, ErrorCode::Conflict, ErrorCode::UnknownTopic, ErrorCode::Trimmed];
     let retryable = !for_good.contains(&code);
     ErrorBody {
         code: code as i32,
