@@ -3,8 +3,10 @@
 //! One task per shard keeps a subscription alive and proves what arrives (`subscription`, `proof`); what
 //! they deliver is merged (`streams`) and handed out (`reader`). A shard's task reads on only when the consumer allows it.
 
+mod acquaint;
 mod cursor;
 mod marks;
+mod nearest;
 mod options;
 mod plan;
 mod proof;

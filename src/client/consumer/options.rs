@@ -65,7 +65,8 @@ pub struct ConsumerOptions {
     /// A hashed topic's shards all send all they have, and what is not wanted is dropped here; but for a single key, one shard
     /// is read. Records without a key lie in no range. Closed timestamps speak of the range, marks of all that is read.
     pub keys: Option<KeyRange>,
-    /// Read from this node's replicas alone, and never from others.
+    /// Read from this node's replicas alone, and never from others. Else each shard is read from the replica that is nearest by
+    /// the round trip to its node, and from another one once that fails.
     pub node: Option<NodeId>,
     pub on_trimmed: OnTrimmed,
     /// Bytes of records held for all shards together; each shard has an equal part.

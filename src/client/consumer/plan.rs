@@ -2,13 +2,13 @@
 //!
 //! Knows nothing of places in time. Invariants: no shard is read twice; there is at least one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{ConsumerOptions, Cursor, Order};
 use crate::client::core::Core;
 use crate::client::error::Error;
-use crate::types::{ShardId, TopicName};
+use crate::types::{NodeId, ShardId, TopicName};
 
 pub(super) struct Plan {
     pub(super) core: Arc<Core>,
@@ -17,6 +17,8 @@ pub(super) struct Plan {
     /// Every shard of the topics, read or not.
     topics: BTreeMap<ShardId, Arc<TopicName>>,
     pub(super) options: ConsumerOptions,
+    /// The nodes with replicas of the topics.
+    pub(super) nodes: BTreeSet<NodeId>,
 }
 
 impl Plan {
@@ -26,13 +28,15 @@ impl Plan {
         names: Vec<TopicName>,
         options: ConsumerOptions,
     ) -> Result<Self, Error> {
-        let (mut shards, mut topics) = (Vec::new(), BTreeMap::new());
+        let (mut shards, mut topics, mut nodes) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
         for name in &names {
             let (topic, name) = (core.topic(name).await?, Arc::new(name.clone()));
             shards.extend(match &options.keys {
                 Some(keys) => topic.router.shards_with(keys),
                 None => topic.router.shards().to_vec(),
             });
+            let replicas = topic.shards.iter().flat_map(|shard| &shard.replicas);
+            nodes.extend(replicas.map(|replica| replica.node));
             for shard in topic.router.shards() {
                 if topics.insert(*shard, Arc::clone(&name)).is_some() {
                     let rule = "name each topic once";
@@ -51,7 +55,7 @@ impl Plan {
             let rule = "name at least one topic";
             return Err(Error::Option { option: "topics", found: "none".to_owned(), rule });
         }
-        Ok(Self { core, shards, topics, options })
+        Ok(Self { core, shards, topics, options, nodes })
     }
 
     /// Refuses a cursor that was taken from other topics: it would skip or repeat without a word.

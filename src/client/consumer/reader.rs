@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::acquaint::acquaint;
 use super::plan::Plan;
 use super::streams::Streams;
 use super::subscription::News;
@@ -81,6 +82,9 @@ impl Consumer {
         options: ConsumerOptions,
     ) -> Result<Self, Error> {
         let plan = Plan::of(core, topics, options).await?;
+        if plan.options.node.is_none() {
+            acquaint(&plan.core, plan.nodes.clone(), plan.options.timeout).await;
+        }
         let (cursor, until) = span(&plan.core, &plan.options).await?;
         plan.check(cursor)?;
         let mut streams = Streams::open(&plan, cursor);

@@ -449,3 +449,23 @@ async fn a_cursor_of_other_topics_is_refused_and_a_time_is_not() {
     assert!(consumer.seek(foreign).is_err());
     assert_eq!(rest(&mut consumer).await.unwrap().len(), 6);
 }
+
+#[tokio::test]
+async fn every_replica_is_measured_before_one_is_chosen_and_one_that_is_down_delays_nothing() {
+    let mut cluster = Cluster::start(3, 1);
+    fill(&cluster, 1, 3);
+    cluster.stop_node(3).await;
+    let client = cluster.client(&[1]).await;
+    let until = Until::Closed(Timestamp(130));
+    let begun = tokio::time::Instant::now();
+    let mut consumer =
+        client.consumer(&topic_name(), ConsumerOptions { until, ..Default::default() }).await.unwrap();
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "a connection to a node that is down takes 3 s to fail"
+    );
+    let is_measured = |node| client.core.rtt(NodeId(node)).is_some();
+    assert_eq!([is_measured(1), is_measured(2), is_measured(3)], [true, true, false]);
+    assert_eq!(rest(&mut consumer).await.unwrap().len(), 6);
+    assert!(cluster.world().subscribed.iter().all(|(node, ..)| *node != NodeId(3)));
+}
