@@ -41,6 +41,20 @@ pub struct CreateTopic {
     pub retention: Retention,
 }
 
+impl CreateTopic {
+    /// One shard with three replicas, hashed keys, synced before it is acknowledged, kept for ever.
+    pub fn named(name: &TopicName) -> Self {
+        Self {
+            name: name.clone(),
+            shards: 1,
+            replicas: 3,
+            partitioning: Partitioning::Hash,
+            durability: Durability::Disk,
+            retention: Retention::default(),
+        }
+    }
+}
+
 /// How keys are given to shards.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Partitioning {

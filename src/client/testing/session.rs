@@ -11,7 +11,7 @@ use crate::types::{BatchId, NodeId, ProducerId, ShardId};
 use crate::wire::{
     AppendBody, ClockBody, ClusterBody, DeliverBody, ErrorCode, HelloBody, NodeBody, Outcome,
     PROTOCOL_VERSION, Request, RequestBody, Response, ResponseBody, ShardStatusBody, ShardStatusesBody,
-    SubscribeBody, TopicNameBody, TopicsBody,
+    SubscribeBody, TopicsBody,
 };
 
 /// Frames put into one delivery.
@@ -134,14 +134,10 @@ impl Session {
         let addresses = self.shared.addresses.lock().expect("no test panicked").clone();
         let nodes: Vec<NodeId> = addresses.keys().copied().collect();
         let mut world = self.shared.world.lock().expect("no test panicked");
-        let beside = world.beside.clone().map(|(name, _)| name);
-        let exists = |name: &TopicNameBody| {
-            [Some(topic_name()), beside.clone()].iter().flatten().any(|known| known.as_str() == name.name)
-        };
         let unknown = || ResponseBody::Error(refusal(ErrorCode::UnknownTopic, Outcome::NotApplied));
         match request {
             RequestBody::DescribeTopic(name) | RequestBody::DeleteTopic(name)
-                if !exists(&name) || !world.topic_exists || world.ignorant == Some(self.node) =>
+                if !world.has_topic(&name.name) || world.ignorant == Some(self.node) =>
             {
                 unknown()
             }

@@ -92,6 +92,11 @@ impl World {
         self.shards.get_mut(&ShardId(shard)).expect("the test's shard exists")
     }
 
+    pub(super) fn has_topic(&self, name: &str) -> bool {
+        let beside = self.beside.as_ref().is_some_and(|(beside, _)| beside.as_str() == name);
+        self.topic_exists && (beside || name == topic_name().as_str())
+    }
+
     pub(super) fn topic(&mut self, name: &TopicName, nodes: &[NodeId]) -> TopicBody {
         self.described += 1;
         let is_beside = *name != topic_name();
