@@ -146,6 +146,8 @@ pub enum Error {
     RecordTooLarge { bytes: usize, max: usize },
     #[error("{option} is {found}: {rule}")]
     Option { option: &'static str, found: String, rule: &'static str },
+    #[error("the client's own thread cannot start: {reason}")]
+    Runtime { reason: String },
     #[error("the producer is closed")]
     Closed,
 }
@@ -193,9 +195,11 @@ impl Error {
             | Self::ForeignCursor { .. }
             | Self::RecordTooLarge { .. }
             | Self::Option { .. } => Kind::Usage,
-            Self::Protocol { .. } | Self::Malformed { .. } | Self::Description { .. } | Self::Closed => {
-                Kind::Failure
-            }
+            Self::Protocol { .. }
+            | Self::Malformed { .. }
+            | Self::Description { .. }
+            | Self::Runtime { .. }
+            | Self::Closed => Kind::Failure,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! bounded, and a full one makes the producer wait or pauses a stream.
 
 mod backoff;
+pub mod blocking;
 mod connections;
 mod consumer;
 mod core;
