@@ -88,6 +88,21 @@ impl Refusal {
 }
 
 /// A client's failure.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = timberline::testing::Cluster::start()?;
+/// # let client = cluster.client().await?;
+/// use timberline::client::{ConsumerOptions, Kind, Outcome};
+/// use timberline::types::TopicName;
+///
+/// let nowhere: TopicName = "nowhere".parse()?;
+/// let error = client.consumer(nowhere, ConsumerOptions::default()).await.err().expect("no such topic");
+/// assert_eq!((error.kind(), error.is_retryable(), error.outcome()), (Kind::NotFound, false, Outcome::NotApplied));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     #[error("node {}: {}", .0.node, .0.message)]

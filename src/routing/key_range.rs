@@ -8,6 +8,14 @@ use super::Router;
 use crate::types::ShardId;
 
 /// Keys from one, included, up to another, excluded, compared as bytes.
+///
+/// ```
+/// use timberline::client::KeyRange;
+///
+/// let range = KeyRange::new("b", Some("d".into())).expect("d comes after b");
+/// assert!(range.contains(b"cherry") && !range.contains(b"d"));
+/// assert!(KeyRange::new("d", Some("b".into())).is_err());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct KeyRange {
     from: Bytes,

@@ -6,6 +6,15 @@ use std::str::FromStr;
 use crate::types::{ShardId, Timestamp};
 
 /// The place of the last record read. Everything at or before `(timestamp, shard)` was read, nothing after it.
+///
+/// ```
+/// use timberline::client::Cursor;
+/// use timberline::types::Timestamp;
+///
+/// let cursor = Cursor::after(Timestamp(1_700_000_000_000_000_000));
+/// assert_eq!(cursor.to_string().parse(), Ok(cursor));
+/// assert!(Cursor::BEGIN < cursor && Cursor::BEGIN.to_bytes() < cursor.to_bytes());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cursor {
     pub timestamp: Timestamp,

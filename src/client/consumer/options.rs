@@ -56,6 +56,38 @@ pub enum Order {
 }
 
 /// How to read.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = timberline::testing::Cluster::start()?;
+/// # let client = cluster.client().await?;
+/// # use timberline::client::CreateTopic;
+/// # let orders = "orders".parse()?;
+/// # client.create_topic(CreateTopic { replicas: 1, shards: 2, ..CreateTopic::named(&orders) }).await?;
+/// # use timberline::{client::ProducerOptions, types::Record};
+/// # let producer = client.producer(&orders, ProducerOptions::default()).await?;
+/// # for key in ["ada", "bob", "eve"] {
+/// #     producer.send(Record { key: Some(key.into()), ..Record::default() }).await?;
+/// # }
+/// # producer.flush().await?;
+/// use timberline::client::{ConsumerOptions, KeyRange, Until};
+///
+/// let some = ConsumerOptions {
+///     until: Until::ToEnd,
+///     keys: Some(KeyRange::new("b", Some("f".into()))?),
+///     ..ConsumerOptions::default()
+/// };
+/// let mut consumer = client.consumer(&orders, some).await?;
+/// let mut keys = Vec::new();
+/// while let Some(read) = consumer.next().await? {
+///     keys.extend(read.record.key);
+/// }
+/// keys.sort();
+/// assert_eq!(keys, ["bob", "eve"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ConsumerOptions {
     pub from: Start,

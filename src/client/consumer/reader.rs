@@ -26,6 +26,39 @@ pub struct Consumed {
 }
 
 /// What a stream of topics consists of.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = timberline::testing::Cluster::start()?;
+/// # let client = cluster.client().await?;
+/// # use timberline::client::CreateTopic;
+/// # let orders = "orders".parse()?;
+/// # client.create_topic(CreateTopic { replicas: 1, shards: 2, ..CreateTopic::named(&orders) }).await?;
+/// # use timberline::{client::ProducerOptions, types::Record};
+/// # let producer = client.producer(&orders, ProducerOptions::default()).await?;
+/// # for key in ["ada", "bob", "eve"] {
+/// #     producer.send(Record { key: Some(key.into()), ..Record::default() }).await?;
+/// # }
+/// # producer.flush().await?;
+/// use timberline::client::{ConsumerOptions, Item, Until};
+///
+/// let to_end = ConsumerOptions { until: Until::ToEnd, ..ConsumerOptions::default() };
+/// let mut consumer = client.consumer(&orders, to_end).await?;
+/// let mut window = Vec::new();
+/// while let Some(item) = consumer.next_item().await? {
+///     match item {
+///         Item::Record(record) => window.push(record),
+///         // Whatever comes is later: what was gathered is whole, and no timer had to guess it.
+///         Item::Closed(until) => println!("{} records up to {until}", window.len()),
+///         Item::Mark(marked) => println!("a clock was wrong: {}", marked.mark.why()),
+///         Item::Skipped(gone) => println!("shard {} was trimmed through {}", gone.shard, gone.through),
+///     }
+/// }
+/// assert_eq!(window.len(), 3);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
     Record(Consumed),
@@ -64,6 +97,36 @@ impl Item {
 }
 
 /// Reads topics.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = timberline::testing::Cluster::start()?;
+/// # let client = cluster.client().await?;
+/// # use timberline::client::CreateTopic;
+/// # let orders = "orders".parse()?;
+/// # client.create_topic(CreateTopic { replicas: 1, shards: 2, ..CreateTopic::named(&orders) }).await?;
+/// # use timberline::{client::ProducerOptions, types::Record};
+/// # let producer = client.producer(&orders, ProducerOptions::default()).await?;
+/// # for key in ["ada", "bob", "eve"] {
+/// #     producer.send(Record { key: Some(key.into()), ..Record::default() }).await?;
+/// # }
+/// # producer.flush().await?;
+/// use timberline::client::{ConsumerOptions, Start, Until};
+///
+/// let to_end = ConsumerOptions { until: Until::ToEnd, ..ConsumerOptions::default() };
+/// let mut consumer = client.consumer(&orders, to_end.clone()).await?;
+/// let first = consumer.next().await?.expect("three were sent");
+/// // Sixteen bytes, or text: all it takes to go on elsewhere, later.
+/// let cursor = consumer.cursor().to_string();
+///
+/// let rest = ConsumerOptions { from: Start::Cursor(cursor.parse()?), ..to_end };
+/// let mut consumer = client.consumer(&orders, rest).await?;
+/// let second = consumer.next().await?.expect("three were sent");
+/// assert!((first.timestamp, first.shard) < (second.timestamp, second.shard));
+/// # Ok(())
+/// # }
+/// ```
 pub struct Consumer {
     plan: Plan,
     streams: Streams,
