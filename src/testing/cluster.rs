@@ -172,3 +172,30 @@ fn free_ports(count: u64) -> std::io::Result<Vec<SocketAddr>> {
         (0..count).map(|_| UdpSocket::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
     sockets.iter().map(UdpSocket::local_addr).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{CreateTopic, ProducerOptions};
+    use crate::types::Record;
+
+    #[tokio::test]
+    async fn several_nodes_serve_at_once_and_nothing_is_left_behind() {
+        let options = ClusterOptions { nodes: 3, clock_offsets_ns: vec![0, 200_000], ..Default::default() };
+        let cluster = Cluster::with(&options).unwrap();
+        let folder = cluster.folder.path().to_owned();
+        let client = cluster.client().await.unwrap();
+        let topic = client.create_topic(CreateTopic::named(&"t".parse().unwrap())).await.unwrap();
+        let producer = client.producer(&topic.name, ProducerOptions::default()).await.unwrap();
+        producer.send(Record::default()).await.unwrap().await.unwrap();
+        assert!(folder.join("node-3").exists());
+        drop((producer, client, cluster));
+        assert!(!folder.exists());
+    }
+
+    #[test]
+    fn a_cluster_without_nodes_is_refused() {
+        let none = Cluster::with(&ClusterOptions { nodes: 0, ..Default::default() });
+        assert!(matches!(none.err(), Some(Error::Nodes { nodes: 0 })));
+    }
+}
