@@ -176,18 +176,19 @@ fn free_ports(count: u64) -> std::io::Result<Vec<SocketAddr>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::blocking::Client;
     use crate::client::{CreateTopic, ProducerOptions};
     use crate::types::Record;
 
-    #[tokio::test]
-    async fn several_nodes_serve_at_once_and_nothing_is_left_behind() {
+    #[test]
+    fn several_nodes_serve_at_once_and_nothing_is_left_behind() {
         let options = ClusterOptions { nodes: 3, clock_offsets_ns: vec![0, 200_000], ..Default::default() };
         let cluster = Cluster::with(&options).unwrap();
         let folder = cluster.folder.path().to_owned();
-        let client = cluster.client().await.unwrap();
-        let topic = client.create_topic(CreateTopic::named(&"t".parse().unwrap())).await.unwrap();
-        let producer = client.producer(&topic.name, ProducerOptions::default()).await.unwrap();
-        producer.send(Record::default()).await.unwrap().await.unwrap();
+        let client = Client::connect(cluster.client_options()).unwrap();
+        let topic = client.create_topic(CreateTopic::named(&"t".parse().unwrap())).unwrap();
+        let producer = client.producer(&topic.name, ProducerOptions::default()).unwrap();
+        producer.send(Record::default()).unwrap().wait().unwrap();
         assert!(folder.join("node-3").exists());
         drop((producer, client, cluster));
         assert!(!folder.exists());
