@@ -1,14 +1,16 @@
-//! One connection per address, shared by all who ask for it, remade with backoff when it is lost.
+//! One connection per address, shared by all who ask for it, remade with backoff when it is lost; and more of them where
+//! streams that last need the room.
 //!
-//! Knows nothing of topics or shards. Invariants: at most one connect per address is under way, and after
+//! Knows nothing of topics or shards. Invariants: at most one connect per address is under way of either kind, and after
 //! a failed one nobody dials again before its jittered wait is over; every connection said `Hello` and
-//! belongs to the same cluster.
+//! belongs to the same cluster; streams that last leave room on each connection for questions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use super::backoff::Backoff;
@@ -20,11 +22,26 @@ use crate::wire::{HelloBody, PROTOCOL_VERSION, Request, RequestBody, Response, R
 /// From dialling to the answered hello.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Streams that last, on the connection that also carries questions, each of which is a stream for a moment. A node takes at
+/// least 32 streams of a connection.
+const LASTING_BESIDE_MAX: usize = 16;
+/// Streams that last, on a further connection, if the node takes as many: it takes 256 by default.
+const LASTING_MAX: usize = 256;
+/// Further connections to one address: room for any topic's shards on a single node.
+const FURTHER_MAX: usize = 32;
+
 /// The connections of one client.
 pub(super) struct Connections {
     endpoint: ClientEndpoint,
     cluster: OnceLock<String>,
-    slots: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Slot>>>>,
+    sites: Mutex<HashMap<String, Arc<Site>>>,
+}
+
+/// What there is to one address.
+struct Site {
+    slot: tokio::sync::Mutex<Slot>,
+    /// Connections that carry nothing but streams that last.
+    further: tokio::sync::Mutex<Vec<Connected>>,
 }
 
 struct Slot {
@@ -40,11 +57,21 @@ pub(super) struct Connected {
     pub(super) node: NodeId,
     pub(super) address: Arc<str>,
     connection: ServerConnection,
+    /// One permit a stream that lasts.
+    room: Arc<Semaphore>,
+}
+
+/// A stream that is kept for long. Dropping it makes room for another one.
+pub(super) struct Lasting {
+    pub(super) connected: Connected,
+    pub(super) stream: ClientStream,
+    #[expect(dead_code, reason = "held for its drop")]
+    room: OwnedSemaphorePermit,
 }
 
 impl Connections {
     pub(super) fn new(endpoint: ClientEndpoint) -> Self {
-        Self { endpoint, cluster: OnceLock::new(), slots: Mutex::new(HashMap::new()) }
+        Self { endpoint, cluster: OnceLock::new(), sites: Mutex::new(HashMap::new()) }
     }
 
     /// The cluster's name, once any node said hello.
@@ -52,42 +79,42 @@ impl Connections {
         self.cluster.get().map(String::as_str)
     }
 
-    fn slot(&self, address: &str) -> Arc<tokio::sync::Mutex<Slot>> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = slots.entry(address.to_owned()).or_insert_with(|| {
+    fn site(&self, address: &str) -> Arc<Site> {
+        let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        let site = sites.entry(address.to_owned()).or_insert_with(|| {
             let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
-            Arc::new(tokio::sync::Mutex::new(Slot { live: None, backoff, failed: None }))
+            let slot = tokio::sync::Mutex::new(Slot { live: None, backoff, failed: None });
+            Arc::new(Site { slot, further: tokio::sync::Mutex::default() })
         });
-        Arc::clone(slot)
+        Arc::clone(site)
     }
 
     /// Whether a connection to `address` stands right now.
     pub(super) fn is_live(&self, address: &str) -> bool {
-        self.slot(address).try_lock().is_ok_and(|slot| slot.live.as_ref().is_some_and(Connected::is_live))
+        self.site(address)
+            .slot
+            .try_lock()
+            .is_ok_and(|slot| slot.live.as_ref().is_some_and(Connected::is_live))
     }
 
     /// The measured round trip to `address`, if a connection stands.
     pub(super) fn rtt(&self, address: &str) -> Option<Duration> {
-        let slot = self.slot(address);
-        let slot = slot.try_lock().ok()?;
+        let site = self.site(address);
+        let slot = site.slot.try_lock().ok()?;
         slot.live.as_ref().filter(|live| live.is_live()).map(Connected::rtt)
     }
 
     /// The connection to `address`: the one that stands, or a new one. While a failed connect's wait lasts, its error.
     pub(super) async fn get(&self, address: &str) -> Result<Connected, Error> {
-        let slot = self.slot(address);
-        let mut slot = slot.lock().await;
+        let site = self.site(address);
+        let mut slot = site.slot.lock().await;
         if let Some(live) = slot.live.as_ref().filter(|live| live.is_live()) {
             return Ok(live.clone());
         }
         if let Some((_, error)) = slot.failed.as_ref().filter(|(until, _)| *until > Instant::now()) {
             return Err(error.clone());
         }
-        let late = || Error::Unreachable {
-            address: address.to_owned(),
-            reason: format!("no answer to the hello within {CONNECT_TIMEOUT:?}"),
-        };
-        match timeout(CONNECT_TIMEOUT, self.dial(address)).await.unwrap_or_else(|_| Err(late())) {
+        match self.dial_in_time(address, LASTING_BESIDE_MAX).await {
             Ok(connected) => {
                 slot.live = Some(connected.clone());
                 slot.failed = None;
@@ -102,10 +129,47 @@ impl Connections {
         }
     }
 
-    async fn dial(&self, address: &str) -> Result<Connected, Error> {
+    /// A stream that is kept for long, to `address`: on a connection with room for it, or on a new one.
+    pub(super) async fn lasting_stream(&self, address: &str) -> Result<Lasting, Error> {
+        if let Some(lasting) = self.get(address).await?.lasting_stream().await? {
+            return Ok(lasting);
+        }
+        let site = self.site(address);
+        let mut further = site.further.lock().await;
+        further.retain(Connected::is_live);
+        for connected in further.iter().rev() {
+            if let Some(lasting) = connected.lasting_stream().await? {
+                return Ok(lasting);
+            }
+        }
+        if further.len() == FURTHER_MAX {
+            let reason = format!(
+                "{FURTHER_MAX} further connections are full of streams: read fewer shards at once from one node"
+            );
+            return Err(Error::Unreachable { address: address.to_owned(), reason });
+        }
+        let connected = self.dial_in_time(address, LASTING_MAX).await?;
+        let room = Arc::clone(&connected.room).try_acquire_owned().expect("nothing is on it yet");
+        // The hello's own stream may not have ended yet.
+        let stream = connected.open_stream().await?;
+        further.push(connected.clone());
+        Ok(Lasting { connected, stream, room })
+    }
+
+    async fn dial_in_time(&self, address: &str, lasting_max: usize) -> Result<Connected, Error> {
+        let late = || Error::Unreachable {
+            address: address.to_owned(),
+            reason: format!("no answer to the hello within {CONNECT_TIMEOUT:?}"),
+        };
+        let dialled = timeout(CONNECT_TIMEOUT, self.dial(address, lasting_max)).await;
+        dialled.unwrap_or_else(|_| Err(late()))
+    }
+
+    async fn dial(&self, address: &str, lasting_max: usize) -> Result<Connected, Error> {
         let connection =
             self.endpoint.connect(address).await.map_err(|error| not_connected(address, &error))?;
-        let mut connected = Connected { node: NodeId(0), address: address.into(), connection };
+        let room = Arc::new(Semaphore::new(lasting_max));
+        let mut connected = Connected { node: NodeId(0), address: address.into(), connection, room };
         let hello = HelloBody {
             protocol: PROTOCOL_VERSION,
             cluster: self.cluster().unwrap_or_default().to_owned(),
@@ -151,6 +215,13 @@ impl Connected {
 
     pub(super) async fn open_stream(&self) -> Result<ClientStream, Error> {
         self.connection.open_stream().await.map_err(|error| self.lost(&error))
+    }
+
+    /// A stream that is kept for long, if there is room for one.
+    async fn lasting_stream(&self) -> Result<Option<Lasting>, Error> {
+        let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else { return Ok(None) };
+        let stream = self.connection.open_stream_at_once().await.map_err(|error| self.lost(&error))?;
+        Ok(stream.map(|stream| Lasting { connected: self.clone(), stream, room }))
     }
 
     /// One request on a stream of its own, and its answer.

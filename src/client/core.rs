@@ -13,7 +13,7 @@ use rand::seq::SliceRandom as _;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::backoff::Backoff;
-use super::connections::{Connected, Connections};
+use super::connections::{Connected, Connections, Lasting};
 use super::error::{Error, Outcome};
 use super::session::Session;
 use super::topic::Topic;
@@ -207,6 +207,11 @@ impl Core {
     /// The connection to a node.
     pub(super) async fn connected(&self, node: NodeId) -> Result<Connected, Error> {
         self.connections.get(&self.address_of(node).await?).await
+    }
+
+    /// A stream to a node that is kept for long.
+    pub(super) async fn lasting_stream(&self, node: NodeId) -> Result<Lasting, Error> {
+        self.connections.lasting_stream(&self.address_of(node).await?).await
     }
 
     /// The measured round trip to a node, if it is connected.

@@ -151,7 +151,7 @@ pub const CATALOGUE: &[Setting] = &[
     with_default("storage.sync_threads", Kind::Integer { min: 1, max: 64 }, "4"),
     with_default("storage.scrub_bytes_per_second", Kind::Size { min: 0, max: 1024 * MIB }, "16MiB"),
     with_default("limits.connections", Kind::Integer { min: 1, max: 1_000_000 }, "1024"),
-    with_default("limits.streams_per_connection", Kind::Integer { min: 1, max: 65_536 }, "256"),
+    with_default("limits.streams_per_connection", Kind::Integer { min: 32, max: 65_536 }, "256"),
     with_default("limits.requests_per_stream", Kind::Integer { min: 1, max: 65_536 }, "256"),
     with_default("limits.unanswered_per_shard", Kind::Integer { min: 1, max: 1_000_000 }, "1024"),
     with_default("limits.queue_bytes", Kind::Size { min: MIB, max: 65_536 * MIB }, "64MiB"),

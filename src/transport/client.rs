@@ -157,6 +157,15 @@ impl ServerConnection {
         Ok(ClientStream::new(&self.connection, stream, self.request_limits, self.response_limits))
     }
 
+    /// Opens a stream, or gives `None` where [`Self::open_stream`] would wait.
+    pub async fn open_stream_at_once(&self) -> Result<Option<ClientStream>, Error> {
+        tokio::select! {
+            biased;
+            opened = self.open_stream() => opened.map(Some),
+            () = std::future::ready(()) => Ok(None),
+        }
+    }
+
     pub fn remote(&self) -> SocketAddr {
         self.connection.connection.remote_address()
     }

@@ -15,11 +15,10 @@ use super::nearest::{Candidate, Nearest};
 use super::proof::{Delivered, Progress};
 use super::{Item, OnTrimmed};
 use crate::client::backoff::Backoff;
-use crate::client::connections::Connected;
+use crate::client::connections::{Connected, Lasting};
 use crate::client::core::{Core, list};
 use crate::client::error::{Error, Kind};
 use crate::client::topic::Topic;
-use crate::transport::ClientStream;
 use crate::types::{NodeId, Offset, ShardId, Timestamp, TopicName};
 use crate::wire::{ErrorCode, Request, RequestBody, ResponseBody, SubscribeBody};
 
@@ -124,7 +123,7 @@ impl Subscription {
         let node = nearest.choose(&candidates, rand::random_range(0..1 << 16));
         let ended = |error| Ended { error, node: Some(node), replicas: nodes.len() };
         let error = match self.subscribe(node, progress.from()).await {
-            Ok((connected, stream, id)) => self.follow(&connected, stream, id, progress, last_heard).await,
+            Ok((lasting, id)) => self.follow(lasting, id, progress, last_heard).await,
             Err(error) => error,
         };
         if matches!(
@@ -152,19 +151,15 @@ impl Subscription {
         }
     }
 
-    async fn subscribe(
-        &self,
-        node: NodeId,
-        from: Timestamp,
-    ) -> Result<(Connected, ClientStream, u64), Error> {
+    async fn subscribe(&self, node: NodeId, from: Timestamp) -> Result<(Lasting, u64), Error> {
         let subscribing = async {
-            let connected = self.core.connected(node).await?;
-            let mut stream = connected.open_stream().await?;
+            let mut lasting = self.core.lasting_stream(node).await?;
             let id = self.core.request_id();
             let body = SubscribeBody { shard: self.shard.0, from_timestamp_ns: from.0 };
             let request = Request { id, body: Some(RequestBody::Subscribe(body)) };
-            stream.send(&request, Vec::new()).await.map_err(|error| connected.lost(&error))?;
-            Ok((connected, stream, id))
+            let sent = lasting.stream.send(&request, Vec::new()).await;
+            sent.map_err(|error| lasting.connected.lost(&error))?;
+            Ok((lasting, id))
         };
         let late = |_| Err(Error::Unreachable { address: format!("node {node}"), reason: silence() });
         timeout(SILENCE_MAX, subscribing).await.unwrap_or_else(late)
@@ -173,12 +168,12 @@ impl Subscription {
     /// Hands on what a stream delivers. Returns why it ended.
     async fn follow(
         &self,
-        connected: &Connected,
-        mut stream: ClientStream,
+        mut lasting: Lasting,
         id: u64,
         progress: &mut Progress,
         last_heard: &mut Instant,
     ) -> Error {
+        let Lasting { connected, stream, .. } = &mut lasting;
         loop {
             // Waiting here is the consumer's pause, not the replica's silence.
             let paused = Instant::now();
