@@ -204,6 +204,12 @@ impl World {
         if node.boot != boot {
             return;
         }
+        // A process holds its folder until its last sync has ended, so the next one never meets a failure of it.
+        let end = if end == SyncEnd::Failed && node.life != life && node.lane.is_some() {
+            SyncEnd::Done
+        } else {
+            end
+        };
         let nth = self.random.below(pending.sectors() as u64) as usize;
         let results = match end {
             SyncEnd::Done => node.disk.finish_sync(pending, None),
