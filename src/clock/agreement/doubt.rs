@@ -29,6 +29,25 @@ pub struct Doubt {
     pub mark: OrderMark,
 }
 
+impl Doubt {
+    /// What lies outside of `own`, which is written down already: before it, and behind it. Written down later, the same
+    /// range would reach further into what was stamped meanwhile.
+    fn beyond(self, own: Option<OrderMark>) -> impl Iterator<Item = Self> {
+        let Self { number, mark } = self;
+        let own = own.filter(|own| own.from <= mark.until && mark.from <= own.until);
+        let (before, behind) = match own {
+            None => (Some(mark), None),
+            Some(own) => {
+                let (until, from) = (own.from.minus_ns(1), own.until.next());
+                let before = (mark.from < own.from).then_some(OrderMark { until, ..mark });
+                (before, (own.until < mark.until).then_some(OrderMark { from, ..mark }))
+            }
+        };
+        let before = before.map(|mark| Self { number, mark });
+        before.into_iter().chain(behind.map(|mark| Self { number: number + 1, mark }))
+    }
+}
+
 /// A doubt as operators see it, whether it is to be written down by now or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DoubtStanding {
@@ -110,9 +129,12 @@ impl Doubts {
 
     /// The doubts that are to be written down: this node's own, and what others told that goes beyond them.
     pub(super) fn due(&self, now: Monotonic) -> impl Iterator<Item = Doubt> {
-        let is_news = move |told: &Doubt| !self.own(now).any(|own| covers(&own.mark, &told.mark));
         let told = self.told.values().filter(move |told| now.since(told.heard_at) <= KEPT_AFTER);
-        self.own(now).chain(told.map(|told| told.doubt).filter(is_news))
+        let beyond = move |told: &Told| {
+            let own = self.own(now).find(|own| own.mark.node == told.doubt.mark.node);
+            told.doubt.beyond(own.map(|own| own.mark))
+        };
+        self.own(now).chain(told.flat_map(beyond))
     }
 
     /// What this node found out itself, as far as it is to be written down and told.
@@ -138,8 +160,12 @@ impl Doubts {
         let doubt = match known.map(|told| told.doubt) {
             Some(known) if covers(&known.mark, &mark) => known,
             known => {
-                self.numbered += 1;
-                Doubt { number: self.numbered, mark: known.map_or(mark, |known| joined(&mark, &known.mark)) }
+                // Where it goes beyond this node's own doubt at both ends it is two.
+                self.numbered += 2;
+                Doubt {
+                    number: self.numbered - 1,
+                    mark: known.map_or(mark, |known| joined(&mark, &known.mark)),
+                }
             }
         };
         self.told.insert(mark.node, Told { doubt, heard_at: now });

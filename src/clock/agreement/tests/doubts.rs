@@ -62,6 +62,19 @@ fn what_others_found_out_is_written_down_by_one_that_missed_it_and_told_again_is
 }
 
 #[test]
+fn of_what_others_told_a_node_writes_down_what_lies_before_and_behind_its_own_doubt() {
+    let mut world = World::with_one_that_missed_it();
+    let [own] = world.doubts(0, 3)[..] else { panic!("one doubt") };
+    let now = world.reading(0).monotonic;
+    let wider = OrderMark { from: own.mark.from.minus_ns(7), until: own.mark.until.plus_ns(7), ..own.mark };
+    world.nodes[0].agreement.learn(NodeId(2), wider, now);
+    let [_, before, behind] = world.doubts(0, 3)[..] else { panic!("its own and two more") };
+    assert_eq!((before.mark.from, before.mark.until), (wider.from, own.mark.from.minus_ns(1)));
+    assert_eq!((behind.mark.from, behind.mark.until), (own.mark.until.next(), wider.until));
+    assert_ne!(before.number, behind.number);
+}
+
+#[test]
 fn ranges_told_by_several_are_one_doubt_that_is_numbered_anew_when_it_grows() {
     let mut world = World::with_one_that_missed_it();
     world.tell(0, 4);
