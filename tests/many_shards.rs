@@ -17,7 +17,9 @@ fn shards_beyond_a_connections_streams_are_read_and_leave_room_for_questions() {
     let producer = client.producer(&topic.name, ProducerOptions::default()).unwrap();
     let send = |n: u32| producer.send(Record { key: Some(n.to_string().into()), ..Record::default() });
     let pending: Vec<_> = (0..SHARDS).map(|n| send(n).unwrap()).collect();
-    pending.into_iter().for_each(|sent| _ = sent.wait().unwrap());
+    for sent in pending {
+        sent.wait().unwrap();
+    }
 
     let following = ConsumerOptions { from: Start::Begin, ..ConsumerOptions::default() };
     let mut follower = client.consumer(&topic.name, following).unwrap();
@@ -27,11 +29,7 @@ fn shards_beyond_a_connections_streams_are_read_and_leave_room_for_questions() {
     // Its streams stand; questions and another reader find their way beside them.
     client.run(async |client| client.now().await).unwrap();
     let to_end = ConsumerOptions { until: Until::ToEnd, ..ConsumerOptions::default() };
-    let mut reader = client.consumer(&topic.name, to_end).unwrap();
-    let mut read = 0;
-    while let Some(record) = reader.next() {
-        record.unwrap();
-        read += 1;
-    }
-    assert_eq!(read, SHARDS);
+    let reader = client.consumer(&topic.name, to_end).unwrap();
+    let read: Vec<_> = reader.collect::<Result<_, _>>().unwrap();
+    assert_eq!(read.len(), SHARDS as usize);
 }
