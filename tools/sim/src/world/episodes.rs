@@ -37,6 +37,10 @@ struct Episode {
     until_ns: Option<u64>,
     /// Who voted against it, and when first.
     known: BTreeMap<Life, u64>,
+    /// When somebody did so first, and which life of the wrong node's that was.
+    convicted: Option<(u64, u64)>,
+    /// Since when the wrong node, convicted before, found itself right: an error at the edge of what votes can tell.
+    again_ns: Option<u64>,
     /// Whose fresh vote last found it right, before one went against it: an error at the edge of what votes can tell.
     unnoticed: BTreeMap<Life, u64>,
     /// Shards that were led by somebody who knew, and since when the first of these had lived and not found it right.
@@ -78,6 +82,8 @@ impl World {
                 hazy_ns: now_ns + hazy_ns,
                 until_ns: None,
                 known,
+                convicted: None,
+                again_ns: None,
                 unnoticed,
                 told,
             });
@@ -113,11 +119,19 @@ impl World {
         // Its own clock a node looks at whenever it looks at the time.
         let finds_right =
             if id == wrong { !knows && clocks.is_heard } else { clocks.peers.iter().any(agrees) };
+        let (wrong_life, is_trusted) = (self.nodes[&wrong].life, clocks.fault.is_none() && clocks.is_heard);
         let Some(last) = self.episodes.all.last_mut() else { return };
+        if let Some((convicted_ns, lived)) = last.convicted
+            && (id == wrong && is_trusted)
+            && (life != lived || now_ns > convicted_ns + SECOND)
+        {
+            last.again_ns.get_or_insert(now_ns);
+        }
         if finds_right && !last.known.contains_key(&(id, life)) {
             last.unnoticed.insert((id, life), now_ns);
         }
         if knows && now_ns >= last.hazy_ns {
+            last.convicted.get_or_insert((now_ns, wrong_life));
             last.known.entry((id, life)).or_insert_with(|| {
                 self.trace.tell(now_ns, || format!("node {id} knows that node {wrong}'s clock is wrong"));
                 now_ns
@@ -215,9 +229,13 @@ impl World {
             let shard = spec.shard;
             for episode in &self.episodes.all {
                 let told_ns = episode.told.get(&shard).copied().unwrap_or(u64::MAX);
-                let until_ns = told_ns.min(episode.until_ns.unwrap_or(u64::MAX));
-                if episode.since_ns < until_ns {
-                    let (from_ns, until_ns) = (true_ns(episode.since_ns), true_ns(until_ns));
+                let end_ns = episode.until_ns.unwrap_or(u64::MAX);
+                let unknown =
+                    [(episode.since_ns, told_ns.min(end_ns)), (episode.again_ns.unwrap_or(end_ns), end_ns)];
+                for (from_ns, until_ns) in
+                    unknown.into_iter().filter(|(from_ns, until_ns)| from_ns < until_ns)
+                {
+                    let (from_ns, until_ns) = (true_ns(from_ns), true_ns(until_ns));
                     self.history.untold.push(Untold { shard, from_ns, until_ns });
                 }
             }
