@@ -25,6 +25,8 @@ fn story(bug: Bug) -> &'static [FaultClass] {
         Bug::SkipFloor => &[FaultClass::LeadershipSwap, FaultClass::ClockAtItsBound],
         // Who found a clock wrong must not lead afterwards, and who leads not have found out, or have forgotten.
         Bug::DoubtsUntold => &[FaultClass::ClockLiar, FaultClass::ProcessKill],
+        // What a leader said last has to be lost on its way to one that is away for as long as nothing else is said.
+        Bug::RestPastReturns => &[FaultClass::MessageLoss, FaultClass::SlowLink],
         _ => &[],
     }
 }
