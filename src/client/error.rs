@@ -216,9 +216,13 @@ impl Error {
 
 fn kind_of(code: ErrorCode) -> Kind {
     match code {
-        ErrorCode::UnknownTopic | ErrorCode::UnknownShard | ErrorCode::Trimmed => Kind::NotFound,
+        ErrorCode::UnknownTopic | ErrorCode::UnknownShard | ErrorCode::UnknownGroup | ErrorCode::Trimmed => {
+            Kind::NotFound
+        }
         ErrorCode::Denied => Kind::Denied,
-        ErrorCode::Conflict | ErrorCode::ProducerFenced | ErrorCode::Fenced => Kind::Conflict,
+        ErrorCode::Conflict | ErrorCode::ProducerFenced | ErrorCode::Fenced | ErrorCode::StaleMember => {
+            Kind::Conflict
+        }
         ErrorCode::NotLeader
         | ErrorCode::Busy
         | ErrorCode::Unavailable

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::group::{Place, Wanted};
+use super::membership::{Place, Wanted};
 use crate::types::{MemberId, ShardId};
 
 /// Whose each shard is to be; `None` while that is open.
@@ -18,10 +18,7 @@ pub(super) fn assign(places: &mut BTreeMap<ShardId, Place>, members: &BTreeSet<M
     if members.is_empty() {
         return;
     }
-    let mut room = quotas(&targets, members);
-    for target in targets.values().flatten() {
-        *room.get_mut(target).expect("targets are members") -= 1;
-    }
+    let mut room = room(&targets, members);
     shed(&mut targets, places, &mut room);
     fill(&mut targets, places, &mut room);
     for (shard, target) in targets {
@@ -49,8 +46,8 @@ fn standing(places: &mut BTreeMap<ShardId, Place>, members: &BTreeSet<MemberId>)
         .collect()
 }
 
-/// Equal shares; what does not divide goes to those who have the most already.
-fn quotas(targets: &Targets, members: &BTreeSet<MemberId>) -> BTreeMap<MemberId, i64> {
+/// What is missing to each one's share, less than 0 for who has more. What does not divide goes to those who have the most already.
+fn room(targets: &Targets, members: &BTreeSet<MemberId>) -> BTreeMap<MemberId, i64> {
     let mut counts: BTreeMap<MemberId, i64> = members.iter().map(|member| (*member, 0)).collect();
     for target in targets.values().flatten() {
         *counts.entry(*target).or_default() += 1;
@@ -58,8 +55,11 @@ fn quotas(targets: &Targets, members: &BTreeSet<MemberId>) -> BTreeMap<MemberId,
     let mut ranked: Vec<(MemberId, i64)> = counts.into_iter().collect();
     ranked.sort_by_key(|(member, count)| (-count, *member));
     let (share, left_over) = (targets.len() / members.len(), targets.len() % members.len());
-    let quota = |rank: usize| (share + usize::from(rank < left_over)) as i64;
-    ranked.iter().enumerate().map(|(rank, (member, _))| (*member, quota(rank))).collect()
+    let missing = |(rank, (member, count)): (usize, (MemberId, i64))| {
+        let quota = share + usize::from(rank < left_over);
+        (member, i64::try_from(quota).expect("shards are few") - count)
+    };
+    ranked.into_iter().enumerate().map(missing).collect()
 }
 
 /// Opens what members have beyond their share: first what is still on its way to them.

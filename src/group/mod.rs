@@ -7,12 +7,12 @@
 //! given the shard, moves anything; a position falls by a reset alone.
 
 mod assign;
-mod group;
 mod groups;
+mod membership;
 mod record;
 #[cfg(test)]
 mod tests;
 
-pub use group::{Group, MEMBERS_MAX, Member, Place, SHARDS_MAX, TOPICS_MAX, Wanted};
 pub use groups::Groups;
+pub use membership::{Group, MEMBERS_MAX, Member, Place, SHARDS_MAX, TOPICS_MAX, Wanted};
 pub use record::{Change, Commit, GroupRecord, Joining};

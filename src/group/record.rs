@@ -41,6 +41,21 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// What happens, in a word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Joined(_) => "joined",
+            Self::Left { .. } => "left",
+            Self::Committed(_) => "committed",
+            Self::Taken { .. } => "taken",
+            Self::Reset { .. } => "reset",
+            Self::Deleted => "deleted",
+            Self::Whole { .. } => "whole",
+        }
+    }
+}
+
 /// A member joins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Joining {

@@ -1,6 +1,7 @@
 //! One group, and what each change does to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::assign::assign;
 use super::record::{Change, Commit, Joining};
@@ -50,6 +51,12 @@ pub struct Wanted {
     pub member: MemberId,
     /// The generation in which the owner was asked to yield.
     pub since: u64,
+}
+
+impl Member {
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.session_timeout_ms.into())
+    }
 }
 
 impl Group {
