@@ -7,7 +7,7 @@ mod lanes;
 
 use std::time::Duration;
 
-use lanes::{CLOSED_TICK, Plan, RAFT_TICK, World};
+use lanes::world::{CLOSED_TICK, Plan, RAFT_TICK, World};
 use timberline::types::NodeId;
 
 const SHARDS: u64 = 5_000;

@@ -8,7 +8,7 @@ mod lanes;
 
 use std::time::Duration;
 
-use lanes::{Plan, RAFT_TICK, World};
+use lanes::world::{Plan, RAFT_TICK, World};
 use prost::Message;
 use timberline::types::{NodeId, ShardId};
 use timberline::wire::{CreateShard, PlaceReplica};

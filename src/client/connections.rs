@@ -66,6 +66,13 @@ impl Connections {
         self.slot(address).try_lock().is_ok_and(|slot| slot.live.as_ref().is_some_and(Connected::is_live))
     }
 
+    /// The measured round trip to `address`, if a connection stands.
+    pub(super) fn rtt(&self, address: &str) -> Option<Duration> {
+        let slot = self.slot(address);
+        let slot = slot.try_lock().ok()?;
+        slot.live.as_ref().filter(|live| live.is_live()).map(Connected::rtt)
+    }
+
     /// The connection to `address`: the one that stands, or a new one. While a failed connect's wait lasts, its error.
     pub(super) async fn get(&self, address: &str) -> Result<Connected, Error> {
         let slot = self.slot(address);
@@ -135,6 +142,11 @@ impl Connections {
 impl Connected {
     fn is_live(&self) -> bool {
         !self.connection.is_closed()
+    }
+
+    /// The round trip, as measured by now.
+    pub(super) fn rtt(&self) -> Duration {
+        self.connection.rtt()
     }
 
     pub(super) async fn open_stream(&self) -> Result<ClientStream, Error> {

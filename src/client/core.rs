@@ -209,6 +209,12 @@ impl Core {
         self.connections.get(&self.address_of(node).await?).await
     }
 
+    /// The measured round trip to a node, if it is connected.
+    pub(super) fn rtt(&self, node: NodeId) -> Option<Duration> {
+        let address = lock(&self.nodes).get(&node).cloned()?;
+        self.connections.rtt(&address)
+    }
+
     fn known(&self, name: &TopicName) -> Arc<Known> {
         Arc::clone(lock(&self.topics).entry(name.clone()).or_default())
     }

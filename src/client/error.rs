@@ -62,6 +62,8 @@ pub struct Refusal {
     pub leader: Option<NodeId>,
     /// With `SequenceGap`: the sequence the shard expects.
     pub expected_sequence: u64,
+    /// With `Trimmed`: the first record kept, and the last timestamp before it; `None` from a node that does not tell.
+    pub trimmed: Option<(Offset, Timestamp)>,
 }
 
 impl Refusal {
@@ -78,12 +80,29 @@ impl Refusal {
             outcome,
             leader: (body.leader != 0).then_some(NodeId(body.leader)),
             expected_sequence: body.expected_sequence,
+            trimmed: (body.trimmed_through_ns != 0)
+                .then_some((Offset(body.kept_from_offset), Timestamp(body.trimmed_through_ns))),
             message: body.message,
         }
     }
 }
 
 /// A client's failure.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = timberline::testing::Cluster::start()?;
+/// # let client = cluster.client().await?;
+/// use timberline::client::{ConsumerOptions, Kind, Outcome};
+/// use timberline::types::TopicName;
+///
+/// let nowhere: TopicName = "nowhere".parse()?;
+/// let error = client.consumer(nowhere, ConsumerOptions::default()).await.err().expect("no such topic");
+/// assert_eq!((error.kind(), error.is_retryable(), error.outcome()), (Kind::NotFound, false, Outcome::NotApplied));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     #[error("node {}: {}", .0.node, .0.message)]
@@ -128,6 +147,16 @@ pub enum Error {
         found: Timestamp,
         expected_from: Timestamp,
     },
+    #[error(
+        "shard {shard} keeps records from offset {kept_from} on, stamped {first} or later: those in between are trimmed away; \
+         read from `begin`, from a time at or after that, or ask for the earliest kept"
+    )]
+    Trimmed { shard: ShardId, kept_from: Offset, first: Timestamp },
+    #[error(
+        "the cursor stands in shard {shard}, which belongs to none of the topics that are read: use it with the topics it was \
+         taken from, or read from the time {timestamp} instead"
+    )]
+    ForeignCursor { shard: ShardId, timestamp: Timestamp },
     #[error("a record of {bytes} bytes does not fit a batch of at most {max} bytes")]
     RecordTooLarge { bytes: usize, max: usize },
     #[error("{option} is {found}: {rule}")]
@@ -148,6 +177,8 @@ pub enum Error {
     Stale { closed: Timestamp, latest: Timestamp, age: Duration },
     #[error("topic {topic} was created at {created}, so it has no snapshot at {at}: name a later time")]
     BeforeTopic { topic: String, at: Timestamp, created: Timestamp },
+    #[error("the client's own thread cannot start: {reason}")]
+    Runtime { reason: String },
     #[error("the producer is closed")]
     Closed,
 }
@@ -199,9 +230,11 @@ impl Error {
             Self::UnknownNode { .. }
             | Self::UnknownShard { .. }
             | Self::NoReplica { .. }
-            | Self::BeforeTopic { .. } => Kind::NotFound,
+            | Self::BeforeTopic { .. }
+            | Self::Trimmed { .. } => Kind::NotFound,
             Self::Corrupt { .. } | Self::Gap { .. } | Self::BrokenOrder { .. } => Kind::Corruption,
             Self::OtherCluster { .. }
+            | Self::ForeignCursor { .. }
             | Self::RecordTooLarge { .. }
             | Self::Option { .. }
             | Self::Future { .. } => Kind::Usage,
@@ -209,6 +242,7 @@ impl Error {
             | Self::Malformed { .. }
             | Self::Description { .. }
             | Self::Unsupported { .. }
+            | Self::Runtime { .. }
             | Self::Closed => Kind::Failure,
         }
     }

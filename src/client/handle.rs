@@ -21,6 +21,22 @@ use crate::types::{Durability, NodeId, Retention, Timestamp, Token, TopicName};
 use crate::wire::{CreateTopicBody, ErrorCode, RequestBody, ResponseBody, TopicNameBody};
 
 /// How to reach a cluster.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), timberline::client::Error> {
+/// use std::time::Duration;
+///
+/// use timberline::client::{Client, ClientOptions};
+///
+/// let client = Client::connect(ClientOptions {
+///     endpoints: vec!["127.0.0.1:7400".to_owned()],
+///     certs: "data/certs".into(),
+///     request_timeout: Duration::from_secs(10),
+/// });
+/// println!("connected to {}", client.await?.cluster_name());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
     /// `host:port` of some of the nodes; the others are learned from them.
@@ -32,6 +48,29 @@ pub struct ClientOptions {
 }
 
 /// A topic to create.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = timberline::testing::Cluster::start()?;
+/// # let client = cluster.client().await?;
+/// use std::time::Duration;
+///
+/// use timberline::client::{CreateTopic, Partitioning};
+/// use timberline::types::Retention;
+///
+/// let topic = CreateTopic {
+///     shards: 3,
+///     replicas: 1,
+///     partitioning: Partitioning::Range { split_at: vec!["g".into(), "p".into()] },
+///     retention: Retention { age: Some(Duration::from_secs(7 * 86_400)), ..Retention::default() },
+///     ..CreateTopic::named(&"orders".parse()?)
+/// };
+/// let topic = client.create_topic(topic).await?;
+/// assert_eq!(topic.router.shard_of(b"kiwi"), topic.shards[1].shard);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct CreateTopic {
     pub name: TopicName,
@@ -40,6 +79,20 @@ pub struct CreateTopic {
     pub partitioning: Partitioning,
     pub durability: Durability,
     pub retention: Retention,
+}
+
+impl CreateTopic {
+    /// One shard with three replicas, hashed keys, synced before it is acknowledged, kept for ever.
+    pub fn named(name: &TopicName) -> Self {
+        Self {
+            name: name.clone(),
+            shards: 1,
+            replicas: 3,
+            partitioning: Partitioning::Hash,
+            durability: Durability::Disk,
+            retention: Retention::default(),
+        }
+    }
 }
 
 /// How keys are given to shards.
@@ -53,6 +106,20 @@ pub enum Partitioning {
 }
 
 /// A client of one cluster. Clones share connections and what is known of topics.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = timberline::testing::Cluster::start()?;
+/// # let client = cluster.client().await?;
+/// let clock = client.clock(None).await?;
+/// assert!(clock.earliest <= clock.latest);
+/// for topic in client.list_topics().await? {
+///     println!("{} has {} shards", topic.name, topic.shards.len());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Client {
     pub(super) core: Arc<Core>,
@@ -209,9 +276,13 @@ impl Client {
         Producer::start(Arc::clone(&self.core), name, options).await
     }
 
-    /// A consumer of a topic.
-    pub async fn consumer(&self, name: &TopicName, options: ConsumerOptions) -> Result<Consumer, Error> {
-        Consumer::start(Arc::clone(&self.core), name, options).await
+    /// A consumer of one topic, or of several in one order: `&topic`, `&[orders, payments]`.
+    pub async fn consumer(
+        &self,
+        topics: impl AsRef<[TopicName]> + Send,
+        options: ConsumerOptions,
+    ) -> Result<Consumer, Error> {
+        Consumer::start(Arc::clone(&self.core), topics.as_ref().to_vec(), options).await
     }
 
     /// What this client has seen so far: the latest timestamp of its acknowledged appends and of what its consumers handed out or

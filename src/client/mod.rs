@@ -6,6 +6,7 @@
 //! bounded, and a full one makes the producer wait or pauses a stream.
 
 mod backoff;
+pub mod blocking;
 mod connections;
 mod consumer;
 mod core;
@@ -24,8 +25,10 @@ mod tests;
 mod topic;
 
 pub use crate::clock::Level;
+pub use crate::routing::{EmptyKeyRange, KeyRange};
 pub use consumer::{
-    Consumed, Consumer, ConsumerOptions, Cursor, InvalidCursor, Item, Marked, Marks, Order, Start, Until,
+    Consumed, Consumer, ConsumerOptions, Cursor, InvalidCursor, Item, Marked, Marks, OnTrimmed, Order,
+    Skipped, Start, Until,
 };
 pub use error::{Error, Kind, Outcome, Refusal};
 pub use fresh::{Cut, Now};

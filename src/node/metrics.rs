@@ -288,6 +288,7 @@ mod tests {
             offset: Some(Span { low_ns: -7, high_ns: 9 }),
             round_trip_ns: 16,
             stated: None,
+            vouched_at: None,
             standing: Standing::Misses { by_ns: 3 },
         };
         let fault = Fault::Outvoted { by_ns: 3 };
@@ -325,6 +326,7 @@ mod tests {
             offset: Some(Span { low_ns: -7, high_ns: 9 }),
             round_trip_ns: 16,
             stated: None,
+            vouched_at: None,
             standing: Standing::Agrees,
         };
         let measure = |peer: &PeerStanding| {

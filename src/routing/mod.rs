@@ -4,8 +4,10 @@
 //! shards split the whole key space without gap or overlap, so every key has exactly one shard; placement
 //! depends on its arguments alone, so all nodes place a shard alike.
 
+mod key_range;
 mod partition;
 mod placement;
 
+pub use key_range::{EmptyKeyRange, KeyRange};
 pub use partition::{Error, Partition, Router, hash_key, hash_start};
 pub use placement::{PlacementError, place};

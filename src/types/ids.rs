@@ -115,6 +115,13 @@ name!(
     GroupName, "group name", 128
 );
 
+/// One name where a list of them is asked for.
+impl AsRef<[Self]> for TopicName {
+    fn as_ref(&self) -> &[Self] {
+        std::slice::from_ref(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -450,6 +450,11 @@ pub struct ErrorBody {
     /// With `SequenceGap`: the sequence the shard expects.
     #[prost(uint64, tag = "6")]
     pub expected_sequence: u64,
+    /// With `Trimmed`: the offset of the first record that is kept, and the last timestamp before it.
+    #[prost(uint64, tag = "7")]
+    pub kept_from_offset: u64,
+    #[prost(fixed64, tag = "8")]
+    pub trimmed_through_ns: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]

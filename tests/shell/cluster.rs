@@ -189,7 +189,7 @@ fn name_of(record: &Record) -> Name {
 async fn read(client: &Client, options: ConsumerOptions, found: &RefCell<Vec<(Name, Place)>>) {
     let mut records = client.consumer(&topic(), options).await.expect("the topic is there");
     while let Some(consumed) = records.next().await.unwrap_or_else(|error| panic!("{error}")) {
-        let Consumed { shard, offset, timestamp, record } = consumed;
+        let Consumed { shard, offset, timestamp, record, .. } = consumed;
         let before = found.borrow().last().map(|(_, (shard, _, timestamp))| (*timestamp, *shard));
         assert!(before < Some((timestamp, shard)), "one order for all");
         found.borrow_mut().push((name_of(&record), (shard, offset, timestamp)));

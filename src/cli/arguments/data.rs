@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::cli::moment::{From, Moment};
+use crate::client::KeyRange;
 use crate::codec::Compression;
 use crate::settings::{parse_duration, parse_size};
 use crate::types::{Token, TopicName};
@@ -106,9 +107,21 @@ pub(in crate::cli) enum Consistency {
     Eventual,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum OnTrimmedArgument {
+    Fail,
+    Earliest,
+}
+
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "flags that a user gives or not, none of them a state of another"
+)]
 pub(in crate::cli) struct ConsumeArguments {
-    pub topic: TopicName,
+    /// One topic, or several in one order
+    #[arg(required = true, value_name = "TOPIC")]
+    pub topics: Vec<TopicName>,
     /// begin, end, a time (RFC 3339, ts:NANOSECONDS, -5m), or cursor:C as a consumer printed it
     #[arg(long, default_value = "begin", value_name = "WHERE", allow_hyphen_values = true)]
     pub from: From,
@@ -126,6 +139,13 @@ pub(in crate::cli) struct ConsumeArguments {
     /// Only this shard, by its id
     #[arg(long, value_name = "ID")]
     pub shard: Option<u64>,
+    /// Only records with keys from A on, up to B and without it; A, B or both may be left out. Records without a key lie in
+    /// no range. A hashed topic sends all its records, and they are sorted out here
+    #[arg(long, value_name = "A..B", value_parser = key_range, conflicts_with = "key")]
+    pub key_range: Option<KeyRange>,
+    /// Only records with this key
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
     /// What a read --to-end contains at least [default: linearizable]
     #[arg(long, value_enum, value_name = "LEVEL")]
     pub consistency: Option<Consistency>,
@@ -141,7 +161,45 @@ pub(in crate::cli) struct ConsumeArguments {
     /// Read from this node's replicas, by its id
     #[arg(long, value_name = "ID")]
     pub node: Option<u64>,
+    /// What to do where retention has removed what the read wants: fail (and say from where on it is kept), or go on with the
+    /// earliest record kept, telling what is missing on stderr
+    #[arg(long, value_enum, default_value_t = OnTrimmedArgument::Fail, value_name = "WHAT")]
+    pub on_trimmed: OnTrimmedArgument,
     /// Print order marks too, each in its place among the records: as JSON, {"mark": {..}} (stderr tells them always)
     #[arg(long)]
     pub marks: bool,
+    /// Print how far the read is closed too, each time it rises: as JSON, {"closed": {..}}, after which no record stamped
+    /// at or before its timestamp follows
+    #[arg(long)]
+    pub closed: bool,
+}
+
+/// `A..B`: from A, included, to B, excluded; either may be empty.
+fn key_range(text: &str) -> Result<KeyRange, String> {
+    let malformed = || format!("{text:?} is not a range of keys: write FROM..TO, FROM.. or ..TO");
+    let (from, until) = text.split_once("..").ok_or_else(malformed)?;
+    let until = (!until.is_empty()).then(|| until.to_owned().into());
+    KeyRange::new(from.to_owned(), until)
+        .map_err(|_| format!("no key lies in {text:?}: TO is not part of the range and must come after FROM"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_keys_holds_its_start_and_not_its_end_and_either_may_be_missing() {
+        let holds = |range: &str, key: &str| key_range(range).unwrap().contains(key.as_bytes());
+        assert!(holds("b..d", "b") && holds("b..d", "czz") && !holds("b..d", "d") && !holds("b..d", "az"));
+        assert!(
+            holds("b..", "zz")
+                && !holds("b..", "a")
+                && holds("..d", "")
+                && !holds("..d", "d")
+                && holds("..", "x")
+        );
+        for bad in ["b", "b..b", "d..b"] {
+            assert!(key_range(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ mod data;
 mod node;
 mod root;
 
-pub(super) use data::{Consistency, ConsumeArguments, OrderArgument, ProduceArguments};
+pub(super) use data::{Consistency, ConsumeArguments, OnTrimmedArgument, OrderArgument, ProduceArguments};
 pub(super) use node::{
     CertCommand, ClockCommand, ClusterCommand, ConfigCommand, ConfigSource, DevArguments, DoctorArguments,
     Partitioning, ServeArguments, ShardCommand, TemplateArguments, TopicCommand, TopicCreateArguments,

@@ -1,4 +1,4 @@
-//! A record, or an order mark, as a row of each format.
+//! A record, an order mark, or how far the read is closed, as a row of each format.
 
 use std::io::Write;
 
@@ -10,7 +10,7 @@ use crate::cli::failure::Failure;
 use crate::cli::moment::show;
 use crate::cli::output::{Format, to_json};
 use crate::client::{Consumed, Marked};
-use crate::types::{Header, TopicName};
+use crate::types::{Header, Timestamp};
 
 /// One record; the field names are a contract.
 #[derive(Serialize)]
@@ -70,6 +70,18 @@ struct MarkRow<'a> {
     reason: &'static str,
 }
 
+/// How far the read is closed; the field names are a contract.
+#[derive(Serialize)]
+struct ClosedLine {
+    closed: ClosedRow,
+}
+
+#[derive(Serialize)]
+struct ClosedRow {
+    /// No record stamped at or before this follows.
+    timestamp_ns: u64,
+}
+
 fn key(bytes: Option<&bytes::Bytes>) -> Bytes<'_> {
     match bytes.map(|bytes| std::str::from_utf8(bytes)) {
         None => Bytes::Text(None),
@@ -89,19 +101,20 @@ fn header(header: &Header) -> HeaderRow<'_> {
     HeaderRow { name: &header.name, value: value(Some(&header.value)) }
 }
 
-/// Writes records one after the other, and marks where they stand among them.
-pub(super) struct Printer<'a, W> {
-    topic: &'a TopicName,
+/// Writes records one after the other, and what is no record where it stands among them.
+pub(super) struct Printer<W> {
+    /// Whether a table says of which topic each row is.
+    names_topics: bool,
     format: Format,
     out: W,
     records: u64,
-    /// With marks.
+    /// With what is no record.
     rows: u64,
 }
 
-impl<'a, W: Write> Printer<'a, W> {
-    pub(super) fn new(topic: &'a TopicName, format: Format, out: W) -> Self {
-        Self { topic, format, out, records: 0, rows: 0 }
+impl<W: Write> Printer<W> {
+    pub(super) fn new(names_topics: bool, format: Format, out: W) -> Self {
+        Self { names_topics, format, out, records: 0, rows: 0 }
     }
 
     /// How many records were printed.
@@ -112,6 +125,7 @@ impl<'a, W: Write> Printer<'a, W> {
     pub(super) fn begin(&mut self) -> Result<(), Failure> {
         match self.format {
             Format::Table => {
+                self.print_topic("TOPIC")?;
                 writeln!(self.out, "{:30}  {:>5}  {:>8}  {:16}  VALUE", "TIME", "SHARD", "OFFSET", "KEY")?;
             }
             Format::Json => writeln!(self.out, "[")?,
@@ -123,7 +137,7 @@ impl<'a, W: Write> Printer<'a, W> {
     pub(super) fn print(&mut self, consumed: &Consumed) -> Result<(), Failure> {
         let record = &consumed.record;
         match self.format {
-            Format::Ndjson | Format::Json => self.print_json(&json(self.topic, consumed))?,
+            Format::Ndjson | Format::Json => self.print_json(&json(consumed))?,
             Format::Raw => {
                 self.out.write_all(record.value.as_deref().unwrap_or_default())?;
                 self.out.write_all(b"\n")?;
@@ -131,6 +145,7 @@ impl<'a, W: Write> Printer<'a, W> {
             Format::Table => {
                 let text = |bytes: Option<&bytes::Bytes>| bytes.map_or("-".into(), |b| printable(b));
                 let (key, value) = (text(record.key.as_ref()), text(record.value.as_ref()));
+                self.print_topic(consumed.topic.as_str())?;
                 let (time, shard, offset) = (show(consumed.timestamp), consumed.shard, consumed.offset);
                 writeln!(self.out, "{time:30}  {shard:>5}  {offset:>8}  {key:16}  {value}")?;
             }
@@ -141,16 +156,41 @@ impl<'a, W: Write> Printer<'a, W> {
     }
 
     /// Prints a mark; not among raw values, where nothing would tell it from them.
-    pub(super) fn print_mark(&mut self, marked: &Marked, notice: &str) -> Result<(), Failure> {
+    pub(super) fn print_mark(&mut self, topic: &str, marked: &Marked, notice: &str) -> Result<(), Failure> {
         match self.format {
-            Format::Ndjson | Format::Json => self.print_json(&mark_json(self.topic, marked))?,
+            Format::Ndjson | Format::Json => self.print_json(&mark_json(topic, marked))?,
             Format::Table => {
+                self.print_topic(topic)?;
                 let (time, shard) = (show(marked.timestamp), marked.shard);
                 writeln!(self.out, "{time:30}  {shard:>5}  {:>8}  {:16}  {notice}", "-", "ORDER MARK")?;
             }
             Format::Raw => return Ok(()),
         }
         self.rows += 1;
+        Ok(())
+    }
+
+    /// Prints how far the read is closed; not among raw values.
+    pub(super) fn print_closed(&mut self, closed: Timestamp) -> Result<(), Failure> {
+        match self.format {
+            Format::Ndjson | Format::Json => {
+                self.print_json(&to_json(&ClosedLine { closed: ClosedRow { timestamp_ns: closed.0 } }))?;
+            }
+            Format::Table => {
+                self.print_topic("-")?;
+                writeln!(self.out, "{:30}  {:>5}  {:>8}  {:16}", show(closed), "-", "-", "CLOSED")?;
+            }
+            Format::Raw => return Ok(()),
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// The column that tells several topics apart.
+    fn print_topic(&mut self, topic: &str) -> Result<(), Failure> {
+        if self.names_topics {
+            write!(self.out, "{topic:16}  ")?;
+        }
         Ok(())
     }
 
@@ -176,9 +216,9 @@ impl<'a, W: Write> Printer<'a, W> {
     }
 }
 
-fn json(topic: &TopicName, consumed: &Consumed) -> String {
+fn json(consumed: &Consumed) -> String {
     to_json(&RecordRow {
-        topic: topic.as_str(),
+        topic: consumed.topic.as_str(),
         shard: consumed.shard.0,
         offset: consumed.offset.0,
         timestamp_ns: consumed.timestamp.0,
@@ -189,11 +229,11 @@ fn json(topic: &TopicName, consumed: &Consumed) -> String {
     })
 }
 
-fn mark_json(topic: &TopicName, marked: &Marked) -> String {
+fn mark_json(topic: &str, marked: &Marked) -> String {
     let Marked { shard, timestamp, mark } = marked;
     to_json(&MarkLine {
         mark: MarkRow {
-            topic: topic.as_str(),
+            topic,
             shard: shard.0,
             timestamp_ns: timestamp.0,
             node: mark.node.0,
@@ -213,12 +253,19 @@ fn printable(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::types::{MarkReason, NodeId, Offset, OrderMark, Record, ShardId, Timestamp};
 
+    fn consumed(offset: u64, timestamp: u64, record: Record) -> Consumed {
+        let topic = Arc::new("t".parse().unwrap());
+        let (offset, timestamp) = (Offset(offset), Timestamp(timestamp));
+        Consumed { topic, shard: ShardId(3), offset, timestamp, record }
+    }
+
     fn shown(record: Record) -> String {
-        let consumed = Consumed { shard: ShardId(3), offset: Offset(7), timestamp: Timestamp(9), record };
-        json(&"t".parse().unwrap(), &consumed)
+        json(&consumed(7, 9, record))
     }
 
     #[test]
@@ -241,40 +288,38 @@ mod tests {
         );
     }
 
-    /// What is printed of a record, a mark and a record.
+    /// What is printed of a record, a mark, a record and a closed timestamp.
     fn printed(format: Format) -> String {
-        let (topic, mut out) = ("t".parse().unwrap(), Vec::new());
+        let mut out = Vec::new();
         let (from, until) = (Timestamp(4), Timestamp(6));
         let mark = OrderMark { node: NodeId(2), from, until, off_by_ns: 5, reason: MarkReason::Outvoted };
         let marked = Marked { shard: ShardId(3), timestamp: Timestamp(10), mark };
-        let mut printer = Printer::new(&topic, format, &mut out);
+        let mut printer = Printer::new(format == Format::Table, format, &mut out);
         let record = Record { value: Some("v".into()), ..Record::default() };
-        let consumed = |at| Consumed {
-            shard: ShardId(3),
-            offset: Offset(at),
-            timestamp: Timestamp(at),
-            record: record.clone(),
-        };
         printer.begin().unwrap();
-        printer.print(&consumed(5)).unwrap();
-        printer.print_mark(&marked, "a notice").unwrap();
-        printer.print(&consumed(11)).unwrap();
+        printer.print(&consumed(5, 5, record.clone())).unwrap();
+        printer.print_mark("t", &marked, "a notice").unwrap();
+        printer.print(&consumed(11, 11, record)).unwrap();
+        printer.print_closed(Timestamp(12)).unwrap();
         printer.end().unwrap();
-        assert_eq!(printer.printed(), 2, "a mark is no record");
+        assert_eq!(printer.printed(), 2, "marks and closed timestamps are no records");
         String::from_utf8(out).unwrap()
     }
 
     #[test]
-    fn a_mark_stands_in_its_place_in_every_format_but_raw_and_no_reader_takes_it_for_a_record() {
+    fn what_is_no_record_stands_in_its_place_in_every_format_but_raw_and_no_reader_takes_it_for_one() {
         let ndjson = printed(Format::Ndjson);
         let lines: Vec<&str> = ndjson.lines().collect();
         let expected = r#"{"mark":{"topic":"t","shard":3,"timestamp_ns":10,"node":2,"from_timestamp_ns":4,"until_timestamp_ns":6,"off_by_ns":5,"reason":"outvoted"}}"#;
-        assert_eq!((lines.len(), lines[1]), (3, expected));
+        assert_eq!((lines.len(), lines[1]), (4, expected));
+        assert_eq!(lines[3], r#"{"closed":{"timestamp_ns":12}}"#);
         let list: Vec<serde_json::Value> = serde_json::from_str(&printed(Format::Json)).unwrap();
-        let is_mark: Vec<bool> = list.iter().map(|row| row.get("mark").is_some()).collect();
-        assert_eq!(is_mark, [false, true, false]);
+        let is_record: Vec<bool> = list.iter().map(|row| row.get("offset").is_some()).collect();
+        assert_eq!(is_record, [true, false, true, false]);
         let table = printed(Format::Table);
         assert!(table.lines().nth(2).unwrap().contains("ORDER MARK        a notice"), "{table}");
+        assert!(table.lines().nth(1).unwrap().starts_with("t   "), "{table}");
+        assert!(table.lines().nth(4).unwrap().contains("CLOSED"), "{table}");
         assert_eq!(printed(Format::Raw), "v\nv\n");
     }
 

@@ -6,15 +6,16 @@ use std::pin::pin;
 use std::task::Poll;
 
 use super::print::Printer;
-use crate::cli::arguments::{Common, Consistency, ConsumeArguments, OrderArgument};
+use crate::cli::arguments::{Common, Consistency, ConsumeArguments, OnTrimmedArgument, OrderArgument};
 use crate::cli::connect::connect;
 use crate::cli::failure::Failure;
 use crate::cli::moment::{From, Moment, show};
 use crate::cli::output::{Format, say, stream};
 use crate::client::{
-    Client, Consumer, ConsumerOptions, Cursor, Error, Item, Level, Marked, Order, Start, Until,
+    Client, Consumer, ConsumerOptions, Cursor, Error, Item, KeyRange, Level, Marked, OnTrimmed, Order,
+    Skipped, Start, Until,
 };
-use crate::types::{NodeId, ShardId, Timestamp};
+use crate::types::{NodeId, ShardId, Timestamp, TopicName};
 
 pub(in crate::cli) async fn consume(arguments: ConsumeArguments, common: &Common) -> Result<(), Failure> {
     let format = Format::or_default(common.output);
@@ -25,8 +26,8 @@ pub(in crate::cli) async fn consume(arguments: ConsumeArguments, common: &Common
         client.resume(token);
     }
     let options = options(&arguments, cursor, level, &client).await?;
-    let mut consumer = client.consumer(&arguments.topic, options).await?;
-    let mut printer = Printer::new(&arguments.topic, format, stream());
+    let mut consumer = client.consumer(&arguments.topics, options).await?;
+    let mut printer = Printer::new(arguments.topics.len() > 1, format, stream());
     printer.begin()?;
     let read = read(&mut consumer, &mut printer, &arguments).await;
     // What was read is printed whole even if reading then failed.
@@ -38,12 +39,17 @@ pub(in crate::cli) async fn consume(arguments: ConsumeArguments, common: &Common
     read
 }
 
-/// Refuses marks where nothing would tell them from records.
+/// Refuses what is no record where nothing would tell it from records.
 fn check(arguments: &ConsumeArguments, format: Format) -> Result<(), Failure> {
     if arguments.marks && format == Format::Raw {
         return Err(Failure::usage(
             "--marks has no place among raw values: choose another output (-o ndjson), or leave it out and read the \
              marks on stderr",
+        ));
+    }
+    if arguments.closed && format == Format::Raw {
+        return Err(Failure::usage(
+            "--closed has no place among raw values: choose another output (-o ndjson), or leave it out",
         ));
     }
     Ok(())
@@ -107,14 +113,28 @@ async fn options(
         (None, OrderArgument::Merged) => Order::Merged,
         (None, OrderArgument::Shard) => Order::EachShard,
     };
+    let keys = arguments.key.clone().map(KeyRange::only).or_else(|| arguments.key_range.clone());
     let node = arguments.node.map(NodeId);
-    Ok(ConsumerOptions { from, until, order, consistency, node, ..ConsumerOptions::default() })
+    let on_trimmed = match arguments.on_trimmed {
+        OnTrimmedArgument::Fail => OnTrimmed::Fail,
+        OnTrimmedArgument::Earliest => OnTrimmed::Earliest,
+    };
+    Ok(ConsumerOptions {
+        from,
+        until,
+        order,
+        consistency,
+        keys,
+        node,
+        on_trimmed,
+        ..ConsumerOptions::default()
+    })
 }
 
 /// Prints until the end, `max`, Ctrl-C or a failure; flushes whenever there is nothing to print.
 async fn read(
     consumer: &mut Consumer,
-    printer: &mut Printer<'_, impl Write>,
+    printer: &mut Printer<impl Write>,
     arguments: &ConsumeArguments,
 ) -> Result<(), Failure> {
     let interrupted = tokio::signal::ctrl_c();
@@ -134,12 +154,16 @@ async fn read(
             Some(Item::Mark(marked)) => {
                 let notice = notice(&marked);
                 if arguments.marks {
-                    printer.print_mark(&marked, &notice)?;
+                    let topic = consumer.topic_of(marked.shard).map_or("", TopicName::as_str);
+                    printer.print_mark(topic, &marked, &notice)?;
                 }
                 // What it concerns was printed before.
                 printer.flush()?;
                 say(&notice);
             }
+            Some(Item::Skipped(skipped)) => say(&missing(&skipped)),
+            Some(Item::Closed(closed)) if arguments.closed => printer.print_closed(closed)?,
+            Some(Item::Closed(_)) => {}
             None => return Ok(()),
         }
     }
@@ -157,6 +181,16 @@ fn notice(marked: &Marked) -> String {
         show(until),
         from.0,
         until.0,
+    )
+}
+
+/// What is missing, to people.
+fn missing(skipped: &Skipped) -> String {
+    let Skipped { shard, through, kept_from, .. } = skipped;
+    format!(
+        "records are missing: shard {shard} was trimmed through {} ({} ns), and is read on from offset {kept_from}",
+        show(*through),
+        through.0,
     )
 }
 

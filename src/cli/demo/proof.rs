@@ -103,6 +103,8 @@ fn receipts(sent: &[Sent], read: &[Consumed]) -> Proof {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::types::{Durability, Receipt, StageTimes, Term, Timestamp};
 
@@ -127,7 +129,13 @@ mod tests {
 
     fn read(shard: u64, offset: u64, timestamp: u64, value: &'static str) -> Consumed {
         let record = record(value);
-        Consumed { shard: ShardId(shard), offset: Offset(offset), timestamp: Timestamp(timestamp), record }
+        Consumed {
+            topic: Arc::new("t".parse().expect("a name")),
+            shard: ShardId(shard),
+            offset: Offset(offset),
+            timestamp: Timestamp(timestamp),
+            record,
+        }
     }
 
     /// Which of the five proofs fail.

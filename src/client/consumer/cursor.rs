@@ -6,6 +6,15 @@ use std::str::FromStr;
 use crate::types::{ShardId, Timestamp};
 
 /// The place of the last record read. Everything at or before `(timestamp, shard)` was read, nothing after it.
+///
+/// ```
+/// use timberline::client::Cursor;
+/// use timberline::types::Timestamp;
+///
+/// let cursor = Cursor::after(Timestamp(1_700_000_000_000_000_000));
+/// assert_eq!(cursor.to_string().parse(), Ok(cursor));
+/// assert!(Cursor::BEGIN < cursor && Cursor::BEGIN.to_bytes() < cursor.to_bytes());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cursor {
     pub timestamp: Timestamp,
@@ -26,14 +35,6 @@ impl Cursor {
     /// Right after everything stamped at or before `timestamp`, whichever the shard.
     pub fn after(timestamp: Timestamp) -> Self {
         Self { timestamp, shard: ShardId(u64::MAX) }
-    }
-
-    /// Right before the place of `shard` at `timestamp`.
-    pub(super) fn before(timestamp: Timestamp, shard: ShardId) -> Self {
-        match shard.0.checked_sub(1) {
-            Some(lower) => Self { timestamp, shard: ShardId(lower) },
-            None => Self::after(timestamp.minus_ns(1)),
-        }
     }
 
     /// The first timestamp of `shard` that was not read.

@@ -19,6 +19,15 @@ pub struct Marked {
 }
 
 /// Which timestamps are marked, by shard.
+///
+/// ```
+/// use timberline::client::{Consumed, Consumer};
+///
+/// /// The records read so far whose place against other shards' records may be wrong.
+/// fn doubtful<'a>(consumer: &Consumer, read: &'a [Consumed]) -> Vec<&'a Consumed> {
+///     read.iter().filter(|one| consumer.marks().covers(one.shard, one.timestamp)).collect()
+/// }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     ranges: BTreeMap<ShardId, TimestampRanges>,

@@ -3,15 +3,19 @@
 //! Sans-IO. A delivery is taken in parts, since a few bytes may decompress to many. A part is refused as a whole,
 //! before any of it is handed on, if a frame's header or body fails its CRC, if a record is missing, or if one was
 //! stamped at or before what the shard was closed at.
+//! Records whose keys are not wanted are proved like all others, then dropped.
 //! Order marks come in their place among the records; one that this build cannot read is stepped over.
 //! Records seen before, or before the start, are skipped: so any replica can go on where another ended.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
-use super::{Consumed, Item, Marked};
+use super::{Consumed, Item, Marked, Skipped};
 use crate::client::Error;
 use crate::codec::{Frame, FrameHeader, FrameKind, HEADER_BYTES, decode_order_mark, decode_records};
-use crate::types::{Offset, ShardId, Timestamp};
+use crate::routing::KeyRange;
+use crate::types::{Offset, ShardId, Timestamp, TopicName};
 
 /// A part of a delivery ends with the frame whose records bring it to so many bytes.
 const PART_BYTES: usize = 8 << 20;
@@ -19,7 +23,9 @@ const PART_BYTES: usize = 8 << 20;
 /// What was read of one shard so far.
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
+    topic: Arc<TopicName>,
     shard: ShardId,
+    keys: Option<KeyRange>,
     /// The first timestamp not yet read: everything below it was delivered, or is not wanted.
     from: Timestamp,
     /// The offset of the next record, once it is known.
@@ -30,13 +36,18 @@ pub(super) struct Progress {
 #[derive(Debug, Default)]
 pub(super) struct Delivered {
     pub(super) items: Vec<Item>,
-    /// Everything at or below this was delivered; zero before a delivery's last part.
+    /// Everything at or below this was delivered, or is not wanted.
     pub(super) closed: Timestamp,
 }
 
 impl Progress {
-    pub(super) fn new(shard: ShardId, from: Timestamp) -> Self {
-        Self { shard, from, next_offset: None }
+    pub(super) fn new(
+        topic: &Arc<TopicName>,
+        shard: ShardId,
+        from: Timestamp,
+        keys: Option<KeyRange>,
+    ) -> Self {
+        Self { topic: Arc::clone(topic), shard, keys, from, next_offset: None }
     }
 
     /// From where to subscribe.
@@ -67,11 +78,20 @@ impl Progress {
             expanded_bytes += frame.header.compression.expanded_len(&frame.body).map_err(corrupt)?;
         }
         if payload.is_empty() && closed > Timestamp::ZERO {
-            delivered.closed = closed;
             next.from = next.from.max(closed.next());
         }
+        // However little of it was wanted, the merge learns how far it came.
+        delivered.closed = next.from.minus_ns(1);
         *self = next;
         Ok(delivered)
+    }
+
+    /// Goes on behind what was trimmed away, some of which was wanted, and says so in its place.
+    pub(super) fn skip(&mut self, kept_from: Offset, through: Timestamp) -> Delivered {
+        assert!(self.from <= through, "shard {}: nothing wanted was trimmed through {through}", self.shard);
+        let skipped = Skipped { shard: self.shard, from: self.from, through, kept_from };
+        (self.from, self.next_offset) = (through.next(), Some(kept_from));
+        Delivered { items: vec![Item::Skipped(skipped)], closed: through }
     }
 
     fn take_items(&mut self, address: &str, frame: &Frame, into: &mut Vec<Item>) -> Result<(), Error> {
@@ -92,12 +112,19 @@ impl Progress {
         for (at, record) in (0..).zip(records) {
             let (offset, timestamp) = (header.first_offset.plus(at), header.first_timestamp.plus_ns(at));
             if self.wants(address, offset, timestamp)? {
-                into.push(Item::Record(Consumed { shard: self.shard, offset, timestamp, record }));
+                if self.wants_key(record.key.as_deref()) {
+                    let (topic, shard) = (Arc::clone(&self.topic), self.shard);
+                    into.push(Item::Record(Consumed { topic, shard, offset, timestamp, record }));
+                }
                 self.from = timestamp.next();
                 self.next_offset = Some(offset.plus(1));
             }
         }
         Ok(())
+    }
+
+    fn wants_key(&self, key: Option<&[u8]>) -> bool {
+        self.keys.as_ref().is_none_or(|keys| key.is_some_and(|key| keys.contains(key)))
     }
 
     fn wants(&self, address: &str, offset: Offset, timestamp: Timestamp) -> Result<bool, Error> {
@@ -137,20 +164,20 @@ mod tests {
 
     use super::*;
     use crate::client::Kind;
-    use crate::client::testing::{frames_of, mark_at};
+    use crate::client::testing::{frames_of, mark_at, topic_name};
     use crate::codec::{Compression, encode_records};
     use crate::types::{MarkReason, NodeId, OrderMark, Record};
 
     const SHARD: ShardId = ShardId(3);
 
     fn progress(from: u64) -> Progress {
-        Progress::new(SHARD, Timestamp(from))
+        Progress::new(&Arc::new(topic_name()), SHARD, Timestamp(from), None)
     }
 
     fn places(delivered: &Delivered) -> Vec<(u64, u64)> {
         let record = |item: &Item| match item {
             Item::Record(record) => Some((record.offset.0, record.timestamp.0)),
-            Item::Mark(_) => None,
+            _ => None,
         };
         delivered.items.iter().filter_map(record).collect()
     }
@@ -244,7 +271,7 @@ mod tests {
             let delivered = progress.accept("a:1", &mut payload, Timestamp(100), Offset(0)).unwrap();
             parts.push((delivered.items.len(), delivered.closed.0));
         }
-        assert_eq!(parts, [(12, 0), (12, 0), (4, 100)]);
+        assert_eq!(parts, [(12, 33), (12, 63), (4, 100)]);
         assert_eq!(progress.from(), Timestamp(101));
     }
 

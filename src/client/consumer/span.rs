@@ -3,22 +3,16 @@
 //! Invariants: a read that ends does so at one timestamp for all its shards, no lower than its level's mark; a start or an end
 //! in the future is refused.
 
-use std::sync::Arc;
-
+use super::plan::Plan;
 use super::{ConsumerOptions, Cursor, Start, Until};
-use crate::client::core::Core;
 use crate::client::error::Error;
 use crate::client::fresh::{Now, check_future, now, passed_now, reached, refuse_future};
-use crate::client::topic::ShardInfo;
 use crate::clock::{Level, TimeInterval};
 use crate::types::Timestamp;
 
 /// Where to start and the timestamp to stop after, if there is one.
-pub(super) async fn span(
-    core: &Arc<Core>,
-    shards: Vec<ShardInfo>,
-    options: &ConsumerOptions,
-) -> Result<(Cursor, Option<Timestamp>), Error> {
+pub(super) async fn span(plan: &Plan) -> Result<(Cursor, Option<Timestamp>), Error> {
+    let Plan { core, options, .. } = plan;
     check(options)?;
     let from = match options.from {
         Start::Begin => Cursor::BEGIN,
@@ -35,7 +29,7 @@ pub(super) async fn span(
             refuse_future(core, last).await?;
             Some(last)
         }
-        Until::ToEnd => Some(end(core, shards, options).await?),
+        Until::ToEnd => Some(end(plan).await?),
     };
     Ok((from, until))
 }
@@ -58,11 +52,8 @@ fn check(options: &ConsumerOptions) -> Result<(), Error> {
 }
 
 /// The timestamp at which a read to the end ends: its level's mark, or what its shards are closed at anyway, if that is more.
-async fn end(
-    core: &Arc<Core>,
-    shards: Vec<ShardInfo>,
-    options: &ConsumerOptions,
-) -> Result<Timestamp, Error> {
+async fn end(plan: &Plan) -> Result<Timestamp, Error> {
+    let Plan { core, options, .. } = plan;
     let level = options.consistency.unwrap_or(Level::Linearizable);
     let told: Option<Now> =
         if level.needs_clock() { Some(now(core, level.needs_majority()).await?) } else { None };
@@ -76,5 +67,5 @@ async fn end(
     if level == Level::Linearizable {
         return Ok(mark);
     }
-    Ok(mark.max(reached(core, shards, options.node).await?))
+    Ok(mark.max(reached(core, plan.places.clone(), options.node).await?))
 }

@@ -2,7 +2,7 @@
 //!
 //! The task subscribes from where it stands, proves what arrives and hands it on, one delivery per permit
 //! of its gate: with none, it leaves its stream unread and the node's flow control does the rest. A lost,
-//! silent or damaged stream is followed by another replica's, from the first record not yet delivered.
+//! silent or damaged stream is followed by another replica's (`nearest`), from the first record not yet delivered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,9 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::Item;
+use super::nearest::{Candidate, Nearest};
 use super::proof::{Delivered, Progress};
+use super::{Item, OnTrimmed};
 use crate::client::backoff::Backoff;
 use crate::client::connections::Connected;
 use crate::client::core::{Core, list};
@@ -36,18 +37,18 @@ pub(super) enum News {
 /// One shard's subscription.
 pub(super) struct Subscription {
     pub(super) core: Arc<Core>,
-    pub(super) topic: TopicName,
+    pub(super) topic: Arc<TopicName>,
     pub(super) shard: ShardId,
     pub(super) node: Option<NodeId>,
     pub(super) timeout: Duration,
+    pub(super) on_trimmed: OnTrimmed,
     pub(super) gate: Arc<Semaphore>,
     pub(super) news: mpsc::Sender<(ShardId, News)>,
 }
 
 impl Subscription {
     /// Runs until the consumer is gone or reading on is hopeless.
-    pub(super) async fn run(self, from: Timestamp) {
-        let mut progress = Progress::new(self.shard, from);
+    pub(super) async fn run(self, mut progress: Progress) {
         let error = self.keep_reading(&mut progress).await;
         // A closed channel means that nobody is interested any more.
         let _gone = self.news.send((self.shard, News::Failed(error))).await;
@@ -56,15 +57,27 @@ impl Subscription {
     /// Reads from one replica after the other. Returns why it gave up.
     async fn keep_reading(&self, progress: &mut Progress) -> Error {
         let mut backoff = Backoff::of_requests();
-        let mut turn: usize = rand::random_range(0..1 << 16);
+        let mut nearest = Nearest::default();
         let mut damaged: usize = 0;
         let mut last_heard = Instant::now();
         loop {
             let before = progress.from();
-            let ended = self.read_one(progress, turn, &mut last_heard).await;
+            let ended = self.read_one(progress, &nearest, &mut last_heard).await;
             if progress.from() > before {
                 backoff.reset();
                 damaged = 0;
+                nearest.has_read(Instant::now());
+            }
+            if let Some(node) = ended.node {
+                nearest.failed(node, Instant::now());
+            }
+            if let Some((kept_from, through)) = ended.error.trimmed()
+                && progress.from() <= through
+            {
+                match self.pass_trimmed(progress, kept_from, through).await {
+                    Ok(()) => continue,
+                    Err(error) => return error,
+                }
             }
             damaged += usize::from(ended.error.kind() == Kind::Corruption);
             let out_of_time = last_heard.elapsed() >= self.timeout;
@@ -75,22 +88,41 @@ impl Subscription {
                 let what = format!("shard {} of topic {}", self.shard, self.topic);
                 return Error::Timeout { what, after: self.timeout, last: Some(Box::new(ended.error)) };
             }
-            turn = turn.wrapping_add(1);
             sleep_until(Instant::now() + backoff.next_wait()).await;
         }
     }
 
-    /// Reads from the replica whose turn it is, until that ends.
-    async fn read_one(&self, progress: &mut Progress, turn: usize, last_heard: &mut Instant) -> Ended {
+    /// Goes on with the first record kept, if the consumer wants that.
+    async fn pass_trimmed(
+        &self,
+        progress: &mut Progress,
+        kept_from: Offset,
+        through: Timestamp,
+    ) -> Result<(), Error> {
+        if self.on_trimmed == OnTrimmed::Fail {
+            return Err(Error::Trimmed { shard: self.shard, kept_from, first: through.next() });
+        }
+        let permit = self.gate.acquire().await.map_err(|_| Error::Closed)?;
+        let delivered = progress.skip(kept_from, through);
+        permit.forget();
+        self.news.send((self.shard, News::Delivered(delivered))).await.map_err(|_| Error::Closed)
+    }
+
+    /// Reads from the replica that is best now, until that ends.
+    async fn read_one(&self, progress: &mut Progress, nearest: &Nearest, last_heard: &mut Instant) -> Ended {
+        let before = |error| Ended { error, node: None, replicas: 1 };
         let topic = match self.core.topic(&self.topic).await {
             Ok(topic) => topic,
-            Err(error) => return Ended { error, replicas: 1 },
+            Err(error) => return before(error),
         };
         let nodes = match self.nodes(&topic) {
             Ok(nodes) => nodes,
-            Err(error) => return Ended { error, replicas: 1 },
+            Err(error) => return before(error),
         };
-        let node = nodes[turn % nodes.len()];
+        let candidate = |node: &NodeId| Candidate { node: *node, rtt: self.core.rtt(*node) };
+        let candidates: Vec<Candidate> = nodes.iter().map(candidate).collect();
+        let node = nearest.choose(&candidates, rand::random_range(0..1 << 16));
+        let ended = |error| Ended { error, node: Some(node), replicas: nodes.len() };
         let error = match self.subscribe(node, progress.from()).await {
             Ok((connected, stream, id)) => self.follow(&connected, stream, id, progress, last_heard).await,
             Err(error) => error,
@@ -101,10 +133,10 @@ impl Subscription {
         ) {
             // Whether the replica moved or the topic is gone: the description tells.
             if let Err(error) = self.core.refresh(&self.topic, Some(&topic)).await {
-                return Ended { error, replicas: nodes.len() };
+                return ended(error);
             }
         }
-        Ended { error, replicas: nodes.len() }
+        ended(error)
     }
 
     /// The nodes to read from.
@@ -218,9 +250,10 @@ struct Delivery {
     kept_from: Offset,
 }
 
-/// How reading from one replica ended, and how many replicas there are to turn to.
+/// How reading from one replica ended, on which node, and how many replicas there are to turn to.
 struct Ended {
     error: Error,
+    node: Option<NodeId>,
     replicas: usize,
 }
 
@@ -229,9 +262,19 @@ fn silence() -> String {
 }
 
 impl Error {
+    /// The first record kept and the last timestamp before it, if that is why a node refused to read.
+    fn trimmed(&self) -> Option<(Offset, Timestamp)> {
+        match self {
+            Self::Refused(refusal) if refusal.code == ErrorCode::Trimmed => refusal.trimmed,
+            _ => None,
+        }
+    }
+
     /// Whether no other replica and no later attempt can help a reader.
     fn is_hopeless(&self) -> bool {
         match self {
+            // What was trimmed was read already, or is not wanted: a subscription by time goes on behind it.
+            Self::Refused(refusal) if refusal.trimmed.is_some() => false,
             Self::Refused(refusal) => {
                 let moved = matches!(refusal.code, ErrorCode::UnknownShard | ErrorCode::Corruption);
                 !refusal.retryable && !moved

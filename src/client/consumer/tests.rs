@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Consumed, Consumer, ConsumerOptions, Cursor, Order, Start, Until};
-use crate::client::testing::{Cluster, frames_of, padded_frames_of, topic_name};
-use crate::client::{Error, Kind};
-use crate::types::{NodeId, ShardId, Timestamp};
+use super::{Consumed, Consumer, ConsumerOptions, Cursor, Item, OnTrimmed, Order, Skipped, Start, Until};
+use crate::client::testing::{Cluster, frames_of, keyed_frames_of, padded_frames_of, topic_name};
+use crate::client::{Error, KeyRange, Kind};
+use crate::types::{NodeId, Offset, ShardId, Timestamp, TopicName};
 
 /// Two records per batch; the shards' batches interleave, and some timestamps are in several shards.
 fn fill(cluster: &Cluster, shards: u64, batches: u64) {
@@ -232,7 +232,242 @@ async fn shards_and_nodes_that_do_not_exist_are_named() {
     let options = ConsumerOptions { node: Some(NodeId(5)), ..ConsumerOptions::default() };
     let error = client.consumer(&topic_name(), options).await.unwrap().next().await.unwrap_err();
     assert_eq!((error.kind(), error.to_string().contains("node 5")), (Kind::NotFound, true));
-    let other = "other".parse().unwrap();
+    let other: TopicName = "other".parse().unwrap();
     let error = client.consumer(&other, ConsumerOptions::default()).await.err().unwrap();
     assert_eq!(error.kind(), Kind::NotFound);
+}
+
+/// Items up to the end: records as places, closed timestamps as they came.
+async fn items(consumer: &mut Consumer) -> Vec<Item> {
+    let mut all = Vec::new();
+    while let Some(item) = consumer.next_item().await.unwrap() {
+        all.push(item);
+    }
+    all
+}
+
+#[tokio::test]
+async fn no_record_at_or_below_a_closed_item_follows_it() {
+    for order in [Order::Merged, Order::EachShard, Order::Shard(ShardId(2))] {
+        let cluster = Cluster::start(1, 3);
+        fill(&cluster, 3, 8);
+        let until = Until::Closed(Timestamp(1500));
+        let mut consumer = consumer(&cluster, ConsumerOptions { until, order, ..Default::default() }).await;
+        let mut items_read = vec![consumer.next_item().await.unwrap().unwrap()];
+        pass_time(&cluster);
+        items_read.extend(items(&mut consumer).await);
+        let mut closed = Timestamp::ZERO;
+        for item in &items_read {
+            match item {
+                Item::Closed(now) => closed = *now,
+                other => assert!(other.timestamp() > closed, "{other:?} after {closed} was closed"),
+            }
+        }
+        assert_eq!(items_read.last(), Some(&Item::Closed(Timestamp(1500))), "closed to the end of the read");
+        let records = if order == Order::Shard(ShardId(2)) { 16 } else { 48 };
+        assert_eq!(items_read.iter().filter(|item| matches!(item, Item::Record(_))).count(), records);
+    }
+}
+
+#[tokio::test]
+async fn closed_items_rise() {
+    let cluster = Cluster::start(1, 3);
+    fill(&cluster, 2, 3);
+    let mut consumer = consumer(&cluster, ConsumerOptions::default()).await;
+    let mut closed = Vec::new();
+    for _ in 0..5 {
+        loop {
+            match consumer.next_item().await.unwrap().unwrap() {
+                Item::Closed(now) => {
+                    closed.push(now);
+                    break;
+                }
+                item => assert!(matches!(item, Item::Record(_))),
+            }
+        }
+        cluster.change(|world| world.close_all(world.now + 10));
+    }
+    assert!(closed.is_sorted_by(|a, b| a < b), "{closed:?}");
+    // An idle topic's reader moves on with them: resuming there reads nothing again.
+    assert_eq!(consumer.cursor(), Cursor::after(closed[4]));
+}
+
+#[tokio::test]
+async fn a_seek_reads_on_from_any_cursor_and_forgets_an_error() {
+    let cluster = Cluster::start(1, 3);
+    fill(&cluster, 3, 3);
+    let until = Until::Closed(Timestamp(120));
+    let mut consumer = consumer(&cluster, ConsumerOptions { until, ..Default::default() }).await;
+    let mut read = Vec::new();
+    for _ in 0..5 {
+        read.push(consumer.next().await.unwrap().unwrap());
+    }
+    let fifth = consumer.cursor();
+    read.extend(rest(&mut consumer).await.unwrap());
+    assert_eq!(places(&read), canonical(&cluster));
+    consumer.seek(Cursor::BEGIN).unwrap();
+    assert_eq!(rest(&mut consumer).await.unwrap(), read);
+    consumer.seek(fifth).unwrap();
+    assert_eq!(rest(&mut consumer).await.unwrap(), read[5..]);
+    cluster.change(|world| world.damaging = Some(NodeId(1)));
+    consumer.seek(fifth).unwrap();
+    assert_eq!(rest(&mut consumer).await.unwrap_err().kind(), Kind::Corruption);
+    cluster.change(|world| world.damaging = None);
+    consumer.seek(fifth).unwrap();
+    assert_eq!(rest(&mut consumer).await.unwrap(), read[5..]);
+}
+
+#[tokio::test]
+async fn several_topics_are_merged_into_one_order_and_each_record_names_its_own() {
+    let cluster = Cluster::start(1, 4);
+    fill(&cluster, 4, 6);
+    let other: TopicName = "payments".parse().unwrap();
+    cluster.change(|world| world.beside = Some((other.clone(), ShardId(3))));
+    let client = cluster.client(&[1]).await;
+    let both = [topic_name(), other.clone()];
+    let until = Until::Closed(Timestamp(160));
+    let options = ConsumerOptions { until, ..Default::default() };
+    let mut consumer = client.consumer(&both, options.clone()).await.unwrap();
+    let read = rest(&mut consumer).await.unwrap();
+    assert_eq!(places(&read), canonical(&cluster));
+    for one in &read {
+        let topic = &both[usize::from(one.shard >= ShardId(3))];
+        assert_eq!((one.topic.as_ref(), consumer.topic_of(one.shard)), (topic, Some(topic)));
+    }
+    let mut alone = client.consumer(&other, options.clone()).await.unwrap();
+    assert!(rest(&mut alone).await.unwrap().iter().all(|one| *one.topic == other));
+    for bad in [vec![], vec![topic_name(), topic_name()]] {
+        let error = client.consumer(&bad, options.clone()).await.err().unwrap();
+        assert!(matches!(error, Error::Option { option: "topics", .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_range_is_read_from_the_shards_that_overlap_it_and_holds_nothing_else() {
+    let cluster = Cluster::start(1, 3);
+    cluster.change(|world| {
+        world.split_at = Some(vec!["g".into(), "p".into()]);
+        world.shard(1).frames = keyed_frames_of(&[(10, &["a", "e"]), (30, &["f"])]);
+        world.shard(2).frames = keyed_frames_of(&[(20, &["g", "k", "o"]), (40, &["h"])]);
+        world.shard(3).frames = keyed_frames_of(&[(25, &["p", "z"])]);
+        world.close_all(100);
+    });
+    let keys_in = async |keys: KeyRange| {
+        cluster.change(|world| world.subscribed.clear());
+        let until = Until::Closed(Timestamp(100));
+        let mut consumer =
+            consumer(&cluster, ConsumerOptions { until, keys: Some(keys), ..Default::default() }).await;
+        let read = rest(&mut consumer).await.unwrap();
+        let read: Vec<String> =
+            read.iter().map(|one| String::from_utf8_lossy(one.record.key.as_ref().unwrap()).into()).collect();
+        let mut shards: Vec<u64> = cluster.world().subscribed.iter().map(|(_, shard, _)| shard.0).collect();
+        shards.sort_unstable();
+        (read.join(""), shards)
+    };
+    assert_eq!(keys_in(KeyRange::new("e", Some("k".into())).unwrap()).await, ("egfh".to_owned(), vec![1, 2]));
+    assert_eq!(keys_in(KeyRange::new("h", None).unwrap()).await, ("kopzh".to_owned(), vec![2, 3]));
+    assert_eq!(keys_in(KeyRange::only("p")).await, ("p".to_owned(), vec![3]));
+}
+
+#[tokio::test]
+async fn records_that_are_not_wanted_hold_nobody_back() {
+    let cluster = Cluster::start(1, 2);
+    cluster.change(|world| {
+        world.shard(1).frames = keyed_frames_of(&[(10, &["a"]), (90, &["a"])]);
+        world.shard(2).frames = keyed_frames_of(&[(20, &["b"]), (80, &["b"])]);
+    });
+    let keys = Some(KeyRange::new("b", None).unwrap());
+    let mut consumer = consumer(&cluster, ConsumerOptions { keys, ..Default::default() }).await;
+    // Nothing was closed by any node: that shard 1 is past 20 is told by a record that is dropped.
+    for expected in [(20, 2, 0), (80, 2, 1)] {
+        let next = tokio::time::timeout(Duration::from_secs(10), consumer.next()).await;
+        assert_eq!(places(&[next.expect("nobody is waited for").unwrap().unwrap()]), [expected]);
+    }
+}
+
+/// Shard 1 was trimmed through 25, shard 2 never; the read begins at 15.
+async fn trimmed(cluster: &Cluster, on_trimmed: OnTrimmed) -> Consumer {
+    fill(cluster, 2, 5);
+    cluster.change(|world| world.shard(1).trimmed_through = 25);
+    let (from, until) = (Start::Time(Timestamp(15)), Until::Closed(Timestamp(150)));
+    consumer(cluster, ConsumerOptions { from, until, on_trimmed, ..Default::default() }).await
+}
+
+#[tokio::test]
+async fn a_reader_of_what_was_trimmed_is_told_from_where_on_it_is_kept() {
+    let cluster = Cluster::start(1, 2);
+    let mut consumer = trimmed(&cluster, OnTrimmed::Fail).await;
+    let error = rest(&mut consumer).await.unwrap_err();
+    let Error::Trimmed { shard: ShardId(1), kept_from: Offset(4), first } = error else { panic!("{error}") };
+    assert_eq!((first, error.kind(), error.is_retryable()), (Timestamp(26), Kind::NotFound, false));
+    // What it names can be read.
+    consumer.seek(Cursor::after(first.minus_ns(1))).unwrap();
+    let expected: Vec<_> = canonical(&cluster).into_iter().filter(|(t, ..)| *t >= 26).collect();
+    assert_eq!(places(&rest(&mut consumer).await.unwrap()), expected);
+}
+
+#[tokio::test]
+async fn what_was_trimmed_is_skipped_only_if_wanted_and_never_in_silence() {
+    let cluster = Cluster::start(1, 2);
+    let mut consumer = trimmed(&cluster, OnTrimmed::Earliest).await;
+    let read = items(&mut consumer).await;
+    let (from, through) = (Timestamp(15), Timestamp(25));
+    let skipped = Skipped { shard: ShardId(1), from, through, kept_from: Offset(4) };
+    let at = read.iter().position(|item| *item == Item::Skipped(skipped)).expect("a gap is named");
+    assert!(read[..at].iter().all(|item| item.timestamp() < from), "before anything that follows the gap");
+    let records: Vec<Consumed> = read
+        .into_iter()
+        .filter_map(|item| if let Item::Record(one) = item { Some(one) } else { None })
+        .collect();
+    let is_kept = |(t, shard, _): &(u64, u64, u64)| *t >= if *shard == 1 { 26 } else { 15 };
+    let expected: Vec<_> = canonical(&cluster).into_iter().filter(is_kept).collect();
+    assert_eq!(places(&records), expected);
+}
+
+#[tokio::test]
+async fn a_reader_of_everything_begins_with_what_is_kept() {
+    let cluster = Cluster::start(1, 2);
+    drop(trimmed(&cluster, OnTrimmed::Fail).await);
+    let until = Until::Closed(Timestamp(150));
+    let mut consumer = consumer(&cluster, ConsumerOptions { until, ..Default::default() }).await;
+    assert_eq!(rest(&mut consumer).await.unwrap().len(), 6 + 10);
+}
+
+#[tokio::test]
+async fn a_cursor_of_other_topics_is_refused_and_a_time_is_not() {
+    let cluster = Cluster::start(1, 2);
+    fill(&cluster, 2, 3);
+    let foreign = Cursor { timestamp: Timestamp(20), shard: ShardId(9) };
+    let client = cluster.client(&[1]).await;
+    let until = Until::Closed(Timestamp(130));
+    let from = |cursor| ConsumerOptions { from: Start::Cursor(cursor), until, ..Default::default() };
+    let error = client.consumer(&topic_name(), from(foreign)).await.err().unwrap();
+    let named = matches!(error, Error::ForeignCursor { shard: ShardId(9), timestamp: Timestamp(20) });
+    assert!(named && error.kind() == Kind::Usage, "{error}");
+    let mut consumer = consumer(&cluster, from(Cursor::after(Timestamp(20)))).await;
+    let first = consumer.next().await.unwrap().unwrap();
+    assert_eq!(first.timestamp, Timestamp(21));
+    // A refused seek leaves the read where it stood.
+    assert!(consumer.seek(foreign).is_err());
+    assert_eq!(rest(&mut consumer).await.unwrap().len(), 6);
+}
+
+#[tokio::test]
+async fn every_replica_is_measured_before_one_is_chosen_and_one_that_is_down_delays_nothing() {
+    let mut cluster = Cluster::start(3, 1);
+    fill(&cluster, 1, 3);
+    cluster.stop_node(3).await;
+    let client = cluster.client(&[1]).await;
+    let until = Until::Closed(Timestamp(130));
+    let begun = tokio::time::Instant::now();
+    let mut consumer =
+        client.consumer(&topic_name(), ConsumerOptions { until, ..Default::default() }).await.unwrap();
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "a connection to a node that is down takes 3 s to fail"
+    );
+    let is_measured = |node| client.core.rtt(NodeId(node)).is_some();
+    assert_eq!([is_measured(1), is_measured(2), is_measured(3)], [true, true, false]);
+    assert_eq!(rest(&mut consumer).await.unwrap().len(), 6);
+    assert!(cluster.world().subscribed.iter().all(|(node, ..)| *node != NodeId(3)));
 }

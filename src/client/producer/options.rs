@@ -20,6 +20,21 @@ impl fmt::Debug for OnReport {
 }
 
 /// How to produce.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use timberline::client::ProducerOptions;
+/// use timberline::codec::Compression;
+///
+/// let patient = ProducerOptions {
+///     linger: Duration::from_millis(5),
+///     compression: Compression::Zstd,
+///     timeout: Duration::from_secs(120),
+///     ..ProducerOptions::default()
+/// };
+/// # assert_eq!(patient.in_flight, 4);
+/// ```
 #[derive(Clone, Debug)]
 pub struct ProducerOptions {
     /// A batch is closed with so many records,

@@ -36,6 +36,27 @@ pub struct Delivered {
 }
 
 /// A record under way; await it to learn its end. Dropping it changes nothing.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = timberline::testing::Cluster::start()?;
+/// # let client = cluster.client().await?;
+/// # use timberline::client::CreateTopic;
+/// # let orders = "orders".parse()?;
+/// # client.create_topic(CreateTopic { replicas: 1, shards: 2, ..CreateTopic::named(&orders) }).await?;
+/// # use timberline::{client::ProducerOptions, types::Record};
+/// # let producer = client.producer(&orders, ProducerOptions::default()).await?;
+/// use timberline::client::Outcome;
+///
+/// match producer.send(Record::default()).await?.await {
+///     Ok(delivered) => println!("stored at {} within {} ns", delivered.timestamp, delivered.receipt.uncertainty_ns),
+///     Err(failure) if failure.outcome == Outcome::NotApplied => println!("not stored: {failure}"),
+///     Err(failure) => println!("stored or not, nobody knows: {failure}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Delivery {
     pub(super) report: watch::Receiver<Option<BatchReport>>,

@@ -20,6 +20,28 @@ pub(super) type Flush = oneshot::Sender<Vec<watch::Receiver<Option<BatchReport>>
 
 /// Writes to a topic. Records of one shard are stored in the order sent. Dropping it abandons what is not
 /// answered yet: `close` it to know.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = timberline::testing::Cluster::start()?;
+/// # let client = cluster.client().await?;
+/// # use timberline::client::CreateTopic;
+/// # let orders = "orders".parse()?;
+/// # client.create_topic(CreateTopic { replicas: 1, shards: 2, ..CreateTopic::named(&orders) }).await?;
+/// use timberline::client::ProducerOptions;
+/// use timberline::types::Record;
+///
+/// let producer = client.producer(&orders, ProducerOptions::default()).await?;
+/// let order = |text: &'static str| Record { key: Some("ada".into()), value: Some(text.into()), ..Record::default() };
+/// // Taken one after the other, under way together.
+/// let first = producer.send(order("tea")).await?;
+/// let second = producer.send(order("milk")).await?;
+/// assert!(first.await?.timestamp < second.await?.timestamp);
+/// producer.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Producer {
     shared: Arc<Shared>,
     commands: mpsc::Sender<Flush>,

@@ -21,6 +21,7 @@ fn refused(code: ErrorCode, outcome: Outcome, expected_sequence: u64) -> Error {
         outcome,
         leader: None,
         expected_sequence,
+        trimmed: None,
     })
 }
 

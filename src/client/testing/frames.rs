@@ -14,12 +14,25 @@ pub(in crate::client) fn padded_frames_of(
     batches: &[(u64, u64)],
     value_bytes: usize,
 ) -> Vec<Frame> {
+    let mut offsets = 0..;
+    let value = |at: u64| Some(format!("{shard}:{at:<value_bytes$}").into());
+    let mut record = || Record { value: offsets.next().and_then(value), ..Record::default() };
+    let batches =
+        batches.iter().map(|(timestamp, count)| (*timestamp, (0..*count).map(|_| record()).collect()));
+    frames_with(batches.collect())
+}
+
+/// One frame per `(first timestamp, records)`, whose records have these keys and nothing else.
+pub(in crate::client) fn keyed_frames_of(batches: &[(u64, &[&'static str])]) -> Vec<Frame> {
+    let record = |key: &&'static str| Record { key: Some((*key).into()), ..Record::default() };
+    let batch = |(timestamp, keys): &(u64, &[&'static str])| (*timestamp, keys.iter().map(record).collect());
+    frames_with(batches.iter().map(batch).collect())
+}
+
+fn frames_with(batches: Vec<(u64, Vec<Record>)>) -> Vec<Frame> {
     let mut offset = 0;
     let mut frames = Vec::new();
-    for (index, (timestamp, count)) in (1..).zip(batches) {
-        let value = |at: u64| Some(format!("{shard}:{:<value_bytes$}", offset + at).into());
-        let records: Vec<Record> =
-            (0..*count).map(|at| Record { value: value(at), ..Record::default() }).collect();
+    for (index, (timestamp, records)) in (1..).zip(batches) {
         let batch = encode_records(&records).expect("small records are encoded");
         let header = FrameHeader {
             kind: FrameKind::Data,
@@ -30,7 +43,7 @@ pub(in crate::client) fn padded_frames_of(
             term: Term(1),
             index: Index(index),
             first_offset: Offset(offset),
-            first_timestamp: Timestamp(*timestamp),
+            first_timestamp: Timestamp(timestamp),
             uncertainty_ns: 0,
             committed: Index(0),
             batch: BatchId::default(),
@@ -38,7 +51,7 @@ pub(in crate::client) fn padded_frames_of(
             start: Index(0),
         };
         frames.push(Frame::new(header, batch.body));
-        offset += count;
+        offset += u64::from(header.record_count);
     }
     frames
 }

@@ -10,5 +10,5 @@ mod session;
 mod shards;
 
 pub(super) use cluster::Cluster;
-pub(super) use frames::{frames_of, mark_at, padded_frames_of};
+pub(super) use frames::{frames_of, keyed_frames_of, mark_at, padded_frames_of};
 pub(super) use shards::{Fault, topic_name};

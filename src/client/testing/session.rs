@@ -11,7 +11,7 @@ use crate::types::{BatchId, NodeId, ProducerId, ShardId};
 use crate::wire::{
     AppendBody, ClockBody, ClusterBody, DeliverBody, ErrorBody, ErrorCode, HelloBody, NodeBody, Outcome,
     PROTOCOL_VERSION, Request, RequestBody, Response, ResponseBody, ShardStatusBody, ShardStatusesBody,
-    SubscribeBody, TopicNameBody, TopicsBody,
+    SubscribeBody, TopicsBody,
 };
 
 /// Frames put into one delivery.
@@ -103,10 +103,18 @@ impl Session {
         let mut told = 0;
         loop {
             let seen = *version.borrow_and_update();
-            let ((frames, closed), is_damaging) = {
+            let ((frames, closed), is_damaging, kept_from_offset, trimmed) = {
                 let world = self.shared.world.lock().expect("no test panicked");
-                (world.read(shard, from, DELIVERY_FRAMES), world.damaging == Some(self.node))
+                let (kept_from, trimmed) = (world.kept_from(shard), world.trimmed(shard, from));
+                let read = world.read(shard, from, DELIVERY_FRAMES);
+                (read, world.damaging == Some(self.node), kept_from, trimmed)
             };
+            if let Some(trimmed) = trimmed {
+                // A stream that is gone needs no last word.
+                let _ =
+                    stream.send(&Response { id, body: Some(ResponseBody::Error(trimmed)) }, Vec::new()).await;
+                return;
+            }
             if frames.is_empty() && closed <= told {
                 if version.wait_for(|now| *now != seen).await.is_err() {
                     return;
@@ -116,7 +124,7 @@ impl Session {
             from = frames.last().map_or(from, |last| last.header.last_timestamp().0 + 1);
             told = closed;
             let body =
-                ResponseBody::Deliver(DeliverBody { shard: shard.0, closed_ns: closed, kept_from_offset: 0 });
+                ResponseBody::Deliver(DeliverBody { shard: shard.0, closed_ns: closed, kept_from_offset });
             let mut payload: Vec<Bytes> =
                 frames.into_iter().flat_map(|frame| [frame.header_bytes, frame.body]).collect();
             if is_damaging && let Some(last) = payload.last_mut() {
@@ -141,37 +149,32 @@ impl Session {
         let addresses = self.shared.addresses.lock().expect("no test panicked").clone();
         let nodes: Vec<NodeId> = addresses.keys().copied().collect();
         let mut world = self.shared.world.lock().expect("no test panicked");
-        let exists = |name: &TopicNameBody| name.name == topic_name().as_str();
         let unknown = || ResponseBody::Error(refusal(ErrorCode::UnknownTopic, Outcome::NotApplied));
         match request {
             RequestBody::DescribeTopic(name) | RequestBody::DeleteTopic(name)
-                if !exists(&name) || !world.topic_exists || world.ignorant == Some(self.node) =>
+                if !world.has_topic(&name.name) || world.ignorant == Some(self.node) =>
             {
                 unknown()
             }
-            RequestBody::DescribeTopic(_) => ResponseBody::Topic(world.topic(&nodes)),
+            RequestBody::DescribeTopic(name) => {
+                ResponseBody::Topic(world.topic(&name.name.parse().expect("a valid name"), &nodes))
+            }
             RequestBody::CreateTopic(_) if world.topic_exists => {
                 ResponseBody::Error(refusal(ErrorCode::Conflict, Outcome::NotApplied))
             }
             RequestBody::CreateTopic(_) => {
                 world.topic_exists = true;
-                ResponseBody::Topic(world.topic(&nodes))
+                ResponseBody::Topic(world.topic(&topic_name(), &nodes))
             }
             RequestBody::DeleteTopic(_) => {
                 world.topic_exists = false;
                 ResponseBody::Topics(TopicsBody::default())
             }
             RequestBody::ListTopics(_) => {
-                ResponseBody::Topics(TopicsBody { topics: vec![world.topic(&nodes)] })
+                ResponseBody::Topics(TopicsBody { topics: vec![world.topic(&topic_name(), &nodes)] })
             }
             RequestBody::Cluster(_) => {
-                let row = |(node, address): (&NodeId, &std::net::SocketAddr)| NodeBody {
-                    node: node.0,
-                    address: address.to_string(),
-                    connected: true,
-                    ..NodeBody::default()
-                };
-                let nodes = addresses.iter().map(row).collect();
+                let nodes = addresses.iter().map(node_row).collect();
                 ResponseBody::Cluster(ClusterBody { cluster: "test".into(), node: self.node.0, nodes })
             }
             RequestBody::Clock(_) => {
@@ -203,4 +206,8 @@ impl Session {
             }
         }
     }
+}
+
+fn node_row((node, address): (&NodeId, &std::net::SocketAddr)) -> NodeBody {
+    NodeBody { node: node.0, address: address.to_string(), connected: true, ..NodeBody::default() }
 }

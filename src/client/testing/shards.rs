@@ -40,6 +40,8 @@ pub(in crate::client) struct Shard {
     pub(in crate::client) term: u64,
     pub(in crate::client) frames: Vec<Frame>,
     pub(in crate::client) closed: u64,
+    /// Records stamped at or before this are trimmed away.
+    pub(in crate::client) trimmed_through: u64,
     pub(in crate::client) faults: VecDeque<Fault>,
     /// Appends that came, of each batch: what a client really sent.
     pub(in crate::client) attempts: Vec<BatchId>,
@@ -57,6 +59,10 @@ pub(in crate::client) struct World {
     /// A node of a build that does not know how to tell the time or where one stands.
     pub(in crate::client) older: Option<NodeId>,
     pub(in crate::client) topic_exists: bool,
+    /// Where its keys are split, if by key ranges.
+    pub(in crate::client) split_at: Option<Vec<Bytes>>,
+    /// A topic beside it, which has the shards from this one on.
+    pub(in crate::client) beside: Option<(TopicName, ShardId)>,
     /// A node that has not heard of the topic yet.
     pub(in crate::client) ignorant: Option<NodeId>,
     /// Descriptions of the topic given out.
@@ -74,6 +80,7 @@ impl World {
             term: 1,
             frames: Vec::new(),
             closed: 0,
+            trimmed_through: 0,
             faults: VecDeque::new(),
             attempts: Vec::new(),
             dedup: DedupTable::default(),
@@ -85,6 +92,8 @@ impl World {
             fenced: Vec::new(),
             older: None,
             topic_exists: true,
+            split_at: None,
+            beside: None,
             ignorant: None,
             described: 0,
             damaging: None,
@@ -96,23 +105,37 @@ impl World {
         self.shards.get_mut(&ShardId(shard)).expect("the test's shard exists")
     }
 
-    pub(super) fn topic(&mut self, nodes: &[NodeId]) -> TopicBody {
+    pub(super) fn has_topic(&self, name: &str) -> bool {
+        let beside = self.beside.as_ref().is_some_and(|(beside, _)| beside.as_str() == name);
+        self.topic_exists && (beside || name == topic_name().as_str())
+    }
+
+    pub(super) fn topic(&mut self, name: &TopicName, nodes: &[NodeId]) -> TopicBody {
         self.described += 1;
-        let count = self.shards.len() as u32;
+        let is_beside = *name != topic_name();
+        let of_this =
+            |shard: ShardId| self.beside.as_ref().is_none_or(|(_, first)| (shard >= *first) == is_beside);
+        let shards: Vec<_> = self.shards.iter().filter(|(shard, _)| of_this(**shard)).collect();
+        let count = shards.len() as u32;
+        let key_start = |at: u32| {
+            let before = (at as usize).checked_sub(1)?;
+            self.split_at.as_ref().map(|splits| splits[before].clone())
+        };
         let replicas = nodes.iter().map(|node| ReplicaBody { node: node.0, replica: node.0 });
         let replicas: Vec<ReplicaBody> = replicas.collect();
         let body = |(at, (id, shard)): (u32, (&ShardId, &Shard))| ShardBody {
             shard: id.0,
             hash_start: hash_start(at, count),
+            key_start: key_start(at).unwrap_or_default(),
             replicas: replicas.clone(),
             leader: shard.leader.0,
             term: shard.term,
-            ..ShardBody::default()
         };
         TopicBody {
             id: 1,
-            name: topic_name().to_string(),
-            shards: (0..).zip(&self.shards).map(body).collect(),
+            name: name.to_string(),
+            range_partitioned: self.split_at.is_some(),
+            shards: (0..).zip(shards).map(body).collect(),
             ..TopicBody::default()
         }
     }
@@ -178,6 +201,7 @@ impl World {
     /// Frames of a shard from a time on, at most `max`, and what it is closed at after them.
     pub(super) fn read(&self, shard: ShardId, from: u64, max: usize) -> (Vec<Frame>, u64) {
         let shard = &self.shards[&shard];
+        let from = from.max(shard.trimmed_through + 1);
         let rest = shard.frames.iter().filter(|frame| frame.header.last_timestamp().0 >= from);
         let frames: Vec<Frame> = rest.take(max).cloned().collect();
         let reaches_end =
@@ -214,6 +238,25 @@ impl World {
         Ok(LocatedBody { shard: shard.0, offset: offset.0, closed_ns })
     }
 
+    /// The first record of a shard that is kept.
+    pub(super) fn kept_from(&self, shard: ShardId) -> u64 {
+        let shard = &self.shards[&shard];
+        let trimmed =
+            shard.frames.iter().filter(|frame| frame.header.first_timestamp.0 <= shard.trimmed_through);
+        trimmed.last().map_or(0, |frame| frame.header.next_offset().0)
+    }
+
+    /// Why a shard cannot be read from a time on: something wanted was trimmed away.
+    pub(super) fn trimmed(&self, shard: ShardId, from: u64) -> Option<ErrorBody> {
+        let trimmed_through_ns = self.shards[&shard].trimmed_through;
+        let refused = || ErrorBody {
+            kept_from_offset: self.kept_from(shard),
+            trimmed_through_ns,
+            ..refusal(ErrorCode::Trimmed, Outcome::NotApplied)
+        };
+        (from > 1 && from <= trimmed_through_ns).then(refused)
+    }
+
     /// Closes every shard at a time: nothing will be stamped at or below it.
     pub(in crate::client) fn close_all(&mut self, at: u64) {
         self.now = self.now.max(at);
@@ -231,8 +274,13 @@ fn prove(append: &AppendBody, body: &Bytes) -> Compression {
 }
 
 pub(super) fn refusal(code: ErrorCode, outcome: Outcome) -> ErrorBody {
-    let for_good =
-        [ErrorCode::ProducerFenced, ErrorCode::Conflict, ErrorCode::UnknownTopic, ErrorCode::Invalid];
+    let for_good = [
+        ErrorCode::ProducerFenced,
+        ErrorCode::Conflict,
+        ErrorCode::UnknownTopic,
+        ErrorCode::Invalid,
+        ErrorCode::Trimmed,
+    ];
     let retryable = !for_good.contains(&code);
     ErrorBody {
         code: code as i32,

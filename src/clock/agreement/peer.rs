@@ -24,6 +24,8 @@ pub struct PeerStanding {
     pub round_trip_ns: u64,
     /// What the peer stated last.
     pub stated: Option<TimeInterval>,
+    /// When the question left that its last answer with a time was to.
+    pub vouched_at: Option<Monotonic>,
     pub standing: Standing,
 }
 
@@ -162,6 +164,7 @@ impl Peer {
     ) -> PeerStanding {
         let offset = self.offsets.midpoint(now).filter(|_| standing != Standing::Unheard);
         let offset = offset.map(|offset| offset.shifted(midpoint_ns.saturating_neg()));
-        PeerStanding { node, offset, round_trip_ns: self.round_trip_ns, stated: self.stated, standing }
+        let Self { round_trip_ns, stated, vouched_at, .. } = *self;
+        PeerStanding { node, offset, round_trip_ns, stated, vouched_at, standing }
     }
 }

@@ -15,8 +15,7 @@ pub(super) fn error(code: ErrorCode, retryable: bool, message: impl Into<String>
         message: message.into(),
         retryable,
         outcome: Outcome::NotApplied as i32,
-        leader: 0,
-        expected_sequence: 0,
+        ..ErrorBody::default()
     }
 }
 
@@ -58,6 +57,7 @@ pub(super) fn refused(host: &NodeShared, shard: ShardId, refusal: &Refusal) -> E
         outcome: outcome as i32,
         leader,
         expected_sequence,
+        ..ErrorBody::default()
     }
 }
 
@@ -82,11 +82,14 @@ pub(super) fn unreadable(host: &NodeShared, refusal: &ReadRefusal) -> ErrorBody 
     let on = format!("node {}: {refusal}", host.node);
     match refusal {
         ReadRefusal::UnknownShard(shard) => unknown_shard(host, *shard),
-        ReadRefusal::Trimmed { .. } => error(
-            ErrorCode::Trimmed,
-            false,
-            format!("{refusal}; read from `begin`, or from a time or cursor after that"),
-        ),
+        ReadRefusal::Trimmed { kept_from, trimmed_through, .. } => {
+            let message = format!("{refusal}; read from `begin`, or from a time or cursor after that");
+            ErrorBody {
+                kept_from_offset: kept_from.0,
+                trimmed_through_ns: trimmed_through.0,
+                ..error(ErrorCode::Trimmed, false, message)
+            }
+        }
         ReadRefusal::Failed { .. } => {
             error(ErrorCode::Unavailable, true, format!("{on}; read from another replica"))
         }

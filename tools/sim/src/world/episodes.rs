@@ -101,11 +101,20 @@ impl World {
             }
             None => clocks.peers.iter().any(|peer| peer.node == wrong && misses(peer.standing)),
         };
-        let agrees = |peer: &PeerStanding| peer.node == wrong && matches!(peer.standing, Standing::Agrees);
-        let finds_right = if id == wrong { !knows } else { clocks.peers.iter().any(agrees) };
+        // When an answer was asked for, by this node's monotonic clock: those of before are of no error, or of another.
+        let monotonic = self.node(id).clock.read(now_ns).monotonic;
+        let asked_ns = |peer: &PeerStanding| Some(now_ns.saturating_sub(monotonic.0 - peer.vouched_at?.0));
+        let since_ns = self.episodes.all.last().map_or(0, |last| last.since_ns);
+        let agrees = |peer: &PeerStanding| {
+            peer.node == wrong
+                && matches!(peer.standing, Standing::Agrees)
+                && asked_ns(peer).is_some_and(|asked_ns| asked_ns > since_ns)
+        };
+        // Its own clock a node looks at whenever it looks at the time.
+        let finds_right =
+            if id == wrong { !knows && clocks.is_heard } else { clocks.peers.iter().any(agrees) };
         let Some(last) = self.episodes.all.last_mut() else { return };
-        // A vote counts what was answered in the last second: from then on it is of this error.
-        if finds_right && now_ns > last.since_ns + SECOND && !last.known.contains_key(&(id, life)) {
+        if finds_right && !last.known.contains_key(&(id, life)) {
             last.unnoticed.insert((id, life), now_ns);
         }
         if knows && now_ns >= last.hazy_ns {
