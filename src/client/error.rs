@@ -179,6 +179,8 @@ pub enum Error {
     BeforeTopic { topic: String, at: Timestamp, created: Timestamp },
     #[error("the client's own thread cannot start: {reason}")]
     Runtime { reason: String },
+    #[error("there is no group {group}; list the groups")]
+    UnknownGroup { group: String },
     #[error("the producer is closed")]
     Closed,
 }
@@ -230,6 +232,7 @@ impl Error {
             Self::UnknownNode { .. }
             | Self::UnknownShard { .. }
             | Self::NoReplica { .. }
+            | Self::UnknownGroup { .. }
             | Self::BeforeTopic { .. }
             | Self::Trimmed { .. } => Kind::NotFound,
             Self::Corrupt { .. } | Self::Gap { .. } | Self::BrokenOrder { .. } => Kind::Corruption,
