@@ -194,6 +194,11 @@ impl Error {
         }
     }
 
+    /// Whether it says that a group's member was taken for dead: others read on from its last commit, and it may join anew.
+    pub fn is_stale_member(&self) -> bool {
+        self.code() == Some(ErrorCode::StaleMember)
+    }
+
     pub(super) fn is_unsupported(&self) -> bool {
         matches!(self, Self::Unsupported { .. })
     }

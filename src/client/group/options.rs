@@ -41,7 +41,7 @@ impl Default for GroupOptions {
         Self {
             from: GroupStart::Begin,
             name: String::new(),
-            session_timeout: Duration::from_millis(1200),
+            session_timeout: Duration::from_secs(1),
             commit_every: Duration::from_secs(1),
             buffer_bytes_max: 64 << 20,
             timeout: Duration::from_secs(30),

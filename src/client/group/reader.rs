@@ -25,8 +25,8 @@ use crate::wire::{GroupBeatBody, ReadPlace};
 /// timeout, or that let others wait for longer than that (a record took so long). Members that come and leave in good order repeat
 /// nothing. Within two seconds of a member's death, with the default timeout and a coordinator that is there, others read on in its shards.
 ///
-/// A member that was taken for dead commits nothing any more: `next` or `commit` fails with a refusal of the code `StaleMember`, once;
-/// the next call joins anew.
+/// A member that was taken for dead commits nothing any more: `next` or `commit` fails once (`Error::is_stale_member`); the next
+/// call joins anew.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
