@@ -108,8 +108,8 @@ struct Feed(Child);
 
 impl Feed {
     fn start(cluster: &Cluster, count: u64) -> Self {
-        let numbers: String = (0..count).map(|number| format!("{number} {number}\n")).collect();
-        std::fs::write(cluster.path("numbers"), numbers).expect("a file");
+        let numbers: Vec<String> = (0..count).map(|number| format!("{number} {number}")).collect();
+        std::fs::write(cluster.path("numbers"), numbers.join("\n")).expect("a file");
         let args = [
             "produce",
             "events",

@@ -147,9 +147,9 @@ impl GroupConsumer {
 
     /// Commits everything that was handed out, of what is still held.
     pub async fn commit(&mut self) -> Result<(), Error> {
-        let Some(read) = self.read() else { return Ok(()) };
-        let body =
-            GroupBeatBody { generation: self.generation, read: Some(read), ..GroupBeatBody::default() };
+        let Some(Cursor { timestamp, shard }) = self.uncommitted else { return Ok(()) };
+        let read = Some(ReadPlace { timestamp_ns: timestamp.0, shard: shard.0 });
+        let body = GroupBeatBody { generation: self.generation, read, ..GroupBeatBody::default() };
         self.say(body).await?;
         self.uncommitted = None;
         self.committed = Instant::now();
@@ -161,8 +161,10 @@ impl GroupConsumer {
         if self.member.is_none() {
             return Ok(());
         }
-        let (read, generation) = (self.read(), self.generation.max(1));
-        self.say(GroupBeatBody { generation, read, leaves: true, ..GroupBeatBody::default() }).await
+        // On its own: an answer to a last word that is said twice could not tell whether what it commits has counted.
+        self.commit().await?;
+        let generation = self.generation.max(1);
+        self.say(GroupBeatBody { generation, leaves: true, ..GroupBeatBody::default() }).await
     }
 
     /// The shards that this member holds by now.
@@ -227,10 +229,6 @@ impl GroupConsumer {
 
     fn is_due(&self) -> bool {
         self.uncommitted.is_some() && self.committed.elapsed() >= self.options.commit_every
-    }
-
-    fn read(&self) -> Option<ReadPlace> {
-        self.uncommitted.map(|read| ReadPlace { timestamp_ns: read.timestamp.0, shard: read.shard.0 })
     }
 
     async fn say(&mut self, body: GroupBeatBody) -> Result<(), Error> {

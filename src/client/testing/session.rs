@@ -194,9 +194,7 @@ impl Session {
             RequestBody::GroupBeat(_)
             | RequestBody::DescribeGroups(_)
             | RequestBody::ResetGroup(_)
-            | RequestBody::DeleteGroup(_) => {
-                panic!("groups are tested with nodes")
-            }
+            | RequestBody::DeleteGroup(_) => panic!("groups are tested with nodes"),
             RequestBody::Hello(_)
             | RequestBody::Append(_)
             | RequestBody::Subscribe(_)

@@ -154,7 +154,9 @@ mod tests {
             let began_ms = self.now_ms;
             loop {
                 let now = self.began + MS * self.now_ms;
-                lively.iter().for_each(|member| self.liveness.hear(&name(), MemberId(*member), now));
+                for member in lively {
+                    self.liveness.hear(&name(), MemberId(*member), now);
+                }
                 let due = self.look(reign);
                 if !due.is_empty() || self.now_ms - began_ms > 5000 {
                     return (self.now_ms - began_ms, due);
