@@ -64,12 +64,12 @@ impl Groups {
         self.entries.iter().filter_map(|(name, entry)| Some((name, entry.group.as_ref()?)))
     }
 
-    /// Bytes written since a group was last written whole, and the group: the one for which that is most.
-    pub fn stalest(&self) -> Option<(u64, &GroupName, &Group)> {
-        let age = |entry: &Entry| self.written_bytes - entry.whole_at_bytes;
-        let known =
-            self.entries.iter().filter_map(|(name, entry)| Some((age(entry), name, entry.group.as_ref()?)));
-        known.max_by_key(|(age, ..)| *age)
+    /// Groups of which nothing was written whole within the last `bytes` of the log.
+    pub fn not_whole_for(&self, bytes: u64) -> impl Iterator<Item = (&GroupName, &Group)> {
+        let written = self.written_bytes;
+        let is_stale = move |entry: &Entry| written - entry.whole_at_bytes >= bytes;
+        let stale = self.entries.iter().filter(move |(_, entry)| is_stale(entry));
+        stale.filter_map(|(name, entry)| Some((name, entry.group.as_ref()?)))
     }
 
     #[cfg(test)]

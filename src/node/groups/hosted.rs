@@ -75,7 +75,7 @@ impl Hosted {
     /// Why no group of this shard may be changed; one more is `founded`, for so many shards more.
     pub(crate) fn refusal(&self, founded: bool, places: usize) -> Option<String> {
         let groups = lock(&self.groups);
-        if groups.stalest().is_some_and(|(bytes, ..)| bytes >= UNWHOLE_BYTES_MAX) {
+        if groups.not_whole_for(UNWHOLE_BYTES_MAX).next().is_some() {
             return Some("its groups are about to be written whole; try again shortly".to_owned());
         }
         if founded && groups.len() >= GROUPS_MAX {

@@ -16,6 +16,8 @@ use crate::types::{GroupName, MemberId, Monotonic, ShardId};
 const STALL: Duration = Duration::from_millis(400);
 /// What is appended at once.
 const DUE_MAX: usize = 64;
+/// Shards and members of the groups that are written whole at once: more than the largest group has, some hundred bytes each.
+const WHOLE_MAX: usize = 8192;
 
 pub(super) struct Liveness {
     leading_since: Option<Monotonic>,
@@ -66,14 +68,23 @@ impl Liveness {
             let watched = self.watched.get_mut(name).expect("it was put there");
             due.extend(watched.due(group, now).map(|change| GroupRecord { group: name.clone(), change }));
         }
-        let stale = groups.stalest().filter(|(bytes, ..)| *bytes >= WHOLE_EVERY_BYTES);
-        due.extend(stale.map(|(_, name, group)| {
-            let change = Change::Whole { at: groups.next(), group: group.clone() };
-            GroupRecord { group: name.clone(), change }
-        }));
         due.truncate(DUE_MAX);
+        due.extend(whole(groups));
         due
     }
+}
+
+/// Groups that are to be written whole again, as many as fit well into one batch.
+fn whole(groups: &Groups) -> impl Iterator<Item = GroupRecord> {
+    let mut weight = 0;
+    let stale = groups.not_whole_for(WHOLE_EVERY_BYTES).take_while(move |(_, group)| {
+        weight += 1 + group.places.len() + group.members.len();
+        weight <= WHOLE_MAX
+    });
+    stale.map(|(name, group)| {
+        let change = Change::Whole { at: groups.next(), group: group.clone() };
+        GroupRecord { group: name.clone(), change }
+    })
 }
 
 impl Watched {
@@ -190,6 +201,22 @@ mod tests {
         assert_eq!(story.until_due(2, &[]).0, 1100, "another reign");
         story.now_ms += 60_000;
         assert_eq!(story.until_due(2, &[]).0, 1100, "it was stopped for a minute");
+    }
+
+    #[test]
+    fn a_group_is_written_whole_before_the_log_forgets_it() {
+        let mut story = Story::new();
+        story.join(1);
+        assert_eq!(story.look(1), []);
+        let record = GroupRecord { group: name(), change: Change::Reset { to: Timestamp(1) } };
+        story.groups.fold(story.groups.next(), WHOLE_EVERY_BYTES, record);
+        let whole = Change::Whole {
+            at: story.groups.next(),
+            group: story.groups.get(&name()).cloned().expect("it was founded"),
+        };
+        assert_eq!(story.look(1), [whole.clone()]);
+        story.fold(whole);
+        assert_eq!(story.look(1), []);
     }
 
     #[test]
