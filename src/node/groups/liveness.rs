@@ -214,7 +214,7 @@ mod tests {
             at: story.groups.next(),
             group: story.groups.get(&name()).cloned().expect("it was founded"),
         };
-        assert_eq!(story.look(1), [whole.clone()]);
+        assert_eq!(story.look(1), std::slice::from_ref(&whole));
         story.fold(whole);
         assert_eq!(story.look(1), []);
     }
