@@ -37,6 +37,14 @@ const RECORDS: u64 = 160;
 const WRITE_EVERY: Duration = Duration::from_millis(60);
 
 pub(crate) async fn run_node(machine: Rc<Machine>) -> Result<(), Box<dyn std::error::Error>> {
+    let options = options(machine.node);
+    run_node_with(machine, options).await
+}
+
+pub(crate) async fn run_node_with(
+    machine: Rc<Machine>,
+    options: NodeOptions,
+) -> Result<(), Box<dyn std::error::Error>> {
     let ground = Ground {
         disk: Arc::clone(&machine.disk) as Arc<dyn Disk>,
         socket: machine.socket().await?,
@@ -44,11 +52,11 @@ pub(crate) async fn run_node(machine: Rc<Machine>) -> Result<(), Box<dyn std::er
         clock: machine.clock(),
         fresh_identity: 100 + machine.node,
     };
-    SimulatedNode::start(options(machine.node), ground)?.run().await;
+    SimulatedNode::start(options, ground)?.run().await;
     Ok(())
 }
 
-fn options(node: u64) -> NodeOptions {
+pub(crate) fn options(node: u64) -> NodeOptions {
     NodeOptions {
         node: NodeId(node),
         cluster: "simulated".parse().expect("a good name"),

@@ -12,20 +12,28 @@ use rand::{Rng, SeedableRng};
 use timberline::client::{
     Client, CreateTopic, GroupConsumer, GroupInfo, GroupOptions, GroupStart, ProducerOptions,
 };
-use timberline::types::{GroupName, Record, ShardId, Timestamp, TopicName};
+use timberline::types::{GroupName, Record, Retention, ShardId, Timestamp, TopicName};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::cluster::{PATIENCE, connect, run_node};
+use crate::cluster::{PATIENCE, connect, options, run_node_with};
 use crate::seeds;
 use crate::world::{Climate, World};
 
-const STORM: Duration = Duration::from_secs(12);
-const LIMIT: Duration = Duration::from_secs(120);
-const RECORDS: u64 = 300;
-const WRITE_EVERY: Duration = Duration::from_millis(35);
+const LIMIT: Duration = Duration::from_secs(150);
 const MEMBERS: u64 = 3;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How a story goes.
+#[derive(Clone, Copy)]
+struct Plot {
+    storm: Duration,
+    records: u64,
+    write_every: Duration,
+    commit_every: Duration,
+    /// What the topic of groups keeps, if it is not what it keeps by itself.
+    kept_bytes: Option<u64>,
+}
 
 type Place = (ShardId, Timestamp);
 
@@ -88,19 +96,29 @@ fn topic() -> TopicName {
     "events".parse().expect("a good name")
 }
 
+/// A long name, so that the topic of groups fills soon.
 fn group() -> GroupName {
-    "readers".parse().expect("a good name")
+    format!("readers-{}", "x".repeat(100)).parse().expect("a good name")
 }
 
-async fn write(climate: Climate, book: Shared) {
+fn groups_topic() -> TopicName {
+    "timberline.groups".parse().expect("a good name")
+}
+
+async fn write(climate: Climate, plot: Plot, book: Shared) {
     let client = connect(&climate, 1).await;
+    if let Some(bytes) = plot.kept_bytes {
+        let retention = Retention { age: None, bytes: Some(bytes) };
+        let shape = CreateTopic { shards: 1, retention, ..CreateTopic::named(&groups_topic()) };
+        client.create_topic(shape).await.expect("the topic is created in the end");
+    }
     let shape = CreateTopic { shards: 5, replicas: 3, ..CreateTopic::named(&topic()) };
     client.create_topic(shape).await.expect("the topic is created in the end");
     let options = ProducerOptions { timeout: PATIENCE, ..ProducerOptions::default() };
     let producer = client.producer(&topic(), options).await.expect("the topic is there");
-    let mut turns = tokio::time::interval(WRITE_EVERY);
+    let mut turns = tokio::time::interval(plot.write_every);
     let mut under_way = JoinSet::new();
-    for number in 0..RECORDS {
+    for number in 0..plot.records {
         turns.tick().await;
         let record = Record { key: Some(format!("key {number}").into()), ..Record::default() };
         let delivery = producer.send(record).await.expect("there is room");
@@ -118,19 +136,23 @@ async fn write(climate: Climate, book: Shared) {
 }
 
 async fn topic_is_there(client: &Client) {
-    let mut turns = tokio::time::interval(WRITE_EVERY);
+    let mut turns = tokio::time::interval(LOOK_EVERY);
     while client.describe_topic(&topic()).await.is_err() {
         turns.tick().await;
     }
 }
 
 /// One life after another, until all was read.
-async fn live(climate: Climate, number: u64, book: Shared) {
+async fn live(climate: Climate, number: u64, plot: Plot, book: Shared) {
     let mut random = StdRng::seed_from_u64(climate.seed ^ (number << 40));
     let client = connect(&climate, 1 + number).await;
     topic_is_there(&client).await;
-    let options =
-        GroupOptions { from: GroupStart::Begin, name: format!("member {number}"), ..GroupOptions::default() };
+    let options = GroupOptions {
+        from: GroupStart::Begin,
+        name: format!("member {number}"),
+        commit_every: plot.commit_every,
+        ..GroupOptions::default()
+    };
     while !book.borrow().is_done {
         let born = Instant::now();
         let joined = client.group_consumer(&group(), &topic(), options.clone()).await;
@@ -161,7 +183,7 @@ async fn read_on(member: &mut GroupConsumer, born: Instant, book: &Shared, read:
 }
 
 /// Looks where the group stands until everything was read and committed.
-async fn observe(climate: Climate, book: Shared) {
+async fn observe(climate: Climate, plot: Plot, book: Shared) {
     let client = connect(&climate, 9).await;
     topic_is_there(&client).await;
     let mut turns = tokio::time::interval(LOOK_EVERY);
@@ -175,23 +197,64 @@ async fn observe(climate: Climate, book: Shared) {
             break;
         }
     }
+    let trimmed = trimmed(&client).await;
+    println!("{trimmed} records of the topic of groups were trimmed");
+    assert_eq!(trimmed > 0, plot.kept_bytes.is_some(), "{trimmed} records were trimmed");
     book.borrow_mut().is_done = true;
+}
+
+/// How many records of the topic of groups are gone on some node.
+async fn trimmed(client: &Client) -> u64 {
+    let rows = client.shard_statuses(&groups_topic()).await.unwrap_or_default();
+    let shards = rows.iter().filter_map(|row| row.shards.as_ref().ok()).flatten();
+    shards.map(|shard| shard.trimmed.0).max().unwrap_or_default()
+}
+
+fn through_the_storm(seed: u64, plot: Plot) -> u32 {
+    let book = Shared::default();
+    let mut world = World::new(seed, move |machine| {
+        let mut options = options(machine.node);
+        options.limits.groups_kept_bytes = plot.kept_bytes.unwrap_or(options.limits.groups_kept_bytes);
+        run_node_with(machine, options)
+    });
+    let climate = world.climate();
+    world.client("writer", write(climate.clone(), plot, Rc::clone(&book)));
+    for number in 1..=MEMBERS {
+        world.client(&format!("member-{number}"), live(climate.clone(), number, plot, Rc::clone(&book)));
+    }
+    world.client("observer", observe(climate, plot, Rc::clone(&book)));
+    world.run(plot.storm, LIMIT, |_| false);
+    let book = book.borrow();
+    assert_eq!(book.written.len() as u64, plot.records);
+    book.repeats
 }
 
 #[test]
 fn a_group_passes_over_nothing_and_repeats_nothing_committed_whatever_happens_to_members_and_coordinators() {
+    let plot = Plot {
+        storm: Duration::from_secs(12),
+        records: 300,
+        write_every: Duration::from_millis(35),
+        commit_every: Duration::from_secs(1),
+        kept_bytes: None,
+    };
     for seed in seeds() {
-        let book = Shared::default();
-        let mut world = World::new(seed, run_node);
-        let climate = world.climate();
-        world.client("writer", write(climate.clone(), Rc::clone(&book)));
-        for number in 1..=MEMBERS {
-            world.client(&format!("member-{number}"), live(climate.clone(), number, Rc::clone(&book)));
-        }
-        world.client("observer", observe(climate, Rc::clone(&book)));
-        world.run(STORM, LIMIT, |_| false);
-        let book = book.borrow();
-        assert_eq!(book.written.len() as u64, RECORDS);
-        println!("seed {seed}: {} of {RECORDS} records were handed out again", book.repeats);
+        let repeats = through_the_storm(seed, plot);
+        println!("seed {seed}: {repeats} of {} records were handed out again", plot.records);
+    }
+}
+
+#[test]
+fn a_group_outlives_the_trimming_of_its_topic_on_nodes_that_begin_behind_it() {
+    let plot = Plot {
+        storm: Duration::from_secs(25),
+        records: 1500,
+        write_every: Duration::from_millis(15),
+        commit_every: Duration::ZERO,
+        kept_bytes: Some(64 << 10),
+    };
+    for seed in seeds().take(5) {
+        let repeats = through_the_storm(seed, plot);
+        println!("seed {seed}: {repeats} of {} records were handed out again", plot.records);
     }
 }

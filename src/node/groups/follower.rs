@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, sleep};
 
 use super::hosted::Hosted;
 use super::records::{decoded, encoded};
-use super::shape::GROUPS_TOPIC;
+use super::shape::{GROUPS_TOPIC, Keeping};
 use crate::codec::{Frame, FrameKind, decode_records};
 use crate::group::GroupRecord;
 use crate::lane::{ReadAnswer, ReadFrom};
@@ -40,7 +40,7 @@ pub(crate) async fn run(host: Arc<NodeShared>) {
         });
         for shard in wanted {
             followed.entry(shard).or_insert_with(|| {
-                let hosted = host.groups.host(shard);
+                let hosted = host.groups.host(shard, Keeping::of(host.limits.groups_kept_bytes));
                 let mut tasks = JoinSet::new();
                 tasks.spawn(follow(Arc::clone(&host), Arc::clone(&hosted)));
                 tasks.spawn(look_after(Arc::clone(&host), hosted));

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::liveness::Liveness;
-use super::shape::UNWHOLE_BYTES_MAX;
+use super::shape::Keeping;
 use crate::group::{GroupRecord, Groups};
 use crate::types::{GroupName, MemberId, Monotonic, Offset, ShardId};
 
@@ -27,6 +27,7 @@ pub(crate) struct Hosted {
     groups: Mutex<Groups>,
     /// Released records below this are folded in.
     folded: watch::Sender<Offset>,
+    keeping: Keeping,
     liveness: Mutex<Liveness>,
 }
 
@@ -39,12 +40,13 @@ impl Coordinators {
         lock(&self.hosted).get(&shard).cloned()
     }
 
-    pub(super) fn host(&self, shard: ShardId) -> Arc<Hosted> {
+    pub(super) fn host(&self, shard: ShardId, keeping: Keeping) -> Arc<Hosted> {
         let hosted = Arc::new(Hosted {
             shard,
             groups: Mutex::default(),
             folded: watch::Sender::new(Offset(0)),
-            liveness: Mutex::new(Liveness::new(Instant::now())),
+            keeping,
+            liveness: Mutex::new(Liveness::new(Instant::now(), keeping)),
         });
         lock(&self.hosted).insert(shard, Arc::clone(&hosted));
         hosted
@@ -75,7 +77,7 @@ impl Hosted {
     /// Why no group of this shard may be changed; one more is `founded`, for so many shards more.
     pub(crate) fn refusal(&self, founded: bool, places: usize) -> Option<String> {
         let groups = lock(&self.groups);
-        if groups.not_whole_for(UNWHOLE_BYTES_MAX).next().is_some() {
+        if groups.not_whole_for(self.keeping.unwhole_bytes_max).next().is_some() {
             return Some("its groups are about to be written whole; try again shortly".to_owned());
         }
         if founded && groups.len() >= GROUPS_MAX {

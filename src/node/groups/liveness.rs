@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::shape::WHOLE_EVERY_BYTES;
+use super::shape::Keeping;
 use crate::group::{Change, Group, GroupRecord, Groups};
 use crate::types::{GroupName, MemberId, Monotonic, ShardId};
 
@@ -23,6 +23,7 @@ pub(super) struct Liveness {
     leading_since: Option<Monotonic>,
     looked: Instant,
     watched: BTreeMap<GroupName, Watched>,
+    keeping: Keeping,
 }
 
 /// One group's members.
@@ -34,8 +35,8 @@ struct Watched {
 }
 
 impl Liveness {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { leading_since: None, looked: now, watched: BTreeMap::new() }
+    pub(super) fn new(now: Instant, keeping: Keeping) -> Self {
+        Self { leading_since: None, looked: now, watched: BTreeMap::new(), keeping }
     }
 
     pub(super) fn hear(&mut self, group: &GroupName, member: MemberId, now: Instant) {
@@ -69,15 +70,15 @@ impl Liveness {
             due.extend(watched.due(group, now).map(|change| GroupRecord { group: name.clone(), change }));
         }
         due.truncate(DUE_MAX);
-        due.extend(whole(groups));
+        due.extend(whole(groups, self.keeping.whole_every_bytes));
         due
     }
 }
 
 /// Groups that are to be written whole again, as many as fit well into one batch.
-fn whole(groups: &Groups) -> impl Iterator<Item = GroupRecord> {
+fn whole(groups: &Groups, every_bytes: u64) -> impl Iterator<Item = GroupRecord> {
     let mut weight = 0;
-    let stale = groups.not_whole_for(WHOLE_EVERY_BYTES).take_while(move |(_, group)| {
+    let stale = groups.not_whole_for(every_bytes).take_while(move |(_, group)| {
         weight += 1 + group.places.len() + group.members.len();
         weight <= WHOLE_MAX
     });
@@ -131,8 +132,12 @@ mod tests {
     impl Story {
         fn new() -> Self {
             let began = Instant::now();
-            let mut story =
-                Self { groups: Groups::default(), liveness: Liveness::new(began), began, now_ms: 0 };
+            let mut story = Self {
+                groups: Groups::default(),
+                liveness: Liveness::new(began, Keeping::of(4 << 20)),
+                began,
+                now_ms: 0,
+            };
             story.fold(Change::Whole { at: Offset(0), group: Group::default() });
             story
         }
@@ -209,7 +214,7 @@ mod tests {
         story.join(1);
         assert_eq!(story.look(1), []);
         let record = GroupRecord { group: name(), change: Change::Reset { to: Timestamp(1) } };
-        story.groups.fold(story.groups.next(), WHOLE_EVERY_BYTES, record);
+        story.groups.fold(story.groups.next(), 1 << 20, record);
         let whole = Change::Whole {
             at: story.groups.next(),
             group: story.groups.get(&name()).cloned().expect("it was founded"),

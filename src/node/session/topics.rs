@@ -25,7 +25,8 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Creates a topic; answers once its shards on this node are open.
 pub(super) async fn create(host: &NodeShared, request: CreateTopicBody) -> Result<TopicBody, ErrorBody> {
     let plan = parse(&request)?;
-    groups::check_shape(&plan).map_err(|problem| answers::error(ErrorCode::Denied, false, problem))?;
+    groups::check_shape(&plan, host.limits.groups_kept_bytes)
+        .map_err(|problem| answers::error(ErrorCode::Denied, false, problem))?;
     within(&request.name, create_planned(host, &plan)).await
 }
 
