@@ -21,6 +21,9 @@ pub mod codec;
 #[cfg(feature = "lane")]
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod consensus;
+#[cfg(feature = "node")]
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod group;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod merge;
 #[cfg(feature = "client")]

@@ -14,6 +14,7 @@ mod demo;
 mod dev;
 mod doctor;
 mod failure;
+mod groups;
 mod logging;
 mod moment;
 mod nodes;

@@ -13,6 +13,7 @@ use super::demo::demo;
 use super::dev::dev;
 use super::doctor::doctor;
 use super::failure::Failure;
+use super::groups::group;
 use super::nodes::cluster_status;
 use super::output::{Format, say};
 use super::produce::produce;
@@ -46,6 +47,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Topic(command) => block_on(topic(command, common)),
         Command::Produce(arguments) => block_on(produce(arguments, common)),
         Command::Consume(arguments) => block_on(consume(arguments, common)),
+        Command::Group(command) => block_on(group(command, common)),
         Command::Shard(ShardCommand::List { topic }) => block_on(shards::list(&topic, common)),
         Command::Cluster(ClusterCommand::Status) => block_on(cluster_status(common)),
         Command::Clock(ClockCommand::Status) => block_on(status(common)),

@@ -68,6 +68,7 @@ pub(super) fn options(settings: &Settings) -> NodeOptions {
             queue_bytes: limits.queue_bytes as usize,
             subscription_bytes: limits.subscription_bytes as usize,
             shards: limits.shards,
+            ..Limits::default()
         },
         drain_timeout: node.drain_timeout,
     }

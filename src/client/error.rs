@@ -179,6 +179,8 @@ pub enum Error {
     BeforeTopic { topic: String, at: Timestamp, created: Timestamp },
     #[error("the client's own thread cannot start: {reason}")]
     Runtime { reason: String },
+    #[error("there is no group {group}; list the groups")]
+    UnknownGroup { group: String },
     #[error("the producer is closed")]
     Closed,
 }
@@ -190,6 +192,11 @@ impl Error {
             Self::Refused(refusal) => Some(refusal.code),
             _ => None,
         }
+    }
+
+    /// Whether it says that a group's member was taken for dead: others read on from its last commit, and it may join anew.
+    pub fn is_stale_member(&self) -> bool {
+        self.code() == Some(ErrorCode::StaleMember)
     }
 
     pub(super) fn is_unsupported(&self) -> bool {
@@ -230,6 +237,7 @@ impl Error {
             Self::UnknownNode { .. }
             | Self::UnknownShard { .. }
             | Self::NoReplica { .. }
+            | Self::UnknownGroup { .. }
             | Self::BeforeTopic { .. }
             | Self::Trimmed { .. } => Kind::NotFound,
             Self::Corrupt { .. } | Self::Gap { .. } | Self::BrokenOrder { .. } => Kind::Corruption,
@@ -250,9 +258,13 @@ impl Error {
 
 fn kind_of(code: ErrorCode) -> Kind {
     match code {
-        ErrorCode::UnknownTopic | ErrorCode::UnknownShard | ErrorCode::Trimmed => Kind::NotFound,
+        ErrorCode::UnknownTopic | ErrorCode::UnknownShard | ErrorCode::UnknownGroup | ErrorCode::Trimmed => {
+            Kind::NotFound
+        }
         ErrorCode::Denied => Kind::Denied,
-        ErrorCode::Conflict | ErrorCode::ProducerFenced | ErrorCode::Fenced => Kind::Conflict,
+        ErrorCode::Conflict | ErrorCode::ProducerFenced | ErrorCode::Fenced | ErrorCode::StaleMember => {
+            Kind::Conflict
+        }
         ErrorCode::NotLeader
         | ErrorCode::Busy
         | ErrorCode::Unavailable

@@ -116,7 +116,7 @@ async fn locate_all(
     asking.join_all().await.into_iter().collect()
 }
 
-async fn locate(
+pub(super) async fn locate(
     core: &Core,
     info: &ShardInfo,
     node: Option<NodeId>,

@@ -13,11 +13,12 @@ use super::consumer::{Consumer, ConsumerOptions};
 use super::core::{Core, unexpected};
 use super::error::Error;
 use super::fresh::{self, Cut, Now};
+use super::group::{self, GroupConsumer, GroupInfo, GroupOptions, GroupStart, GroupSummary};
 use super::producer::{Producer, ProducerOptions};
 use super::rows::{ClockAnswer, ClockInfo, ClusterInfo, NodeShards, ReplicaStatus};
 use super::topic::Topic;
 use crate::transport::{self, ClientEndpoint, Identity};
-use crate::types::{Durability, NodeId, Retention, Timestamp, Token, TopicName};
+use crate::types::{Durability, GroupName, NodeId, Retention, Timestamp, Token, TopicName};
 use crate::wire::{CreateTopicBody, ErrorCode, RequestBody, ResponseBody, TopicNameBody};
 
 /// How to reach a cluster.
@@ -283,6 +284,36 @@ impl Client {
         options: ConsumerOptions,
     ) -> Result<Consumer, Error> {
         Consumer::start(Arc::clone(&self.core), topics.as_ref().to_vec(), options).await
+    }
+
+    /// A member of a consumer group that reads one topic, or several: the same for all members.
+    pub async fn group_consumer(
+        &self,
+        group: &GroupName,
+        topics: impl AsRef<[TopicName]> + Send,
+        options: GroupOptions,
+    ) -> Result<GroupConsumer, Error> {
+        GroupConsumer::start(Arc::clone(&self.core), group.clone(), topics.as_ref().to_vec(), options).await
+    }
+
+    /// All consumer groups, by name.
+    pub async fn list_groups(&self) -> Result<Vec<GroupSummary>, Error> {
+        group::list(&self.core).await
+    }
+
+    /// A consumer group: who reads what, from where on, and how far behind.
+    pub async fn describe_group(&self, name: &GroupName) -> Result<GroupInfo, Error> {
+        group::describe(&self.core, name).await
+    }
+
+    /// Moves a group that has no members: it reads on from there in all its shards. What lies between is skipped, or read again.
+    pub async fn reset_group(&self, name: &GroupName, to: GroupStart) -> Result<(), Error> {
+        group::reset(&self.core, name, to.first(&self.core).await?).await
+    }
+
+    /// Forgets a group that has no members, and where it stood.
+    pub async fn delete_group(&self, name: &GroupName) -> Result<(), Error> {
+        group::delete(&self.core, name).await
     }
 
     /// What this client has seen so far: the latest timestamp of its acknowledged appends and of what its consumers handed out or

@@ -14,6 +14,7 @@ mod error;
 mod fresh;
 #[cfg(test)]
 mod freshness_tests;
+mod group;
 mod handle;
 mod producer;
 mod rows;
@@ -32,6 +33,9 @@ pub use consumer::{
 };
 pub use error::{Error, Kind, Outcome, Refusal};
 pub use fresh::{Cut, Now};
+pub use group::{
+    GroupConsumer, GroupInfo, GroupMember, GroupOptions, GroupPlace, GroupStart, GroupSummary, Lag,
+};
 pub use handle::{Client, ClientOptions, CreateTopic, Partitioning};
 pub use producer::{AppendFailure, BatchReport, Delivered, Delivery, OnReport, Producer, ProducerOptions};
 pub use rows::{

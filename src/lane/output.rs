@@ -139,6 +139,11 @@ impl ReadAnswer {
         let before = at.ns_since(first.header.first_timestamp).min(u64::from(first.header.record_count));
         first.header.first_offset.plus(before)
     }
+
+    /// The timestamp of the record at `offset_of`, if it is there.
+    pub fn timestamp_of(&self, at: Timestamp) -> Option<Timestamp> {
+        self.frames.first().map(|frame| frame.header.first_timestamp.max(at))
+    }
 }
 
 /// Why a read is not answered.

@@ -9,6 +9,7 @@ mod clock_standing;
 mod disk_threads;
 mod error;
 mod folder;
+mod groups;
 mod handle;
 mod http;
 mod lane_thread;

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::folder::RememberedPeers;
 use super::lane_thread::LaneHandle;
 use super::shared::NodeShared;
-use super::{Error, http, session, upkeep};
+use super::{Error, groups, http, session, upkeep};
 use crate::transport::{Checked, Endpoint, Identity, Mesh, PeerIdentities, TransportOptions};
 use crate::types::NodeId;
 use crate::wire::NodeHello;
@@ -120,5 +120,6 @@ pub(super) fn start_tasks(shared: &Arc<NodeShared>, endpoint: &Endpoint) -> Join
     let mut tasks = JoinSet::new();
     tasks.spawn(session::serve(endpoint.client_listener(), Arc::clone(shared)));
     tasks.spawn(upkeep::run(Arc::clone(shared)));
+    tasks.spawn(groups::run(Arc::clone(shared)));
     tasks
 }

@@ -81,6 +81,8 @@ pub struct Limits {
     pub subscription_bytes: usize,
     /// Replicas this cluster places on one node.
     pub shards: usize,
+    /// What each shard of the topic of groups keeps, the same on all nodes: every group is written whole within a quarter of it.
+    pub groups_kept_bytes: u64,
 }
 
 impl Default for Limits {
@@ -93,6 +95,7 @@ impl Default for Limits {
             queue_bytes: 64 << 20,
             subscription_bytes: 1 << 20,
             shards: 5000,
+            groups_kept_bytes: 64 << 20,
         }
     }
 }

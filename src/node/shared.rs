@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::groups::Coordinators;
 use super::lane_thread::LaneHandle;
 use super::metadata::View;
 use super::metrics::Metrics;
@@ -29,6 +30,7 @@ pub(crate) struct NodeShared {
     pub(crate) draining: AtomicBool,
     /// Held while this node changes the system topic: its plans do not cross each other.
     pub(crate) changing: tokio::sync::Mutex<()>,
+    pub(crate) groups: Coordinators,
 }
 
 impl NodeShared {

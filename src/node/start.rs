@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::disk_threads::{DiskThreads, spawn};
 use super::folder::{NodeFolder, Owner, Registry, RememberedPeers};
+use super::groups::Coordinators;
 use super::handle::{NodeHandle, Threads};
 use super::lane_thread::{LaneHandle, LaneLimits, LaneStart, LaneThread, Outlets};
 use super::metrics::Metrics;
@@ -109,6 +110,7 @@ pub(super) fn share(
         closed_tick: options.replication.closed_tick,
         draining: AtomicBool::new(false),
         changing: tokio::sync::Mutex::new(()),
+        groups: Coordinators::default(),
     }
 }
 

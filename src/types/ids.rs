@@ -41,6 +41,11 @@ numeric_id!(
     ProducerId
 );
 
+numeric_id!(
+    /// One member of a consumer group, from its joining to its end: drawn by the member itself, never reused.
+    MemberId
+);
+
 impl ShardId {
     /// The system topic's only shard.
     pub const SYSTEM: Self = Self(0);
@@ -104,6 +109,10 @@ name!(
 name!(
     /// A topic's name as users type it.
     TopicName, "topic name", 128
+);
+name!(
+    /// A consumer group's name as users type it.
+    GroupName, "group name", 128
 );
 
 /// One name where a list of them is asked for.

@@ -15,7 +15,9 @@ mod timestamp_ranges;
 mod token;
 
 pub use batch::{BatchId, Durability, Receipt, SHARD_IN_FLIGHT_MAX, StageTimes};
-pub use ids::{ClusterId, InvalidName, NodeId, ProducerId, ReplicaId, ShardId, TopicId, TopicName};
+pub use ids::{
+    ClusterId, GroupName, InvalidName, MemberId, NodeId, ProducerId, ReplicaId, ShardId, TopicId, TopicName,
+};
 pub use order_mark::{MarkReason, OrderMark};
 pub use position::{Index, Offset, Term};
 pub use record::{Header, Record};

@@ -3,6 +3,9 @@
 //! Each bidirectional stream carries packets of `Request` one way and `Response` the other. A client's
 //! first request on a connection is `Hello`. Payloads: an append's body; a delivery's whole frames.
 
+use super::groups::{
+    DeleteGroupBody, DescribeGroupsBody, GroupBeatBody, GroupStandingBody, GroupsBody, ResetGroupBody,
+};
 use super::reads::{LocateBody, LocatedBody, NowBody, NowRequestBody};
 
 /// One request.
@@ -10,7 +13,7 @@ use super::reads::{LocateBody, LocatedBody, NowBody, NowRequestBody};
 pub struct Request {
     #[prost(uint64, tag = "1")]
     pub id: u64,
-    #[prost(oneof = "RequestBody", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 19")]
+    #[prost(oneof = "RequestBody", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 16, 17, 18, 19")]
     pub body: Option<RequestBody>,
 }
 
@@ -43,6 +46,14 @@ pub enum RequestBody {
     // Never 12: nodes of the first builds claim it without a meaning, and fail over it where a stranger's number is skipped.
     #[prost(message, tag = "13")]
     Locate(LocateBody),
+    #[prost(message, tag = "15")]
+    GroupBeat(GroupBeatBody),
+    #[prost(message, tag = "16")]
+    DeleteGroup(DeleteGroupBody),
+    #[prost(message, tag = "17")]
+    DescribeGroups(DescribeGroupsBody),
+    #[prost(message, tag = "18")]
+    ResetGroup(ResetGroupBody),
     #[prost(message, tag = "19")]
     Now(NowRequestBody),
 }
@@ -52,7 +63,7 @@ pub enum RequestBody {
 pub struct Response {
     #[prost(uint64, tag = "1")]
     pub id: u64,
-    #[prost(oneof = "ResponseBody", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "ResponseBody", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15")]
     pub body: Option<ResponseBody>,
 }
 
@@ -80,6 +91,10 @@ pub enum ResponseBody {
     Now(NowBody),
     #[prost(message, tag = "12")]
     Located(LocatedBody),
+    #[prost(message, tag = "14")]
+    GroupStanding(GroupStandingBody),
+    #[prost(message, tag = "15")]
+    Groups(GroupsBody),
 }
 
 /// Who speaks, and which protocol. A server names its cluster and node.
@@ -467,6 +482,10 @@ pub enum ErrorCode {
     NoSpace = 16,
     /// What a reader wants was trimmed away.
     Trimmed = 17,
+    /// There is no such group.
+    UnknownGroup = 21,
+    /// The member was taken for dead, or left: nothing that it says counts any more. It may join anew.
+    StaleMember = 22,
 }
 
 /// What became of an append that failed.

@@ -1,11 +1,13 @@
 //! What nodes and clients say to each other, as versioned protobuf headers with raw bytes beside them.
-//! And what nodes write down for each other: the records of the system topic.
+//! And what nodes write down for each other: the records of the system topic and of the topic of groups.
 //!
 //! Knows nothing of sockets or of what the messages mean. A packet is `header length (u32 LE), payload
 //! length (u32 LE), header (protobuf), payload (raw batch and frame bytes)`; both lengths are checked
 //! against a limit before anything is allocated. Fields are only ever added; a reader skips what it does not know.
 
 mod client;
+mod group_log;
+mod groups;
 mod node;
 mod packet;
 mod reads;
@@ -16,6 +18,14 @@ pub use client::{
     DeliverBody, ErrorBody, ErrorCode, HelloBody, NodeBody, Outcome, ReplicaBody, Request, RequestBody,
     Response, ResponseBody, ShardBody, ShardStatusBody, ShardStatusesBody, SubscribeBody, TopicBody,
     TopicNameBody, TopicsBody,
+};
+pub use group_log::{
+    GroupChange, GroupCommitted, GroupJoined, GroupLogRecord, GroupTaken, GroupTopic, GroupWhole,
+    WholeMember, WholePlace,
+};
+pub use groups::{
+    DeleteGroupBody, DescribeGroupsBody, GroupBeatBody, GroupBody, GroupMemberBody, GroupPlaceBody,
+    GroupStandingBody, GroupsBody, HeldShard, ReadPlace, ResetGroupBody,
 };
 pub use node::{
     ClockProbe, ClosedAck, ClosedPublication, ClosedTick, EntryMeta, FetchFrames, FetchedFrames, FloorAnswer,

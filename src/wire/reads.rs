@@ -49,4 +49,10 @@ pub struct LocatedBody {
     /// there, the replica may know more.
     #[prost(fixed64, tag = "3")]
     pub closed_ns: u64,
+    /// The timestamp of the record at `offset`; 0 if it has not come.
+    #[prost(fixed64, tag = "4")]
+    pub found_ns: u64,
+    /// The first offset that this replica does not show yet.
+    #[prost(uint64, tag = "5")]
+    pub released_offset: u64,
 }

@@ -5,6 +5,7 @@
 mod clocks;
 mod cluster;
 mod faults;
+mod groups;
 mod leap_seconds;
 mod marks;
 mod skewed;

@@ -29,14 +29,22 @@ use crate::world::{Climate, Machine, NODES, UNCERTAINTY, World, address};
 const STORM: Duration = Duration::from_secs(10);
 const LIMIT: Duration = Duration::from_secs(90);
 /// How long clients go on trying: longer than any storm.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// A writer that gives up soon is told what became of its records, or that nobody knows.
 const HASTE: Duration = Duration::from_millis(300);
 const WRITERS: usize = 2;
 const RECORDS: u64 = 160;
 const WRITE_EVERY: Duration = Duration::from_millis(60);
 
-async fn run_node(machine: Rc<Machine>) -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) async fn run_node(machine: Rc<Machine>) -> Result<(), Box<dyn std::error::Error>> {
+    let options = options(machine.node);
+    run_node_with(machine, options).await
+}
+
+pub(crate) async fn run_node_with(
+    machine: Rc<Machine>,
+    options: NodeOptions,
+) -> Result<(), Box<dyn std::error::Error>> {
     let ground = Ground {
         disk: Arc::clone(&machine.disk) as Arc<dyn Disk>,
         socket: machine.socket().await?,
@@ -44,11 +52,11 @@ async fn run_node(machine: Rc<Machine>) -> Result<(), Box<dyn std::error::Error>
         clock: machine.clock(),
         fresh_identity: 100 + machine.node,
     };
-    SimulatedNode::start(options(machine.node), ground)?.run().await;
+    SimulatedNode::start(options, ground)?.run().await;
     Ok(())
 }
 
-fn options(node: u64) -> NodeOptions {
+pub(crate) fn options(node: u64) -> NodeOptions {
     NodeOptions {
         node: NodeId(node),
         cluster: "simulated".parse().expect("a good name"),
@@ -74,7 +82,7 @@ fn topic() -> TopicName {
     "events".parse().expect("a good name")
 }
 
-async fn connect(climate: &Climate, number: u64) -> Client {
+pub(crate) async fn connect(climate: &Climate, number: u64) -> Client {
     let endpoint = climate.client_endpoint(number).await;
     let addresses = NODES.map(|node| address(node).to_string()).to_vec();
     Client::over(endpoint, addresses, PATIENCE).await.expect("a node answers in the end")

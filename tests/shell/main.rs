@@ -11,6 +11,7 @@
 
 mod certs;
 mod cluster;
+mod groups;
 mod mesh;
 mod socket;
 mod streams;

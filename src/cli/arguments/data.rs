@@ -10,7 +10,7 @@ use crate::cli::moment::{From, Moment};
 use crate::client::KeyRange;
 use crate::codec::Compression;
 use crate::settings::{parse_duration, parse_size};
-use crate::types::{Token, TopicName};
+use crate::types::{GroupName, Token, TopicName};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ProduceArguments {
@@ -134,6 +134,18 @@ pub(in crate::cli) struct ConsumeArguments {
     /// Stop after so many records
     #[arg(long, value_name = "N")]
     pub max: Option<u64>,
+    /// Read as a member of this group: each shard is read by one member, and the group knows where it stands. --from says where
+    /// shards are begun that it has no position in
+    #[arg(long, value_name = "GROUP", conflicts_with_all = [
+        "until", "to_end", "order", "shard", "key_range", "key", "consistency", "token", "age", "node", "on_trimmed", "marks", "closed",
+    ])]
+    pub group: Option<GroupName>,
+    /// With --group: what people know this member by [default: timberline-PID]
+    #[arg(long, value_name = "NAME", requires = "group")]
+    pub member_name: Option<String>,
+    /// With --group: a member that is not heard for so long is taken for dead, 500ms to 60s [default: 1s]
+    #[arg(long, value_name = "DURATION", requires = "group", value_parser = parse_duration)]
+    pub session_timeout: Option<Duration>,
     #[arg(long, value_enum, default_value_t = OrderArgument::Merged)]
     pub order: OrderArgument,
     /// Only this shard, by its id

@@ -7,7 +7,7 @@ mod root;
 pub(super) use data::{Consistency, ConsumeArguments, OnTrimmedArgument, OrderArgument, ProduceArguments};
 pub(super) use node::{
     CertCommand, ClockCommand, ClusterCommand, ConfigCommand, ConfigSource, DevArguments, DoctorArguments,
-    Partitioning, ServeArguments, ShardCommand, TemplateArguments, TopicCommand, TopicCreateArguments,
-    WatchArguments,
+    GroupCommand, Partitioning, ServeArguments, ShardCommand, TemplateArguments, TopicCommand,
+    TopicCreateArguments, WatchArguments,
 };
 pub(super) use root::{Arguments, Command, Common};

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::cli::moment::From;
 use crate::settings::{parse_duration, parse_size};
-use crate::types::TopicName;
+use crate::types::{GroupName, TopicName};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct DevArguments {
@@ -139,6 +140,23 @@ pub(in crate::cli) struct TopicCreateArguments {
 pub(in crate::cli) enum ShardCommand {
     /// Each shard of a topic: key range, leader, replicas and their positions
     List { topic: TopicName },
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum GroupCommand {
+    /// All consumer groups
+    List,
+    /// One group: who reads which shard, from where on, and how far behind, in time and in records
+    Show { name: GroupName },
+    /// Move a group that has no members: it reads on from there in all its shards
+    Reset {
+        name: GroupName,
+        /// begin, end, or a time (RFC 3339, ts:NANOSECONDS, -5m)
+        #[arg(long, value_name = "WHERE", allow_hyphen_values = true)]
+        to: From,
+    },
+    /// Forget a group that has no members, and where it stood
+    Delete { name: GroupName },
 }
 
 #[derive(Debug, Subcommand)]

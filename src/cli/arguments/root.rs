@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
     CertCommand, ClockCommand, ClusterCommand, ConfigCommand, ConsumeArguments, DevArguments,
-    DoctorArguments, ProduceArguments, ServeArguments, ShardCommand, TopicCommand,
+    DoctorArguments, GroupCommand, ProduceArguments, ServeArguments, ShardCommand, TopicCommand,
 };
 use crate::cli::output::Format;
 
@@ -66,6 +66,9 @@ pub(in crate::cli) enum Command {
     Produce(ProduceArguments),
     /// Read records: all shards merged in one true-time order, or shard by shard
     Consume(ConsumeArguments),
+    /// Consumer groups: who reads what, and how far behind
+    #[command(subcommand)]
+    Group(GroupCommand),
     /// What each shard's replicas hold
     #[command(subcommand)]
     Shard(ShardCommand),

@@ -1,5 +1,6 @@
 //! `consume`: records of a topic, in order, to stdout.
 
+mod group;
 mod print;
 mod read;
 

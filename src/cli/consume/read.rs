@@ -5,6 +5,7 @@ use std::io::Write;
 use std::pin::pin;
 use std::task::Poll;
 
+use super::group::consume_as_member;
 use super::print::Printer;
 use crate::cli::arguments::{Common, Consistency, ConsumeArguments, OnTrimmedArgument, OrderArgument};
 use crate::cli::connect::connect;
@@ -18,6 +19,9 @@ use crate::client::{
 use crate::types::{NodeId, ShardId, Timestamp, TopicName};
 
 pub(in crate::cli) async fn consume(arguments: ConsumeArguments, common: &Common) -> Result<(), Failure> {
+    if let Some(group) = &arguments.group {
+        return consume_as_member(group, &arguments, common).await;
+    }
     let format = Format::or_default(common.output);
     check(&arguments, format)?;
     let (cursor, level) = (cursor(&arguments)?, level(&arguments)?);

@@ -64,6 +64,18 @@ impl Plan {
         Ok(Self { core, shards, places, topics, options, nodes })
     }
 
+    /// Only these shards of the topics.
+    pub(super) fn of_shards(mut self, shards: Vec<ShardId>) -> Result<Self, Error> {
+        if let Some(shard) = shards.iter().find(|shard| !self.topics.contains_key(shard)) {
+            let names: BTreeSet<_> = self.topics.values().map(|topic| topic.as_str()).collect();
+            let topic = names.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(Error::UnknownShard { topic, shard: *shard });
+        }
+        self.places.retain(|place| shards.contains(&place.shard));
+        self.shards = shards;
+        Ok(self)
+    }
+
     /// Refuses a cursor that was taken from other topics: it would skip or repeat without a word.
     pub(super) fn check(&self, cursor: Cursor) -> Result<(), Error> {
         let Cursor { timestamp, shard } = cursor;

@@ -3,6 +3,7 @@
 //! Knows nothing of subscriptions or merging (`streams`). Invariants: a closed timestamp that was handed out is followed by
 //! nothing at or below it, until a seek; the cursor covers exactly what was handed out, or less.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::acquaint::acquaint;
@@ -157,6 +158,22 @@ impl Consumer {
         let closed = streams.closed();
         let bound = plan.options.bound_while_following().map(Bound::new);
         Ok(Self { plan, streams, bound, until, cursor, closed, marks: Marks::default(), failed: None })
+    }
+
+    /// Reads some shards of these topics in one order without an end, each from the first timestamp that was not read of it. The cursor
+    /// speaks of these shards and of what was handed out since.
+    pub(in crate::client) async fn start_each(
+        core: Arc<Core>,
+        topics: Vec<TopicName>,
+        starts: &BTreeMap<ShardId, Timestamp>,
+        options: ConsumerOptions,
+    ) -> Result<Self, Error> {
+        let plan = Plan::of(core, topics, options).await?.of_shards(starts.keys().copied().collect())?;
+        acquaint(&plan.core, plan.nodes.clone(), plan.options.timeout).await;
+        let mut streams = Streams::open_each(&plan, |shard| starts[&shard]);
+        let closed = streams.closed();
+        let (cursor, marks) = (Cursor::after(closed), Marks::default());
+        Ok(Self { plan, streams, bound: None, until: None, cursor, closed, marks, failed: None })
     }
 
     /// The next record; `None` once all of `until` was handed out. Waits for it, and is cancel-safe.

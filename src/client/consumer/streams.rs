@@ -52,10 +52,15 @@ impl Lane {
 impl Streams {
     /// Subscribes to every shard of the plan, right after `cursor`.
     pub(super) fn open(plan: &Plan, cursor: Cursor) -> Self {
+        Self::open_each(plan, |shard| cursor.start_of(shard))
+    }
+
+    /// Subscribes to every shard of the plan, each from the first timestamp that was not read of it.
+    pub(super) fn open_each(plan: &Plan, start_of: impl Fn(ShardId) -> Timestamp) -> Self {
         let Plan { core, shards, options, .. } = plan;
         let shard_bytes_max = (options.buffer_bytes_max / shards.len()).max(SHARD_BYTES_LEAST);
         // What was read already counts as closed: the merge waits for what comes after the cursor.
-        let closed = |shard: &ShardId| (*shard, cursor.start_of(*shard).minus_ns(1));
+        let closed = |shard: &ShardId| (*shard, start_of(*shard).minus_ns(1));
         let each = options.order == Order::EachShard;
         let merges = if each {
             shards.iter().map(|shard| Merge::new([closed(shard)], shard_bytes_max)).collect()
@@ -70,7 +75,7 @@ impl Streams {
             let merge = if each { at } else { 0 };
             lanes.insert(shard, Lane { merge, gate: Arc::clone(&gate), kept: 0 });
             let topic = plan.topic_of(shard).expect("only shards of the topics are read");
-            let progress = Progress::new(topic, shard, cursor.start_of(shard), options.keys.clone());
+            let progress = Progress::new(topic, shard, start_of(shard), options.keys.clone());
             let subscription = Subscription {
                 core: Arc::clone(core),
                 topic: Arc::clone(topic),

@@ -191,6 +191,10 @@ impl Session {
                 let shards = world.shards.keys().map(row).collect();
                 ResponseBody::ShardStatuses(ShardStatusesBody { node: self.node.0, shards })
             }
+            RequestBody::GroupBeat(_)
+            | RequestBody::DescribeGroups(_)
+            | RequestBody::ResetGroup(_)
+            | RequestBody::DeleteGroup(_) => panic!("groups are tested with nodes"),
             RequestBody::Hello(_)
             | RequestBody::Append(_)
             | RequestBody::Subscribe(_)

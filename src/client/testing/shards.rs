@@ -235,7 +235,7 @@ impl World {
             let before = Timestamp(locate.at_ns).ns_since(first.header.first_timestamp);
             first.header.first_offset.plus(before)
         });
-        Ok(LocatedBody { shard: shard.0, offset: offset.0, closed_ns })
+        Ok(LocatedBody { shard: shard.0, offset: offset.0, closed_ns, ..LocatedBody::default() })
     }
 
     /// The first record of a shard that is kept.

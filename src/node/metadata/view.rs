@@ -215,9 +215,14 @@ impl View {
         self.names.get(name).map(|id| &self.topics[id])
     }
 
+    /// The topic of a shard.
+    pub(crate) fn topic_of(&self, id: ShardId) -> Option<&Arc<Topic>> {
+        self.shards.get(&id).map(|topic| &self.topics[topic])
+    }
+
     /// A shard and its topic. The system shard is in no view.
     pub(crate) fn shard(&self, id: ShardId) -> Option<(&Arc<Topic>, &Shard)> {
-        let topic = &self.topics[self.shards.get(&id)?];
+        let topic = self.topic_of(id)?;
         topic.shards.iter().find(|shard| shard.id == id).map(|shard| (topic, shard))
     }
 

@@ -4,11 +4,12 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::answers;
-use crate::codec::{self, BODY_BYTES_MAX, Compression, validate_records};
+use crate::codec::{self, BODY_BYTES_MAX, Compression, encode_records, validate_records};
+use crate::node::groups::GROUPS_TOPIC;
 use crate::node::lane_thread::Append;
 use crate::node::shared::NodeShared;
 use crate::shard::Refusal;
-use crate::types::{BatchId, ProducerId, Receipt, ShardId};
+use crate::types::{BatchId, ProducerId, Receipt, Record, ShardId};
 use crate::wire::{AppendBody, ErrorBody, ErrorCode, ResponseBody};
 
 /// An append that the lane has taken in.
@@ -27,6 +28,10 @@ pub(super) fn submit(
     let shard = ShardId(request.shard);
     if shard == ShardId::SYSTEM {
         let message = "shard 0 is the system topic's; topics are created and deleted by their own requests";
+        return Err(answers::error(ErrorCode::Denied, false, message));
+    }
+    if host.view().topic_of(shard).is_some_and(|topic| topic.name.as_str() == GROUPS_TOPIC) {
+        let message = format!("shard {shard} holds consumer groups, which are changed by their own requests");
         return Err(answers::error(ErrorCode::Denied, false, message));
     }
     if host.is_draining() {
@@ -50,6 +55,33 @@ pub(super) fn submit(
         answers::busy(busy)
     })?;
     Ok(PendingAppend { shard, answer })
+}
+
+/// Appends records of this node's own, a value each and in one batch, and waits for their receipt.
+pub(crate) async fn append_values(
+    host: &NodeShared,
+    shard: ShardId,
+    values: Vec<Bytes>,
+) -> Result<Receipt, ErrorBody> {
+    let records: Vec<Record> =
+        values.into_iter().map(|value| Record { value: Some(value), ..Record::default() }).collect();
+    let batch = encode_records(&records).map_err(|problem| {
+        let message = format!("the change does not fit into one batch: {problem}; ask for fewer shards");
+        answers::error(ErrorCode::TooLarge, false, message)
+    })?;
+    let append = Append {
+        shard,
+        batch: BatchId::default(),
+        lowest_open: 0,
+        record_count: batch.count,
+        compression: batch.compression,
+        body_crc: batch.crc,
+        body: batch.body,
+        arrived: host.clock.now().monotonic,
+    };
+    let answer = host.lane.append(append).map_err(answers::busy)?;
+    let result = answer.await.map_err(|_| answers::stopped())?;
+    result.map_err(|refusal| answers::refused(host, shard, &refusal))
 }
 
 fn prove(shard: ShardId, request: &AppendBody, body: &Bytes) -> Result<Compression, ErrorBody> {

@@ -8,6 +8,7 @@ mod answers;
 mod append;
 mod connection;
 mod current;
+mod groups;
 mod locate;
 mod now;
 mod status;
@@ -15,5 +16,6 @@ mod stream;
 mod subscribe;
 mod topics;
 
+pub(crate) use append::append_values;
 pub(crate) use connection::serve;
 pub(crate) use topics::append_system;

@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::connection::Session;
-use super::{answers, append, locate, now, status, subscribe, topics};
+use super::{answers, append, groups, locate, now, status, subscribe, topics};
 use crate::transport::{PacketSender, ServerStream};
 use crate::wire::{
     ErrorBody, ErrorCode, HelloBody, PROTOCOL_VERSION, Request, RequestBody, Response, ResponseBody,
@@ -183,6 +183,10 @@ async fn answer(session: &Session, body: RequestBody) -> Result<ResponseBody, Er
         }
         RequestBody::Now(request) => ResponseBody::Now(now::now(host, &request).await?),
         RequestBody::Locate(request) => ResponseBody::Located(locate::locate(host, &request).await?),
+        RequestBody::GroupBeat(request) => ResponseBody::GroupStanding(groups::beat(host, request).await?),
+        RequestBody::DescribeGroups(request) => ResponseBody::Groups(groups::describe(host, &request).await?),
+        RequestBody::ResetGroup(request) => ResponseBody::Groups(groups::reset(host, &request).await?),
+        RequestBody::DeleteGroup(request) => ResponseBody::Groups(groups::delete(host, &request).await?),
         RequestBody::Hello(_) | RequestBody::Append(_) | RequestBody::Subscribe(_) => {
             unreachable!("answered where they are taken")
         }

@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use super::{answers, current};
-use crate::codec::encode_records;
+use super::{answers, append, current};
 use crate::lane::ReplicaStatus;
-use crate::node::lane_thread::{Append, Progress};
+use crate::node::groups;
+use crate::node::lane_thread::Progress;
 use crate::node::metadata::{PlanError, Topic, TopicPlan, View};
 use crate::node::shared::NodeShared;
-use crate::types::{BatchId, Durability, NodeId, Receipt, Record, Retention, ShardId, TopicName};
+use crate::types::{Durability, NodeId, Receipt, Retention, ShardId, TopicName};
 use crate::wire::{
     CreateTopicBody, ErrorBody, ErrorCode, ReplicaBody, ShardBody, SystemRecord, TopicBody, TopicsBody,
 };
@@ -25,6 +25,8 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Creates a topic; answers once its shards on this node are open.
 pub(super) async fn create(host: &NodeShared, request: CreateTopicBody) -> Result<TopicBody, ErrorBody> {
     let plan = parse(&request)?;
+    groups::check_shape(&plan, host.limits.groups_kept_bytes)
+        .map_err(|problem| answers::error(ErrorCode::Denied, false, problem))?;
     within(&request.name, create_planned(host, &plan)).await
 }
 
@@ -89,24 +91,7 @@ pub(super) async fn named(host: &NodeShared, name: &str) -> Result<std::sync::Ar
 
 /// Appends one record to the system topic and waits for its receipt.
 pub(crate) async fn append_system(host: &NodeShared, record: &SystemRecord) -> Result<Receipt, ErrorBody> {
-    let record = Record { value: Some(record.encoded()), ..Record::default() };
-    let batch = encode_records(&[record]).map_err(|problem| {
-        let message = format!("the change does not fit into one record: {problem}; ask for fewer shards");
-        answers::error(ErrorCode::TooLarge, false, message)
-    })?;
-    let append = Append {
-        shard: ShardId::SYSTEM,
-        batch: BatchId::default(),
-        lowest_open: 0,
-        record_count: batch.count,
-        compression: batch.compression,
-        body_crc: batch.crc,
-        body: batch.body,
-        arrived: host.clock.now().monotonic,
-    };
-    let answer = host.lane.append(append).map_err(answers::busy)?;
-    let result = answer.await.map_err(|_| answers::stopped())?;
-    result.map_err(|refusal| answers::refused(host, ShardId::SYSTEM, &refusal))
+    append::append_values(host, ShardId::SYSTEM, vec![record.encoded()]).await
 }
 
 async fn within<T>(name: &str, change: impl Future<Output = Result<T, ErrorBody>>) -> Result<T, ErrorBody> {
