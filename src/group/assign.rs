@@ -1,8 +1,8 @@
 //! Who is to have which shard: as even as can be, with as little moved as that takes.
 //!
-//! A shard that moves is handed over: it stays with its owner until that one yields it. Invariants: after each assignment the numbers of
-//! shards that members are to have differ by one at most; a join moves no more than the newcomer's share, an end only what the
-//! one that left had or was to have.
+//! A shard that moves is handed over: it stays with its owner until that one yields it. Invariants: after each assignment
+//! the numbers of shards that members are to have differ by one at most; a join moves no more than the newcomer's share, an
+//! end only what the one that left had or was to have.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +46,8 @@ fn standing(places: &mut BTreeMap<ShardId, Place>, members: &BTreeSet<MemberId>)
         .collect()
 }
 
-/// What is missing to each one's share, less than 0 for who has more. What does not divide goes to those who have the most already.
+/// What is missing to each one's share, less than 0 for who has more. What does not divide goes to those who have the most
+/// already.
 fn room(targets: &Targets, members: &BTreeSet<MemberId>) -> BTreeMap<MemberId, i64> {
     let mut counts: BTreeMap<MemberId, i64> = members.iter().map(|member| (*member, 0)).collect();
     for target in targets.values().flatten() {

@@ -1,9 +1,9 @@
 //! All groups of one log, and what a fold needs that does not begin at its beginning.
 //!
-//! A log of groups is trimmed from its front, so each group's state is written into it again from time to time (`Change::Whole`). Such a
-//! record was made of the fold at one offset and stands at a later one: it counts if in between nothing was said of the group, and no group deleted,
-//! and only for folds that have seen what came in between. Invariant: from the first whole record of a group on, a fold that began later comes to the same as
-//! one that began at the beginning.
+//! A log of groups is trimmed from its front, so each group's state is written into it again from time to time
+//! (`Change::Whole`). Such a record was made of the fold at one offset and stands at a later one: it counts if in between
+//! nothing was said of the group, and no group deleted, and only for folds that have seen what came in between. Invariant:
+//! from the first whole record of a group on, a fold that began later comes to the same as one that began at the beginning.
 
 use std::collections::BTreeMap;
 

@@ -33,8 +33,8 @@ pub enum Change {
     },
     /// Forgets a group. Changes nothing while there are members.
     Deleted,
-    /// The group as it was before the record at `at`: what a fold needs that begins later. Counts unless a record in between changed it.
-    /// A group begins with one that is empty.
+    /// The group as it was before the record at `at`: what a fold needs that begins later. Counts unless a record in between
+    /// changed it. A group begins with one that is empty.
     Whole {
         at: Offset,
         group: Group,

@@ -1,6 +1,7 @@
 //! A consumer group through crashes, cuts and its own members' deaths: nothing is passed over, and what was committed stays so.
 //!
-//! Members live short lives: each joins, reads for a while, then leaves in good order or falls silent. An observer asks the group where it stands.
+//! Members live short lives: each joins, reads for a while, then leaves in good order or falls silent. An observer asks the
+//! group where it stands.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -137,7 +137,8 @@ pub(in crate::cli) struct ConsumeArguments {
     /// Read as a member of this group: each shard is read by one member, and the group knows where it stands. --from says where
     /// shards are begun that it has no position in
     #[arg(long, value_name = "GROUP", conflicts_with_all = [
-        "until", "to_end", "order", "shard", "key_range", "key", "consistency", "token", "age", "node", "on_trimmed", "marks", "closed",
+        "until", "to_end", "order", "shard", "key_range", "key", "consistency", "token", "age", "node", "on_trimmed", "marks",
+        "closed",
     ])]
     pub group: Option<GroupName>,
     /// With --group: what people know this member by [default: timberline-PID]

@@ -160,8 +160,8 @@ impl Consumer {
         Ok(Self { plan, streams, bound, until, cursor, closed, marks: Marks::default(), failed: None })
     }
 
-    /// Reads some shards of these topics in one order without an end, each from the first timestamp that was not read of it. The cursor
-    /// speaks of these shards and of what was handed out since.
+    /// Reads some shards of these topics in one order without an end, each from the first timestamp that was not read of it.
+    /// The cursor speaks of these shards and of what was handed out since.
     pub(in crate::client) async fn start_each(
         core: Arc<Core>,
         topics: Vec<TopicName>,

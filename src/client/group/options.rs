@@ -25,8 +25,8 @@ pub struct GroupOptions {
     pub from: GroupStart,
     /// What people know this member by, 64 bytes at most.
     pub name: String,
-    /// A member that is not heard for so long is taken for dead: others read on from its last commit. 500 ms to 60 s; the same for how long
-    /// others wait for a shard that is to move, before it is taken.
+    /// A member that is not heard for so long is taken for dead: others read on from its last commit. 500 ms to 60 s; the
+    /// same for how long others wait for a shard that is to move, before it is taken.
     pub session_timeout: Duration,
     /// How often `next` commits what was handed out before.
     pub commit_every: Duration,

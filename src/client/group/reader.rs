@@ -1,8 +1,9 @@
 //! A member of a group that reads what it is given.
 //!
-//! Whenever the coordinator says something new, what was read is committed, what others wait for is yielded, and what is held then is
-//! read on, each shard from the group's position in it. Invariants: everything up to `read` was handed out of what is being read; `generation` is that
-//! of a standing that held just what is read, so a commit never speaks of a shard that is not.
+//! Whenever the coordinator says something new, what was read is committed, what others wait for is yielded, and what is
+//! held then is read on, each shard from the group's position in it. Invariants: everything up to `uncommitted` was handed out of
+//! what is being read; `generation` is that of a standing that held just what is read, so a commit never speaks of a shard
+//! that is not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,10 +21,11 @@ use crate::wire::{GroupBeatBody, ReadPlace};
 
 /// Reads topics as a member of a group: each shard is read by one member at a time, in one order over all that this one holds.
 ///
-/// *At least once.* A record is committed by a call of `next` behind the one that handed it out, or by `commit` or `leave`; nothing is
-/// ever passed over. What is handed out twice lies behind the last commit of a member that died, that was paused or cut off for longer than its session
-/// timeout, or that let others wait for longer than that (a record took so long). Members that come and leave in good order repeat
-/// nothing. Within two seconds of a member's death, with the default timeout and a coordinator that is there, others read on in its shards.
+/// *At least once.* A record is committed by a call of `next` behind the one that handed it out, or by `commit` or `leave`;
+/// nothing is ever passed over. What is handed out twice lies behind the last commit of a member that died, that was paused
+/// or cut off for longer than its session timeout, or that let others wait for longer than that (a record took so long).
+/// Members that come and leave in good order repeat nothing. Within two seconds of a member's death, with the default
+/// timeout and a coordinator that is there, others read on in its shards.
 ///
 /// A member that was taken for dead commits nothing any more: `next` or `commit` fails once (`Error::is_stale_member`); the next
 /// call joins anew.
@@ -104,8 +106,9 @@ impl GroupConsumer {
         })
     }
 
-    /// The next record of those that this member holds; whatever was handed out before counts as done. Waits for it, and is cancel-safe.
-    /// After an error another call goes on, but for records that retention removed: those fail until the group is reset.
+    /// The next record of those that this member holds; whatever was handed out before counts as done. Waits for it, and is
+    /// cancel-safe. After an error another call goes on, but for records that retention removed: those fail until the group
+    /// is reset.
     pub async fn next(&mut self) -> Result<Consumed, Error> {
         loop {
             let standing = self.standing().await?;

@@ -1,7 +1,7 @@
 //! Which members a coordinator has not heard for too long, and who was asked to yield and does not.
 //!
-//! Knows nothing of appends. Invariants: nobody is given up sooner than a whole session timeout after this coordinator began to lead, and after
-//! it last was kept from looking; what is due stays due until the fold shows that it is done.
+//! Knows nothing of appends. Invariants: nobody is given up sooner than a whole session timeout after this coordinator began
+//! to lead, and after it last was kept from looking; what is due stays due until the fold shows that it is done.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

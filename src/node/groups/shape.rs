@@ -31,8 +31,8 @@ pub(crate) fn check_shape(plan: &TopicPlan, kept_bytes: u64) -> Result<(), Strin
         return Ok(());
     }
     Err(format!(
-        "{GROUPS_TOPIC} holds the consumer groups, and is made with the first of them: by hash, on disk, keeping {kept_bytes} bytes; \
-         choose another name"
+        "{GROUPS_TOPIC} holds the consumer groups, and is made with the first of them: by hash, on disk, keeping \
+         {kept_bytes} bytes; choose another name"
     ))
 }
 

@@ -1,8 +1,9 @@
 //! What members of groups say, and questions about groups: answered by the leader of the group's shard from its fold.
 //!
-//! Whatever changes something is appended first, and the answer is what the fold did with it. What changes nothing is answered once the fold holds
-//! all that this leader has in its log, so never from before something that was decided. A leader that was deposed and does not know it yet may
-//! answer such a beat for as long as it takes a leader without a majority to step down: it confirms what stood a moment ago, and commits nothing.
+//! Whatever changes something is appended first, and the answer is what the fold did with it. What changes nothing is
+//! answered once the fold holds all that this leader has in its log, so never from before something that was decided. A
+//! leader that was deposed and does not know it yet may answer such a beat for as long as it takes a leader without a
+//! majority to step down: it confirms what stood a moment ago, and commits nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -254,7 +255,8 @@ impl<'a> Coordinator<'a> {
         answers::error(ErrorCode::UnknownGroup, false, message)
     }
 
-    /// A join that came to nothing: others joined for other topics meanwhile, or were the last there was room for; or the group was deleted.
+    /// A join that came to nothing: others joined for other topics meanwhile, or were the last there was room for; or the
+    /// group was deleted.
     fn overtaken(&self) -> ErrorBody {
         let message = format!("group {} changed while this member joined; try again", self.group);
         answers::error(ErrorCode::Busy, true, message)
@@ -262,8 +264,8 @@ impl<'a> Coordinator<'a> {
 
     fn stale(&self, member: MemberId) -> ErrorBody {
         let message = format!(
-            "member {:016x} of group {} was taken for dead, or left: what it says counts no more, and others read on from its last commit; \
-             join anew",
+            "member {:016x} of group {} was taken for dead, or left: what it says counts no more, and others read on from its \
+             last commit; join anew",
             member.0, self.group
         );
         answers::error(ErrorCode::StaleMember, false, message)
