@@ -321,7 +321,7 @@ impl Client {
     ///
     /// ```no_run
     /// use timberline::client::{Client, ConsumerOptions, Level, Until};
-    /// use timberline::types::Token;
+    /// use timberline::types::{Token, TopicName};
     ///
     /// # async fn example(writer: Client, reader: Client) -> Result<(), Box<dyn std::error::Error>> {
     /// // The writer hands its token on in whatever it sends: a cookie, a header, a message.
@@ -329,7 +329,8 @@ impl Client {
     /// let token: Token = text.parse()?;
     /// let consistency = Some(Level::Causal(token));
     /// let options = ConsumerOptions { until: Until::ToEnd, consistency, ..ConsumerOptions::default() };
-    /// let mut consumer = reader.consumer(&"orders".parse()?, options).await?;
+    /// let orders: TopicName = "orders".parse()?;
+    /// let mut consumer = reader.consumer(&orders, options).await?;
     /// while let Some(record) = consumer.next().await? {
     ///     println!("{} {:?}", record.timestamp, record.record.value);
     /// }
