@@ -109,12 +109,12 @@ impl World {
         let file = self.disk_of(victim).open(path).ok()?;
         let (head, head_bytes) = SegmentHead::read(&*file).ok()?;
         let shard = head.identity.shard;
-        let synced = self.statuses(victim).into_iter().find(|status| status.shard == shard)?.synced;
+        let synced = self.statuses(victim).into_iter().find(|status| status.shard == shard)?.synced_index;
         let bytes = file.copy(0..file.size_bytes());
         let mut frames = Vec::new();
         let mut at = head_bytes as usize;
         while let Some(header) = bytes.get(at..).and_then(|rest| FrameHeader::decode(rest).ok()) {
-            if header.next_offset() > synced {
+            if header.index > synced {
                 break;
             }
             frames.push((at as u64, header));
