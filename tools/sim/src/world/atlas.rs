@@ -104,17 +104,19 @@ impl World {
         true
     }
 
-    /// The bytes of a segment's frames of which a later one, synced too, says that they were committed.
+    /// The bytes of a segment's frames of which a later one, synced too, says that they were committed. That one is committed itself:
+    /// another could be truncated, and an entry that Raft made in its place says nothing of others.
     fn provable(&mut self, victim: NodeId, path: &Path) -> Option<Range<u64>> {
         let file = self.disk_of(victim).open(path).ok()?;
         let (head, head_bytes) = SegmentHead::read(&*file).ok()?;
         let shard = head.identity.shard;
-        let synced = self.statuses(victim).into_iter().find(|status| status.shard == shard)?.synced_index;
+        let status = self.statuses(victim).into_iter().find(|status| status.shard == shard)?;
+        let lasting = status.synced_index.min(status.committed_index);
         let bytes = file.copy(0..file.size_bytes());
         let mut frames = Vec::new();
         let mut at = head_bytes as usize;
         while let Some(header) = bytes.get(at..).and_then(|rest| FrameHeader::decode(rest).ok()) {
-            if header.index > synced {
+            if header.index > lasting {
                 break;
             }
             frames.push((at as u64, header));
