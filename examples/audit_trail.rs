@@ -73,9 +73,11 @@ fn post(client: &Client, ledger: &TopicName) -> Result<Vec<Receipt>, Box<dyn Err
 fn line(topic: &TopicName, receipt: &Receipt) -> String {
     let Receipt { shard, first_offset, first_timestamp, record_count, uncertainty_ns, term, .. } = receipt;
     let durability = receipt.durability.as_str();
+    let header_crc = receipt.header_crc.map_or("null".to_owned(), |crc| crc.to_string());
     format!(
         "{{\"topic\":\"{topic}\",\"shard\":{shard},\"first_offset\":{first_offset},\"first_timestamp_ns\":{},\
-         \"record_count\":{record_count},\"uncertainty_ns\":{uncertainty_ns},\"durability\":\"{durability}\",\"term\":{term}}}",
+         \"record_count\":{record_count},\"uncertainty_ns\":{uncertainty_ns},\"durability\":\"{durability}\",\"term\":{term},\
+         \"header_crc\":{header_crc}}}",
         first_timestamp.0
     )
 }

@@ -21,7 +21,7 @@ pub mod codec;
 #[cfg(feature = "lane")]
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod consensus;
-#[cfg(feature = "node")]
+#[cfg(feature = "lane")]
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod group;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]

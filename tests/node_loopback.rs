@@ -96,7 +96,12 @@ impl Client {
         let address = self.addresses[node as usize - 1].to_string();
         let connection = self.endpoint.connect(&address).await.ok()?;
         let mut stream = connection.open_stream().await.ok()?;
-        let hello = HelloBody { protocol: PROTOCOL_VERSION, cluster: "loopback".to_owned(), node: 0 };
+        let hello = HelloBody {
+            protocol: PROTOCOL_VERSION,
+            cluster: "loopback".to_owned(),
+            node: 0,
+            ..HelloBody::default()
+        };
         stream.send(&request(1, RequestBody::Hello(hello)), Vec::new()).await.ok()?;
         let (response, _) = stream.recv().await.ok()??;
         assert!(matches!(response.body, Some(ResponseBody::Hello(_))), "{response:?}");

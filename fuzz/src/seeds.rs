@@ -1,4 +1,4 @@
-//! First inputs for every target, cut out of the files of format version 1.
+//! First inputs for every target, cut out of the files of format version 1 and of the packets recorded of protocol 1.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -11,13 +11,15 @@ const HEADER: usize = 128;
 /// The golden files by name.
 pub fn golden() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     static READ: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let read = READ.get_or_init(|| {
-        let found = [folder.join("tests/data/format-v1"), folder.join("../tests/data/format-v1")];
-        let folder = found.into_iter().find(|folder| folder.is_dir()).expect("the golden files");
-        FILES.iter().map(|name| std::fs::read(folder.join(name)).expect("a golden file")).collect()
-    });
+    let read = READ.get_or_init(|| FILES.iter().map(|name| read("format-v1", name)).collect());
     FILES.into_iter().zip(read.iter().cloned())
+}
+
+fn read(folder: &str, name: &str) -> Vec<u8> {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let found = ["tests/data", "../tests/data"].map(|data| package.join(data).join(folder));
+    let folder = found.into_iter().find(|folder| folder.is_dir()).expect("the golden files");
+    std::fs::read(folder.join(name)).expect("a golden file")
 }
 
 /// Where the frames of a segment stand.
@@ -47,9 +49,26 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "records" => all().filter(|frame| frame[6] == 1).map(as_records).collect(),
         "vote_and_index" => vec![files[0].clone(), [&files[0][..], &[0; 512], &files[3]].concat()],
         "segment" => segments.map(|segment| segment[HEAD..].to_vec()).into(),
+        "client_packet" => client_packets(),
         "folder" => (0..FILES.len()).map(|file| as_folder(&files, file)).collect(),
         other => panic!("no target is called {other}"),
     }
+}
+
+/// The recorded requests and answers, as they were sent, in pieces of one byte and of 256; and each request alone.
+fn client_packets() -> Vec<Vec<u8>> {
+    let [requests, answers] = ["requests", "answers"].map(|name| read("protocol-v1", name));
+    let mut seeds: Vec<_> = [0, 255]
+        .into_iter()
+        .flat_map(|step| [&requests, &answers].map(|all| [&[step], &all[..]].concat()))
+        .collect();
+    let mut rest = &requests[..];
+    while !rest.is_empty() {
+        let (one, behind) = rest.split_at(8 + word(rest, 0) + word(rest, 4));
+        seeds.push([&[255], one].concat());
+        rest = behind;
+    }
+    seeds
 }
 
 /// Compression, count, body.

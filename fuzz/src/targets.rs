@@ -10,19 +10,23 @@ use std::sync::Arc;
 use bytes::Bytes;
 use timberline::codec::{
     BODY_BYTES_MAX, Compression, Frame, FrameHeader, HEADER_BYTES, ShardState, checksum, decode_records,
-    encode_records, validate_records,
+    encode_records, validate_batch, validate_records,
 };
 use timberline::disk::{Disk, MemoryDisk};
 use timberline::log::{Error, Log, LogIdentity, LogOptions, Share};
 use timberline::segment::{HEAD_BYTES_MIN, SegmentHead};
-use timberline::types::{Membership, ReplicaId, ShardId, TopicId};
+use timberline::transport::TransportOptions;
+use timberline::types::{GroupName, Membership, ReplicaId, ShardId, TopicId, TopicName};
+use timberline::wire::{
+    PREFIX_BYTES, PacketDecoder, Request, RequestBody, Response, Versions, encode_packet,
+};
 
 use super::seeds;
 
 /// A target's name and function.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const ALL: [Target; 7] = [
+pub const ALL: [Target; 8] = [
     ("frame_header", frame_header),
     ("segment_head", segment_head),
     ("shard_state", shard_state),
@@ -30,6 +34,7 @@ pub const ALL: [Target; 7] = [
     ("vote_and_index", vote_and_index),
     ("segment", segment),
     ("folder", folder),
+    ("client_packet", client_packet),
 ];
 
 const FOLDER: &str = "shards/7";
@@ -183,6 +188,78 @@ pub fn folder(bytes: &[u8]) {
         disk.replace(&path(NAMES[usize::from(name) % NAMES.len()]), content).expect("room");
     }
     opened(&disk);
+}
+
+/// What a client sends on one stream: the first byte says in how large pieces it arrives. What is a request is looked at as a
+/// session does before it acts on it, and again with the CRC of an append made good. An answer is read likewise.
+pub fn client_packet(bytes: &[u8]) {
+    let Some((step, bytes)) = bytes.split_first() else { return };
+    let step = usize::from(*step) + 1;
+    for (request, payload) in packets::<Request>(bytes, step) {
+        match request.body {
+            Some(RequestBody::Append(append)) => {
+                let (compression, count) = (append.compression, append.record_count);
+                for crc in [append.body_crc, checksum(&[&payload])] {
+                    if let Ok(compression) = validate_batch(&payload, crc, compression, count) {
+                        let records = decode_records(&payload, compression, count);
+                        assert_eq!(records.expect("they are proved").len(), count as usize);
+                    }
+                }
+            }
+            Some(RequestBody::Hello(hello)) => {
+                let common = Versions::OWN.common(Versions::of(&hello));
+                assert!(common.is_none_or(|version| Versions::OWN.contains(version)));
+            }
+            Some(RequestBody::CreateTopic(create)) => {
+                assert_name(&create.name, |name: &TopicName| name.as_str());
+            }
+            Some(RequestBody::GroupBeat(beat)) => assert_name(&beat.group, |name: &GroupName| name.as_str()),
+            _ => {}
+        }
+    }
+    packets::<Response>(bytes, step);
+}
+
+/// A name that is taken is taken as it is.
+fn assert_name<N: std::str::FromStr>(text: &str, of: impl Fn(&N) -> &str) {
+    if let Ok(name) = text.parse::<N>() {
+        assert_eq!(of(&name), text);
+    }
+}
+
+/// The packets at the beginning of the bytes, which arrive in pieces. Each one encodes to a packet that decodes to the same.
+fn packets<M: prost::Message + Default + PartialEq>(mut bytes: &[u8], step: usize) -> Vec<(M, Bytes)> {
+    let limits = TransportOptions::default().request_limits;
+    let mut decoder = PacketDecoder::new(limits);
+    let mut packets = Vec::new();
+    loop {
+        match decoder.next_packet::<M>() {
+            Ok(Some((message, payload))) => {
+                // A list may come out a little longer than it came, and so be over the limits.
+                if let Ok(again) = encode_packet(&message, vec![payload.clone()], &limits) {
+                    let mut decoder = PacketDecoder::new(limits);
+                    decoder.buffer().extend_from_slice(&again.concat());
+                    let (same, beside) =
+                        decoder.next_packet::<M>().expect("it decodes").expect("it is whole");
+                    assert!(same == message && beside == payload);
+                    assert_eq!(decoder.begun(), None);
+                }
+                packets.push((message, payload));
+            }
+            Ok(None) if !bytes.is_empty() => {
+                let (now, later) = bytes.split_at(step.min(bytes.len()));
+                decoder.buffer().extend_from_slice(now);
+                bytes = later;
+            }
+            Ok(None) => {
+                let begun = decoder.begun();
+                assert_eq!(decoder.finish().is_ok(), begun.is_none());
+                assert!(begun.is_none_or(|claimed| claimed >= PREFIX_BYTES));
+                return packets;
+            }
+            Err(_) => return packets,
+        }
+    }
 }
 
 fn path(name: &str) -> PathBuf {

@@ -27,7 +27,8 @@ pub(super) fn serve(arguments: &ServeArguments, common: &Common) -> Result<(), F
             format_duration(settings.clock.uncertainty)
         ));
     }
-    say(&format!("node {} listens on {}; SIGTERM or Ctrl-C stops it", settings.node.id, node.address()));
+    let (id, address, process) = (settings.node.id, node.address(), std::process::id());
+    say(&format!("node {id} listens on {address}, process {process}; SIGTERM or Ctrl-C stops it"));
     stop.wait();
     node.shutdown();
     Ok(())

@@ -27,6 +27,11 @@ impl Backoff {
         wait
     }
 
+    /// Whether nothing failed since the last success.
+    pub(super) fn is_reset(&self) -> bool {
+        self.step == self.least
+    }
+
     /// An attempt succeeded: the next failure starts from the least wait.
     pub(super) fn reset(&mut self) {
         self.step = self.least;

@@ -15,9 +15,10 @@ use tokio::time::{Instant, timeout};
 
 use super::backoff::Backoff;
 use super::error::{Error, Refusal};
+use super::pulse::Pulse;
 use crate::transport::{self, ClientEndpoint, ClientStream, CloseCode, ServerConnection};
 use crate::types::NodeId;
-use crate::wire::{HelloBody, PROTOCOL_VERSION, Request, RequestBody, Response, ResponseBody};
+use crate::wire::{HelloBody, PROTOCOL_VERSION, Request, RequestBody, Response, ResponseBody, Versions};
 
 /// From dialling to the answered hello.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -56,7 +57,10 @@ struct Slot {
 pub(super) struct Connected {
     pub(super) node: NodeId,
     pub(super) address: Arc<str>,
+    /// What the node's hello says that it can do.
+    features: Arc<[String]>,
     connection: ServerConnection,
+    pulse: Arc<Pulse>,
     /// One permit a stream that lasts.
     room: Arc<Semaphore>,
 }
@@ -169,11 +173,20 @@ impl Connections {
         let connection =
             self.endpoint.connect(address).await.map_err(|error| not_connected(address, &error))?;
         let room = Arc::new(Semaphore::new(lasting_max));
-        let mut connected = Connected { node: NodeId(0), address: address.into(), connection, room };
+        let mut connected = Connected {
+            node: NodeId(0),
+            address: address.into(),
+            features: Arc::default(),
+            connection,
+            pulse: Arc::default(),
+            room,
+        };
         let hello = HelloBody {
             protocol: PROTOCOL_VERSION,
+            protocol_oldest: Versions::OWN.oldest,
             cluster: self.cluster().unwrap_or_default().to_owned(),
             node: 0,
+            ..HelloBody::default()
         };
         // The first request on a connection. No node is known before its answer, and nothing was asked for
         // that a lost connection could leave half done.
@@ -184,8 +197,9 @@ impl Connections {
         let ResponseBody::Hello(hello) = answer else {
             return Err(connected.malformed("the hello was not answered by a hello"));
         };
-        if hello.protocol != PROTOCOL_VERSION {
-            let (expected, found) = (PROTOCOL_VERSION, hello.protocol);
+        // What both speak, as the node says. One that was built before versions met says its own.
+        if !Versions::OWN.contains(hello.protocol) {
+            let (expected, found) = (Versions::OWN, hello.protocol);
             return Err(Error::Protocol { address: address.to_owned(), expected, found });
         }
         let expected = self.cluster.get_or_init(|| hello.cluster.clone());
@@ -194,6 +208,7 @@ impl Connections {
             return Err(Error::OtherCluster { address: address.to_owned(), expected, found });
         }
         connected.node = NodeId(hello.node);
+        connected.features = hello.features.into();
         Ok(connected)
     }
 
@@ -213,6 +228,17 @@ impl Connected {
         self.connection.rtt()
     }
 
+    /// Whether the node still answers, which a stream without news does not tell. Asked over this connection, as request `id`.
+    pub(super) async fn still_answers(&self, id: u64, patience: Duration) -> bool {
+        let question = async {
+            match self.ask(id, RequestBody::Clock(true)).await {
+                Ok(_) | Err(Error::Refused(_)) => Some(()),
+                Err(_) => None,
+            }
+        };
+        self.pulse.is_felt(patience, question).await
+    }
+
     pub(super) async fn open_stream(&self) -> Result<ClientStream, Error> {
         self.connection.open_stream().await.map_err(|error| self.lost(&error))
     }
@@ -226,14 +252,32 @@ impl Connected {
 
     /// One request on a stream of its own, and its answer.
     pub(super) async fn ask(&self, id: u64, body: RequestBody) -> Result<ResponseBody, Error> {
-        let mut stream = self.open_stream().await?;
+        self.ask_with(id, body, Vec::new()).await
+    }
+
+    /// The same, with bytes beside the request.
+    pub(super) async fn ask_with(
+        &self,
+        id: u64,
+        body: RequestBody,
+        payload: Vec<Bytes>,
+    ) -> Result<ResponseBody, Error> {
         let request = Request { id, body: Some(body) };
-        stream.send(&request, Vec::new()).await.map_err(|error| self.lost(&error))?;
+        self.check_known(&request)?;
+        let mut stream = self.open_stream().await?;
+        stream.send(&request, payload).await.map_err(|error| self.lost(&error))?;
         let (response, _) = self.received(stream.recv().await)?;
         if response.id != id {
             return Err(self.malformed(&format!("request {id} was answered with id {}", response.id)));
         }
         self.body_of(response)
+    }
+
+    /// Refuses a request that the node would take for another one, because it skips what its build does not know.
+    pub(super) fn check_known(&self, request: &Request) -> Result<(), Error> {
+        let lacks = |feature: &&str| !self.features.iter().any(|known| known == feature);
+        let unknown = request.body.iter().flat_map(RequestBody::features).find(lacks);
+        unknown.map_or(Ok(()), |feature| Err(Error::Unsupported { node: self.node, feature }))
     }
 
     /// What a receive brought; the end of a stream counts as a lost connection.
@@ -251,7 +295,9 @@ impl Connected {
     /// A response's body, or the refusal it carries.
     pub(super) fn body_of(&self, response: Response) -> Result<ResponseBody, Error> {
         match response.body {
-            Some(ResponseBody::Error(refusal)) => Err(Error::Refused(Refusal::of(self.node, refusal))),
+            Some(ResponseBody::Error(refusal)) => {
+                Err(Error::Refused(Box::new(Refusal::of(self.node, refusal))))
+            }
             Some(body) => Ok(body),
             None => Err(self.malformed("a response without a body that this client knows")),
         }

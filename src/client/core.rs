@@ -1,7 +1,7 @@
 //! What producers, consumers and questions share: connections, who lives where, and topics as last heard.
 //!
-//! Knows nothing of batches or cursors. Invariants: a question to "any" node goes round the nodes with a
-//! jittered backoff between rounds and ends within its time limit; a topic is asked for by one task at a time, and
+//! Knows nothing of batches or cursors. Invariants: a question to "any" node goes round the nodes, the next
+//! one beside those that are silent (`beside`), with a jittered backoff between rounds, and ends within its time limit; a topic is asked for by one task at a time, and
 //! not again within a jittered pause, however many shards complain at once.
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,15 +13,19 @@ use rand::seq::SliceRandom as _;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::backoff::Backoff;
+use super::beside::{Beside, Reached};
 use super::connections::{Connected, Connections, Lasting};
 use super::error::{Error, Outcome};
+use super::fates::Fates;
 use super::session::Session;
 use super::topic::Topic;
 use crate::types::{NodeId, TopicName};
 use crate::wire::{ClusterBody, ErrorCode, RequestBody, ResponseBody, TopicNameBody};
 
-/// An attempt at one node, before the next one is tried.
+/// An attempt at one node, before it is given up.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+/// All attempts at a node that alone is asked.
+const NODE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The shortest time between two descriptions of a topic.
 const REFRESH_PAUSE: Duration = Duration::from_millis(60);
 
@@ -29,6 +33,7 @@ pub(super) struct Core {
     pub(super) connections: Connections,
     pub(super) request_timeout: Duration,
     pub(super) session: Session,
+    pub(super) fates: Fates,
     endpoints: Vec<String>,
     nodes: Mutex<BTreeMap<NodeId, String>>,
     topics: Mutex<HashMap<TopicName, Arc<Known>>>,
@@ -49,6 +54,30 @@ pub(super) struct Asked {
     pub(super) repeated_in_doubt: bool,
 }
 
+/// Why a question is not answered yet.
+#[derive(Default)]
+struct Silence {
+    /// An attempt that may have done the work.
+    doubt: Option<Error>,
+    last: Option<Error>,
+    /// In the last round nobody failed who may do better in another.
+    is_hopeless: bool,
+    /// A node may not have heard of a new topic yet: the others are asked too.
+    unknown: Option<Error>,
+}
+
+impl Silence {
+    fn note(&mut self, error: Error) {
+        if error.code() == Some(ErrorCode::UnknownTopic) {
+            self.unknown = Some(error);
+            return;
+        }
+        self.is_hopeless &= !error.is_retryable();
+        let slot = if error.outcome() == Outcome::Unknown { &mut self.doubt } else { &mut self.last };
+        *slot = Some(error);
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -59,6 +88,7 @@ impl Core {
             connections,
             request_timeout,
             session: Session::default(),
+            fates: Fates::default(),
             endpoints,
             nodes: Mutex::default(),
             topics: Mutex::default(),
@@ -86,18 +116,18 @@ impl Core {
         address: &str,
         body: &RequestBody,
         limit: Instant,
+        reached: Reached,
     ) -> Result<(NodeId, ResponseBody), Error> {
-        let mut sent = false;
         let attempt = async {
             let connected = self.connections.get(address).await?;
-            sent = true;
+            reached.note();
             let answer = connected.ask(self.request_id(), body.clone()).await;
             Ok((connected.node, answer.map_err(|error| unless_unknown(body, error))?))
         };
         let answer = timeout_at(limit.min(Instant::now() + ATTEMPT_TIMEOUT), attempt).await;
         answer.unwrap_or_else(|_| {
             let (address, reason) = (address.to_owned(), "no answer in time".to_owned());
-            Err(if sent {
+            Err(if reached.is_noted() {
                 Error::Disconnected { address, reason }
             } else {
                 Error::Unreachable { address, reason }
@@ -105,7 +135,7 @@ impl Core {
         })
     }
 
-    /// Asks one node after the other until one answers, or refuses for good.
+    /// Asks one node after the other, and beside those that are silent, until one answers, or refuses for good.
     pub(super) async fn ask_any(&self, what: &str, body: RequestBody) -> Asked {
         self.ask_any_within(what, body, self.request_timeout).await
     }
@@ -115,8 +145,8 @@ impl Core {
         self.ask_round(what, body, limit, || self.addresses()).await
     }
 
-    /// Asks one of these nodes after the other, beginning with any, until one answers, or refuses for good.
-    pub(super) async fn ask_among(&self, nodes: &[NodeId], what: &str, body: RequestBody) -> Asked {
+    /// The same among these nodes, in this order.
+    pub(super) async fn ask_in_turn(&self, nodes: &[NodeId], what: &str, body: RequestBody) -> Asked {
         let mut addresses = Vec::new();
         for node in nodes {
             match self.address_of(*node).await {
@@ -124,11 +154,10 @@ impl Core {
                 Err(error) => return Asked { answer: Err(error), repeated_in_doubt: false },
             }
         }
-        addresses.shuffle(&mut rand::rng());
         self.ask_round(what, body, self.request_timeout, || addresses.clone()).await
     }
 
-    /// Asks one node.
+    /// Asks one node for what no other can tell. That it says nothing is an answer, too, and worth less waiting.
     pub(super) async fn ask_node(
         &self,
         node: NodeId,
@@ -136,7 +165,8 @@ impl Core {
         body: RequestBody,
     ) -> Result<ResponseBody, Error> {
         let address = self.address_of(node).await?;
-        let asked = self.ask_round(what, body, self.request_timeout, || vec![address.clone()]).await;
+        let within = NODE_TIMEOUT.min(self.request_timeout);
+        let asked = self.ask_round(what, body, within, || vec![address.clone()]).await;
         asked.answer.map(|(_, body)| body)
     }
 
@@ -149,38 +179,65 @@ impl Core {
     ) -> Asked {
         let limit = Instant::now() + within;
         let mut backoff = Backoff::of_requests();
-        let (mut doubt, mut last) = (None, None);
+        let mut silence = Silence::default();
         loop {
-            let (mut hopeless, mut unknown) = (true, None);
-            for address in addresses() {
-                match self.attempt(&address, &body, limit).await {
-                    Ok(answer) => return Asked { answer: Ok(answer), repeated_in_doubt: doubt.is_some() },
-                    // A node may not have heard of a new topic yet: the others are asked too.
-                    Err(error) if error.code() == Some(ErrorCode::UnknownTopic) => unknown = Some(error),
-                    Err(error @ Error::Refused(_)) if !error.is_retryable() => {
-                        return Asked { answer: Err(error), repeated_in_doubt: doubt.is_some() };
-                    }
-                    Err(error) => {
-                        hopeless &= !error.is_retryable();
-                        let slot = if error.outcome() == Outcome::Unknown { &mut doubt } else { &mut last };
-                        *slot = Some(error);
-                    }
-                }
+            (silence.is_hopeless, silence.unknown) = (true, None);
+            if let Some(asked) = self.ask_each(&body, addresses(), limit, &mut silence).await {
+                return asked;
             }
-            if let Some(error) = unknown {
-                return Asked { answer: Err(error), repeated_in_doubt: doubt.is_some() };
+            let repeated_in_doubt = silence.doubt.is_some();
+            if let Some(error) = silence.unknown {
+                return Asked { answer: Err(error), repeated_in_doubt };
             }
             let next = Instant::now() + backoff.next_wait();
-            if hopeless || next >= limit {
-                let repeated_in_doubt = doubt.is_some();
-                let last = doubt.or(last);
-                let answer = Err(match last {
-                    Some(error) if hopeless => error,
+            if silence.is_hopeless || next >= limit {
+                let answer = Err(match silence.doubt.or(silence.last) {
+                    Some(error) if silence.is_hopeless => error,
                     last => Error::Timeout { what: what.to_owned(), after: within, last: last.map(Box::new) },
                 });
                 return Asked { answer, repeated_in_doubt };
             }
             sleep_until(next).await;
+        }
+    }
+
+    /// Asks each of them once. What none of them answered is in `silence`.
+    async fn ask_each(
+        &self,
+        body: &RequestBody,
+        addresses: Vec<String>,
+        limit: Instant,
+        silence: &mut Silence,
+    ) -> Option<Asked> {
+        let mut left = addresses.into_iter().peekable();
+        let mut beside = Beside::new();
+        loop {
+            if let Some(address) = left.next_if(|_| beside.has_room()) {
+                let reached = Reached::default();
+                let noted = reached.clone();
+                let attempt = async move { self.attempt(&address, body, limit, noted).await };
+                beside.begin(reached, attempt);
+            }
+            let may_begin = left.peek().is_some() && beside.has_room();
+            let ended = match () {
+                () if beside.is_empty() => return None,
+                () if may_begin => beside.next_soon().await,
+                () => Some(beside.next().await),
+            };
+            // Those that are still under way may do what is asked, too.
+            let is_in_doubt = |silence: &Silence| silence.doubt.is_some() || beside.any_reached();
+            match ended {
+                None => {}
+                Some(Ok(answer)) => {
+                    return Some(Asked { answer: Ok(answer), repeated_in_doubt: is_in_doubt(silence) });
+                }
+                Some(Err(error @ Error::Refused(_)))
+                    if !error.is_retryable() && error.code() != Some(ErrorCode::UnknownTopic) =>
+                {
+                    return Some(Asked { answer: Err(error), repeated_in_doubt: is_in_doubt(silence) });
+                }
+                Some(Err(error)) => silence.note(error),
+            }
         }
     }
 
@@ -277,14 +334,15 @@ impl Core {
 
 /// The refusal, or what it means of a request that nodes of the first builds do not know: those that know it never call it invalid.
 fn unless_unknown(body: &RequestBody, error: Error) -> Error {
-    let request = match body {
+    let feature = match body {
         RequestBody::Now(_) => "Now",
         RequestBody::Locate(_) => "Locate",
+        RequestBody::FenceProducer(_) => "FenceProducer",
         _ => return error,
     };
     match &error {
         Error::Refused(refusal) if refusal.code == ErrorCode::Invalid => {
-            Error::Unsupported { node: refusal.node, request }
+            Error::Unsupported { node: refusal.node, feature }
         }
         _ => error,
     }

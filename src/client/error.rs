@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::codec;
 use crate::routing;
-use crate::types::{NodeId, Offset, ShardId, Timestamp};
+use crate::types::{Found, NodeId, Offset, ShardId, Timestamp};
 use crate::wire::{self, ErrorCode};
 
 /// What became of a request that failed.
@@ -64,6 +64,10 @@ pub struct Refusal {
     pub expected_sequence: u64,
     /// With `Trimmed`: the first record kept, and the last timestamp before it; `None` from a node that does not tell.
     pub trimmed: Option<(Offset, Timestamp)>,
+    /// With `ConditionFailed`: what refuted the condition.
+    pub found: Option<Found>,
+    /// With `Forgotten`: a timestamp released in the shard.
+    pub floor: Timestamp,
 }
 
 impl Refusal {
@@ -73,8 +77,14 @@ impl Refusal {
             Ok(wire::Outcome::NotApplied) => Outcome::NotApplied,
             Ok(wire::Outcome::Unknown) | Err(_) => Outcome::Unknown,
         };
+        let found = if body.found_ns == 0 {
+            Found::NextOffset(Offset(body.found_offset))
+        } else {
+            Found::KeyChanged(Timestamp(body.found_ns))
+        };
         Self {
             node,
+            found: (body.code() == ErrorCode::ConditionFailed).then_some(found),
             code: body.code(),
             retryable: body.retryable,
             outcome,
@@ -82,6 +92,7 @@ impl Refusal {
             expected_sequence: body.expected_sequence,
             trimmed: (body.trimmed_through_ns != 0)
                 .then_some((Offset(body.kept_from_offset), Timestamp(body.trimmed_through_ns))),
+            floor: Timestamp(body.floor_ns),
             message: body.message,
         }
     }
@@ -106,7 +117,7 @@ impl Refusal {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     #[error("node {}: {}", .0.node, .0.message)]
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     #[error("cannot connect to {address}: {reason}")]
     Unreachable { address: String, reason: String },
     #[error("the connection to {address} was lost: {reason}")]
@@ -118,7 +129,7 @@ pub enum Error {
     )]
     OtherCluster { address: String, expected: String, found: String },
     #[error("{address} speaks protocol {found}, this client {expected}: use client and nodes of one release")]
-    Protocol { address: String, expected: u32, found: u32 },
+    Protocol { address: String, expected: wire::Versions, found: u32 },
     #[error("{address} answered something that does not follow the protocol: {what}")]
     Malformed { address: String, what: String },
     #[error("{reason}")]
@@ -161,10 +172,10 @@ pub enum Error {
     RecordTooLarge { bytes: usize, max: usize },
     #[error("{option} is {found}: {rule}")]
     Option { option: &'static str, found: String, rule: &'static str },
-    #[error(
-        "node {node} does not know the request {request}, which its build lacks: bring it to this client's release"
-    )]
-    Unsupported { node: NodeId, request: &'static str },
+    #[error("node {node} does not know {feature}, which its build lacks: bring it to this client's release")]
+    Unsupported { node: NodeId, feature: &'static str },
+    #[error("the append's condition does not hold in shard {shard}: {found}")]
+    ConditionFailed { shard: ShardId, found: Found },
     #[error(
         "{at} lies in the future: nothing is stamped later than {admissible} by now, so a read of it would wait; ask again after that, \
          or check where the time, cursor or token comes from"
@@ -252,6 +263,7 @@ impl Error {
             | Self::Unsupported { .. }
             | Self::Runtime { .. }
             | Self::Closed => Kind::Failure,
+            Self::ConditionFailed { .. } => Kind::Conflict,
         }
     }
 }
@@ -262,9 +274,12 @@ fn kind_of(code: ErrorCode) -> Kind {
             Kind::NotFound
         }
         ErrorCode::Denied => Kind::Denied,
-        ErrorCode::Conflict | ErrorCode::ProducerFenced | ErrorCode::Fenced | ErrorCode::StaleMember => {
-            Kind::Conflict
-        }
+        ErrorCode::Conflict
+        | ErrorCode::ConditionFailed
+        | ErrorCode::ProducerFenced
+        | ErrorCode::Forgotten
+        | ErrorCode::Fenced
+        | ErrorCode::StaleMember => Kind::Conflict,
         ErrorCode::NotLeader
         | ErrorCode::Busy
         | ErrorCode::Unavailable
@@ -272,7 +287,7 @@ fn kind_of(code: ErrorCode) -> Kind {
         | ErrorCode::LeadershipLost
         | ErrorCode::NoSpace => Kind::Unavailable,
         ErrorCode::Corruption => Kind::Corruption,
-        ErrorCode::Invalid | ErrorCode::TooLarge => Kind::Usage,
+        ErrorCode::Invalid | ErrorCode::TooLarge | ErrorCode::Future => Kind::Usage,
         ErrorCode::Internal | ErrorCode::SequenceGap => Kind::Failure,
     }
 }

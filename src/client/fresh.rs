@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::seq::SliceRandom as _;
 use tokio::task::JoinSet;
 
 use super::core::{Core, list, unexpected};
@@ -110,27 +111,32 @@ async fn locate_all(
 ) -> Result<Vec<LocatedBody>, Error> {
     let mut asking = JoinSet::new();
     for info in shards {
-        let core = Arc::clone(core);
-        asking.spawn(async move { locate(&core, &info, node, (at, waits_closed)).await });
+        let (core, nodes) = (Arc::clone(core), replicas(&info, node)?);
+        asking.spawn(async move { locate(&core, info.shard, &nodes, (at, waits_closed)).await });
     }
     asking.join_all().await.into_iter().collect()
 }
 
+/// Where a timestamp stands in a shard, as the first of these nodes says that answers; each is asked beside those that are silent.
 pub(super) async fn locate(
     core: &Core,
-    info: &ShardInfo,
-    node: Option<NodeId>,
+    shard: ShardId,
+    nodes: &[NodeId],
     (at, waits_closed): (Timestamp, bool),
 ) -> Result<LocatedBody, Error> {
-    let shard = info.shard;
-    let replicas: Vec<NodeId> = info.replicas.iter().map(|replica| replica.node).collect();
-    let nodes = match node {
-        None => replicas,
-        Some(node) if replicas.contains(&node) => vec![node],
-        Some(node) => return Err(Error::NoReplica { shard, node, replicas: list(&replicas) }),
-    };
     let body = RequestBody::Locate(LocateBody { shard: shard.0, at_ns: at.0, waits_closed });
-    let (node, answer) = core.ask_among(&nodes, &format!("shard {shard} at {at}"), body).await.answer?;
+    let (node, answer) = core.ask_in_turn(nodes, &format!("shard {shard} at {at}"), body).await.answer?;
     let ResponseBody::Located(located) = answer else { return Err(unexpected(node, "Located")) };
     if located.shard == shard.0 { Ok(located) } else { Err(unexpected(node, "Located of that shard")) }
+}
+
+/// The nodes that have a replica, in any order; or `node`, if it has one.
+fn replicas(info: &ShardInfo, node: Option<NodeId>) -> Result<Vec<NodeId>, Error> {
+    let mut replicas: Vec<NodeId> = info.replicas.iter().map(|replica| replica.node).collect();
+    replicas.shuffle(&mut rand::rng());
+    match node {
+        None => Ok(replicas),
+        Some(node) if replicas.contains(&node) => Ok(vec![node]),
+        Some(node) => Err(Error::NoReplica { shard: info.shard, node, replicas: list(&replicas) }),
+    }
 }

@@ -14,11 +14,11 @@ use super::core::{Core, unexpected};
 use super::error::Error;
 use super::fresh::{self, Cut, Now};
 use super::group::{self, GroupConsumer, GroupInfo, GroupOptions, GroupStart, GroupSummary};
-use super::producer::{Producer, ProducerOptions};
+use super::producer::{self, Producer, ProducerOptions};
 use super::rows::{ClockAnswer, ClockInfo, ClusterInfo, NodeShards, ReplicaStatus};
 use super::topic::Topic;
 use crate::transport::{self, ClientEndpoint, Identity};
-use crate::types::{Durability, GroupName, NodeId, Retention, Timestamp, Token, TopicName};
+use crate::types::{BatchRef, Durability, Fate, GroupName, NodeId, Retention, Timestamp, Token, TopicName};
 use crate::wire::{CreateTopicBody, ErrorCode, RequestBody, ResponseBody, TopicNameBody};
 
 /// How to reach a cluster.
@@ -275,6 +275,49 @@ impl Client {
     /// A producer for a topic.
     pub async fn producer(&self, name: &TopicName, options: ProducerOptions) -> Result<Producer, Error> {
         Producer::start(Arc::clone(&self.core), name, options).await
+    }
+
+    /// What became of a batch whose append failed, named by the failure.
+    ///
+    /// A producer that goes on in a shard after a batch of unknown end first asks what became of that. What it was told this client and its
+    /// clones remember, the newest 1,024 fates, and answer from that, or wait for it while the producer asks. Else the shard is asked, which can tell as long as
+    /// nothing of its producer's next epoch came after the batch. To `settle` is to fence its producer, so that what is not
+    /// there never will be: a producer of that id that still runs is fenced off, too. Without that the answer may be `Fate::Open`.
+    ///
+    /// # Errors
+    /// As any question to a shard: within the client's `request_timeout` no leader answered, or it refused.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = timberline::testing::Cluster::start()?;
+    /// # let client = cluster.client().await?;
+    /// # use timberline::{client::CreateTopic, types::{BatchId, BatchRef, ProducerId}};
+    /// # let topic = client.create_topic(CreateTopic { replicas: 1, ..CreateTopic::named(&"orders".parse()?) }).await?;
+    /// # let lost = BatchId { producer: ProducerId(7), epoch: 0, sequence: 1 };
+    /// # let batch = BatchRef { shard: topic.shards[0].shard, batch: lost }.to_string();
+    /// use timberline::types::Fate;
+    ///
+    /// match client.fate(&batch.parse()?, true).await? {
+    ///     Fate::Applied(receipt) => println!("stored at {}", receipt.first_timestamp),
+    ///     Fate::NotApplied => println!("not stored, and never will be: send it again"),
+    ///     Fate::Forgotten | Fate::Open => println!("nobody can tell"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn fate(&self, batch: &BatchRef, settle: bool) -> Result<Fate, Error> {
+        let (begun, limit) = (Instant::now(), self.core.request_timeout);
+        if let Some(fate) = self.core.fates.of(*batch, limit / 2).await {
+            return Ok(fate);
+        }
+        let (what, body) = (format!("what became of batch {batch}"), producer::question(batch, settle));
+        let asked = self.core.ask_any_within(&what, body, limit.saturating_sub(begun.elapsed())).await;
+        let fate = producer::fate_of(batch.shard, &asked.answer?.1)?;
+        if matches!(fate, Fate::Applied(_) | Fate::NotApplied) {
+            self.core.fates.tell(*batch, Some(fate));
+        }
+        Ok(fate)
     }
 
     /// A consumer of one topic, or of several in one order: `&topic`, `&[orders, payments]`.

@@ -6,17 +6,20 @@
 //! bounded, and a full one makes the producer wait or pauses a stream.
 
 mod backoff;
+mod beside;
 pub mod blocking;
 mod connections;
 mod consumer;
 mod core;
 mod error;
+mod fates;
 mod fresh;
 #[cfg(test)]
 mod freshness_tests;
 mod group;
 mod handle;
 mod producer;
+mod pulse;
 mod rows;
 mod session;
 #[cfg(test)]
@@ -37,7 +40,9 @@ pub use group::{
     GroupConsumer, GroupInfo, GroupMember, GroupOptions, GroupPlace, GroupStart, GroupSummary, Lag,
 };
 pub use handle::{Client, ClientOptions, CreateTopic, Partitioning};
-pub use producer::{AppendFailure, BatchReport, Delivered, Delivery, OnReport, Producer, ProducerOptions};
+pub use producer::{
+    AppendFailure, BatchReport, Delivered, Delivery, OnReport, OnTerms, Producer, ProducerOptions,
+};
 pub use rows::{
     ClockAnswer, ClockDoubtInfo, ClockInfo, ClockPeerInfo, ClockRefusalInfo, ClusterInfo, NodeInfo,
     NodeShards, ReplicaStatus,

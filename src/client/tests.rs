@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::testing::{Cluster, topic_name};
 use super::{Client, ClientOptions, CreateTopic, Kind, Partitioning};
 use crate::types::{Durability, NodeId, Retention};
+use crate::wire::Versions;
 
 fn create() -> CreateTopic {
     CreateTopic {
@@ -47,6 +48,21 @@ async fn a_dead_endpoint_does_not_keep_a_client_from_the_living() {
     assert_eq!(client.cluster_name(), "test");
     assert_eq!(client.cluster().await.unwrap().nodes.len(), 3);
     assert_eq!(client.clock(Some(NodeId(3))).await.unwrap().node, NodeId(3));
+}
+
+#[tokio::test]
+async fn a_client_goes_on_in_any_version_that_it_understands_and_in_no_other() {
+    let cluster = Cluster::start(1, 1);
+    for understood in Versions::OWN.oldest..=Versions::OWN.newest {
+        cluster.change(|world| world.protocol = understood);
+        cluster.client(&[1]).await.cluster().await.unwrap();
+    }
+    for other in [Versions::OWN.oldest - 1, Versions::OWN.newest + 1] {
+        cluster.change(|world| world.protocol = other);
+        let options = ClientOptions { request_timeout: Duration::from_millis(300), ..cluster.options(&[1]) };
+        let error = Client::connect(options).await.err().unwrap().to_string();
+        assert!(error.contains(&format!("speaks protocol {other}, this client")), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -139,6 +139,11 @@ impl FrameHeader {
         bytes.freeze()
     }
 
+    /// Its CRC, as `encode` writes it.
+    pub fn crc(&self) -> u32 {
+        stored_crc(&self.encode())
+    }
+
     /// Reads and proves a header from the first 128 bytes of `bytes`.
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let Some(header) = bytes.get(..HEADER_BYTES) else {
@@ -221,6 +226,11 @@ impl FrameHeader {
     }
 }
 
+/// The CRC that an encoded header carries.
+fn stored_crc(header: &[u8]) -> u32 {
+    u32::from_le_bytes(header[8..12].try_into().expect("four bytes"))
+}
+
 fn header_crc(header: &[u8]) -> u32 {
     checksum(&[&header[12..HEADER_BYTES], &header[..8]])
 }
@@ -272,8 +282,7 @@ impl Frame {
 
     /// The header's own CRC: the next frame's chain value.
     pub fn header_crc(&self) -> u32 {
-        let crc: [u8; 4] = self.header_bytes[8..12].try_into().expect("four bytes");
-        u32::from_le_bytes(crc)
+        stored_crc(&self.header_bytes)
     }
 }
 

@@ -13,7 +13,7 @@ mod records;
 mod shard_state;
 
 pub use compression::Compression;
-pub use dedup::{DedupEntry, DedupTable, DedupVerdict, PRODUCERS_MAX};
+pub use dedup::{DedupEntry, DedupTable, DedupVerdict, PRODUCERS_MAX, Trace};
 pub use error::Error;
 pub use frame::{
     BODY_BYTES_MAX, Frame, FrameHeader, FrameKind, HEADER_BYTES, chain_root, check_body_crc, checksum,
@@ -21,6 +21,6 @@ pub use frame::{
 pub use order_mark::{ORDER_MARK_BYTES, decode_order_mark, encode_order_mark};
 pub use records::{
     BatchBuilder, EncodedBatch, RECORD_BYTES_MAX, decode_records, encode_records, encoded_len,
-    validate_records,
+    validate_batch, validate_records, visit_keys,
 };
 pub use shard_state::ShardState;

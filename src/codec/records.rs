@@ -16,7 +16,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{BODY_BYTES_MAX, Compression, Error};
+use super::{BODY_BYTES_MAX, Compression, Error, check_body_crc};
 use crate::types::{Header, Record};
 
 /// The largest record, as encoded.
@@ -159,6 +159,17 @@ pub fn validate_records(body: &Bytes, compression: Compression, count: u32) -> R
     prove(&compression.expand(body)?, count)
 }
 
+/// Proves a batch that a peer sent: that `body` has the CRC, the compression and the records that are claimed beside it.
+/// Allocates as [`validate_records`] does.
+pub fn validate_batch(body: &Bytes, crc: u32, compression: u32, count: u32) -> Result<Compression, Error> {
+    check_body_crc(body, crc)?;
+    let compression = u8::try_from(compression)
+        .map_err(|_| Error::Field { field: "compression", found: compression.into() })
+        .and_then(Compression::decode)?;
+    validate_records(body, compression, count)?;
+    Ok(compression)
+}
+
 /// The records of a body, as stored; keys and values are slices of it, or of what it decompresses to, not copies.
 pub fn decode_records(body: &Bytes, compression: Compression, count: u32) -> Result<Vec<Record>, Error> {
     let body = &compression.expand(body)?;
@@ -166,6 +177,21 @@ pub fn decode_records(body: &Bytes, compression: Compression, count: u32) -> Res
     let mut records = Vec::with_capacity(count as usize);
     walk(body, count, |found| records.push(found.to_record(body)))?;
     Ok(records)
+}
+
+/// Visits the records of a body, as stored, in order: each one's place in the batch and its key. Allocates as
+/// `validate_records` does.
+pub fn visit_keys(
+    body: &Bytes,
+    compression: Compression,
+    count: u32,
+    mut visit: impl FnMut(u32, Option<&[u8]>),
+) -> Result<(), Error> {
+    let mut at = 0;
+    walk(&compression.expand(body)?, count, |found| {
+        visit(at, found.key);
+        at += 1;
+    })
 }
 
 fn prove(body: &[u8], count: u32) -> Result<(), Error> {
@@ -288,6 +314,27 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn proved(batch: &EncodedBatch, crc: u32, compression: u32, count: u32) -> Result<Compression, Error> {
+        validate_batch(&batch.body, crc, compression, count)
+    }
+
+    #[test]
+    fn a_batch_is_taken_with_its_own_crc_compression_and_count_alone() {
+        let record = Record { value: Some(Bytes::from(vec![7; 1000])), ..Record::default() };
+        for compression in Compression::ALL {
+            let batch = encode_records(std::slice::from_ref(&record)).unwrap().compressed(compression);
+            let stored = compression as u32;
+            assert_eq!(proved(&batch, batch.crc, stored, 1), Ok(compression));
+            assert!(matches!(proved(&batch, batch.crc ^ 1, stored, 1), Err(Error::BodyCrc { .. })));
+            assert!(proved(&batch, batch.crc, (stored + 1) % 3, 1).is_err());
+            assert!(matches!(proved(&batch, batch.crc, stored + 256, 1), Err(Error::Field { .. })));
+            assert!(
+                proved(&batch, batch.crc, stored, 2).is_err()
+                    && proved(&batch, batch.crc, stored, 0).is_err()
+            );
+        }
+    }
 
     fn some_bytes() -> impl Strategy<Value = Bytes> {
         vec(any::<u8>(), 0..64).prop_map(Bytes::from)

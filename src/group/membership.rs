@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::assign::assign;
 use super::record::{Change, Commit, Joining};
+use crate::simulation::{Bug, is_planted};
 use crate::types::{MemberId, ShardId, Timestamp, TopicName};
 
 /// Members of one group.
@@ -66,6 +67,12 @@ impl Group {
             .iter()
             .filter(move |(_, place)| place.owner == Some(member))
             .map(|(shard, place)| (*shard, place))
+    }
+
+    /// Shards that changed hands as the newest generation began.
+    pub fn moved_last(&self) -> usize {
+        let is_new = |place: &&Place| place.owner.is_some() && place.since == self.generation;
+        self.places.values().filter(is_new).count()
     }
 
     /// Whether a member may join for these topics: the group reads them, or none yet.
@@ -134,7 +141,8 @@ impl Group {
             if place.counts(commit)
                 && let Some(next) = commit.next_in(*shard)
             {
-                place.next = place.next.max(next);
+                let behind = if is_planted(Bug::GroupMovesBack) { Timestamp::ZERO } else { place.next };
+                place.next = behind.max(next);
             }
         }
         let yields = |shard: &ShardId, place: &Place| place.counts(commit) && commit.yields.contains(shard);
@@ -161,6 +169,7 @@ impl Group {
 impl Place {
     /// Whether a commit speaks of this shard: its member has owned it since the generation that it knows.
     fn counts(&self, commit: &Commit) -> bool {
-        self.owner == Some(commit.member) && self.since <= commit.generation
+        let is_owned = self.owner == Some(commit.member) || is_planted(Bug::CommitUnowned);
+        is_owned && (self.since <= commit.generation || is_planted(Bug::StaleMemberCommits))
     }
 }

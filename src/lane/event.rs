@@ -8,7 +8,7 @@ use crate::codec::Compression;
 use crate::consensus::MembershipChange;
 use crate::disk::{self, DiskFile};
 use crate::log::TaskResult;
-use crate::types::{BatchId, Index, Monotonic, NodeId, ShardId, Timestamp};
+use crate::types::{AppendTerms, BatchId, Index, Monotonic, NodeId, ProducerId, ShardId, Timestamp};
 use crate::wire::{ClockProbe, NodeMessage};
 
 /// Names a request until it is answered; chosen by the asker, unique while in use.
@@ -18,6 +18,8 @@ pub struct Ticket(pub u64);
 /// Something happened outside.
 pub enum Event {
     Append(AppendCommand),
+    /// Fence a producer, or tell what became of a batch of its: answered in `Output::fenced`.
+    FenceProducer(FenceCommand),
     Read(ReadCommand),
     /// The asker of a held read is gone.
     CancelRead(Ticket),
@@ -76,14 +78,24 @@ pub struct AppendCommand {
     pub ticket: Ticket,
     pub shard: ShardId,
     pub batch: BatchId,
-    /// The lowest sequence the producer still waits for in this shard.
-    pub lowest_open: u64,
+    pub terms: AppendTerms,
     pub record_count: u32,
     pub compression: Compression,
     pub body_crc: u32,
     pub body: Bytes,
     /// When the batch arrived at this node.
     pub arrived: Monotonic,
+}
+
+/// A question about a producer in a shard; see `shard::FenceRequest`.
+#[derive(Clone, Copy, Debug)]
+pub struct FenceCommand {
+    pub ticket: Ticket,
+    pub shard: ShardId,
+    pub producer: ProducerId,
+    pub in_doubt: Option<(u32, u64)>,
+    pub peek: bool,
+    pub same_run: bool,
 }
 
 /// A long poll: answered as soon as there are released frames from `from` on, or the shard is closed

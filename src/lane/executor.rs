@@ -13,11 +13,11 @@ use super::recollection::Recollections;
 use super::repair::{Scrubber, Ward};
 use super::replica::{Failure, Replica, Tokens};
 use super::resting::Attendance;
-use super::{AppendCommand, Event, LaneOptions, ReadCommand, ShardSpec};
+use super::{AppendCommand, Event, FenceCommand, LaneOptions, ReadCommand, ShardSpec};
 use crate::clock::{Agreement, AgreementStatus, Moment, Reading};
 use crate::disk::Disk;
 use crate::log::{OpenFiles, RepairPlan};
-use crate::shard::{AppendRequest, Refusal, latest_admissible};
+use crate::shard::{AppendRequest, FenceRequest, Refusal, latest_admissible};
 use crate::types::{Durability, Monotonic, NodeId, ShardId, Timestamp};
 
 /// How often a lane looks whether anything is to be trimmed, or marked.
@@ -113,6 +113,7 @@ impl Lane {
         let now = &self.judged(now);
         match event {
             Event::Append(command) => self.append(command, now),
+            Event::FenceProducer(command) => self.fence_producer(command, now),
             Event::Read(command) => self.read(command, now),
             Event::CancelRead(ticket) => {
                 self.replicas.values_mut().for_each(|replica| replica.cancel_read(ticket));
@@ -180,7 +181,7 @@ impl Lane {
                 let request = AppendRequest {
                     ticket: ticket.0,
                     batch: command.batch,
-                    lowest_open: command.lowest_open,
+                    terms: command.terms,
                     record_count: command.record_count,
                     compression: command.compression,
                     body_crc: command.body_crc,
@@ -198,6 +199,31 @@ impl Lane {
             }
         };
         self.output.appended.push((ticket, Err(refusal)));
+    }
+
+    fn fence_producer(&mut self, command: FenceCommand, now: &Reading) {
+        let FenceCommand { ticket, shard, producer, in_doubt, peek, same_run } = command;
+        let told = match self.replicas.get_mut(&shard) {
+            None => Err(Refusal::NotHosted),
+            Some(_) if self.drain_ticks_left.is_some() => Err(Refusal::NotLeader { leader: None }),
+            Some(replica) if replica.shard.is_leader() && self.probing.is_unheard(now) => {
+                Err(Refusal::Unheard)
+            }
+            Some(replica) => {
+                self.touched.insert(shard);
+                let request = FenceRequest { ticket: ticket.0, producer, in_doubt, peek, same_run };
+                match replica.fence_producer(request, now) {
+                    Ok(Ok(None)) => return,
+                    Ok(Ok(Some(fenced))) => Ok(fenced),
+                    Ok(Err(refusal)) => Err(refusal),
+                    Err(failure) => {
+                        self.fail(shard, &failure);
+                        Err(Refusal::Stopped { reason: failure.to_string() })
+                    }
+                }
+            }
+        };
+        self.output.fenced.push((ticket, told));
     }
 
     fn read(&mut self, command: ReadCommand, now: &Reading) {

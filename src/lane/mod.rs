@@ -29,7 +29,7 @@ mod resting;
 
 pub use crate::consensus::{MembershipChange, MembershipStep};
 pub use error::Error;
-pub use event::{AppendCommand, Event, ReadCommand, ReadFrom, Ticket};
+pub use event::{AppendCommand, Event, FenceCommand, ReadCommand, ReadFrom, Ticket};
 pub use executor::Lane;
 pub use opening::OpenReport;
 pub use options::{LaneOptions, Placement, ScrubOptions, ShardSpec};

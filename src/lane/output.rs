@@ -10,7 +10,7 @@ use crate::clock::Fault;
 use crate::codec::Frame;
 use crate::disk::DiskFile;
 use crate::log::FileTask;
-use crate::shard::{Refusal, StepRefusal};
+use crate::shard::{Fenced, Refusal, StepRefusal};
 use crate::types::{Index, Monotonic, NodeId, Offset, OrderMark, Receipt, ShardId, Term, Timestamp, TopicId};
 use crate::wire::{ClockProbe, NodeMessage};
 
@@ -25,6 +25,7 @@ pub struct Output {
     pub removals: Vec<RemoveRequest>,
     pub tasks: Vec<TaskRequest>,
     pub appended: Vec<(Ticket, Result<Receipt, Refusal>)>,
+    pub fenced: Vec<(Ticket, Result<Fenced, Refusal>)>,
     pub reads: Vec<(Ticket, Result<ReadAnswer, ReadRefusal>)>,
     /// Proposed changes of membership: the index whose commitment puts each into force, or why there is none.
     pub changes: Vec<(Ticket, Result<Index, Refusal>)>,

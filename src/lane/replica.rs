@@ -19,7 +19,7 @@ use crate::clock::Reading;
 use crate::codec::HEADER_BYTES;
 use crate::consensus::Message;
 use crate::log::{Log, Share};
-use crate::shard::{AppendRequest, Persist, Refusal, Shard};
+use crate::shard::{Answer, AppendRequest, FenceRequest, Fenced, Persist, Refusal, Shard};
 use crate::simulation::{Bug, is_planted};
 use crate::types::{Durability, Index, Monotonic, NodeId, Offset, ReplicaId, Term, Timestamp};
 use crate::wire::FloorRequest;
@@ -158,8 +158,12 @@ impl Replica {
     }
 
     fn answer(&mut self, output: &mut Output) {
-        let answers = self.shard.take_answers();
-        output.appended.extend(answers.into_iter().map(|answer| (Ticket(answer.ticket), answer.result)));
+        for Answer { ticket, result } in self.shard.take_answers() {
+            match self.shard.take_fenced(ticket) {
+                Some(fenced) => output.fenced.push((Ticket(ticket), result.map(|_| fenced))),
+                None => output.appended.push((Ticket(ticket), result)),
+            }
+        }
     }
 
     fn note_applied(&mut self) {
@@ -253,6 +257,18 @@ impl Replica {
             return Ok(Err(Refusal::NoSpace));
         }
         Ok(self.shard.append(request, now).map(drop))
+    }
+
+    /// Takes a question about a producer, or refuses it. `Some` is the answer; else it comes later.
+    pub(super) fn fence_producer(
+        &mut self,
+        request: FenceRequest,
+        now: &Reading,
+    ) -> Result<Result<Option<Fenced>, Refusal>, Failure> {
+        if self.shard.is_leader() && !self.has_room(std::iter::once(0))? {
+            return Ok(Err(Refusal::NoSpace));
+        }
+        Ok(self.shard.fence_producer(request, now))
     }
 
     /// Whether frames with these bodies find room in the log, next to those that wait to be written. Nothing that

@@ -24,6 +24,7 @@ pub(crate) struct Metrics {
     pub(crate) messages_refused: Counter,
     pub(crate) damage: DamageMetrics,
     pub(crate) clocks: ClockMetrics,
+    pub(crate) groups: GroupMetrics,
     pub(crate) shards_led: Gauge,
     pub(crate) shards_failed: Gauge,
     pub(crate) shards_full: Gauge,
@@ -61,6 +62,34 @@ impl DamageMetrics {
             scrubbed_bytes: counter("scrubbed_bytes", "Bytes of sealed segments proved by scrubbing"),
             scrub_passes: counter("scrub_passes", "Times that scrubbing went through all sealed segments"),
         }
+    }
+}
+
+/// Consumer groups that this node coordinates. What all nodes say together is what there is.
+pub(crate) struct GroupMetrics {
+    pub(crate) groups: Gauge,
+    pub(crate) members: Gauge,
+    pub(crate) commits: Counter,
+    pub(crate) shards_moved: Counter,
+}
+
+impl GroupMetrics {
+    fn register(registry: &mut Registry) -> Self {
+        let (groups, members) = (Gauge::default(), Gauge::default());
+        let (commits, shards_moved) = (Counter::default(), Counter::default());
+        registry.register("groups", "Consumer groups that this node coordinates", groups.clone());
+        registry.register(
+            "group_members",
+            "Members of the groups that this node coordinates",
+            members.clone(),
+        );
+        registry.register("group_commits", "Commits of members of groups, as coordinator", commits.clone());
+        registry.register(
+            "group_shards_moved",
+            "Shards that members of groups were given, as coordinator: of others, or of nobody",
+            shards_moved.clone(),
+        );
+        Self { groups, members, commits, shards_moved }
     }
 }
 
@@ -205,6 +234,7 @@ impl Metrics {
         let messages_refused = counter("messages_refused", "Peers' messages that a replica did not take");
         let damage = DamageMetrics::register(&mut registry);
         let clocks = ClockMetrics::register(&mut registry);
+        let groups = GroupMetrics::register(&mut registry);
         let mut gauge = |name: &str, help: &str| {
             let metric = Gauge::default();
             registry.register(name, help, metric.clone());
@@ -238,6 +268,7 @@ impl Metrics {
             messages_refused,
             damage,
             clocks,
+            groups,
             shards_led,
             shards_failed,
             shards_full,
@@ -373,6 +404,7 @@ mod tests {
             record_count: 7,
             uncertainty_ns: 1,
             term: crate::types::Term(1),
+            header_crc: None,
             durability: crate::types::Durability::Disk,
             wait,
         });

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::clock::{ClockOptions, SourceOptions};
+use crate::transport::PacketTime;
 use crate::types::{ClusterId, NodeId};
 
 /// Everything a node needs to know before it starts. The ticks and the clock's `eps_max` must be equal on
@@ -73,6 +74,11 @@ pub struct Limits {
     pub streams_per_connection: u32,
     /// Requests a stream may have unanswered; one more is answered `Busy`.
     pub requests_per_stream: usize,
+    /// Reads that a connection may have held over all its streams: subscriptions, and questions that wait for a shard to be
+    /// closed; one more is answered `Busy`.
+    pub reads_per_connection: usize,
+    /// What a packet may take from its first byte to its last.
+    pub packet_time: PacketTime,
     /// Appends a shard may have unanswered.
     pub unanswered_per_shard: usize,
     /// Bytes of batches and messages that may wait for the lane.
@@ -91,6 +97,8 @@ impl Default for Limits {
             connections: 1024,
             streams_per_connection: 256,
             requests_per_stream: 256,
+            reads_per_connection: 1024,
+            packet_time: PacketTime::default(),
             unanswered_per_shard: 1024,
             queue_bytes: 64 << 20,
             subscription_bytes: 1 << 20,

@@ -163,6 +163,7 @@ pub(super) fn transport_options(options: &NodeOptions) -> TransportOptions {
     TransportOptions {
         client_connections_max: options.limits.connections,
         client_streams_max: options.limits.streams_per_connection,
+        packet_time: options.limits.packet_time,
         ..TransportOptions::default()
     }
 }

@@ -58,6 +58,10 @@ fn measure(shared: &NodeShared, statuses: &[ReplicaStatus], clocks: &AgreementSt
     metrics.shards_led.set(count(|status| status.leading_since.is_some()));
     metrics.shards_failed.set(count(|status| status.failure.is_some()));
     metrics.shards_full.set(count(|status| status.is_full));
+    let led = |shard| statuses.iter().any(|status| status.shard == shard && status.leading_since.is_some());
+    let (groups, members) = shared.groups.sizes(led);
+    metrics.groups.groups.set(i64::try_from(groups).unwrap_or(i64::MAX));
+    metrics.groups.members.set(i64::try_from(members).unwrap_or(i64::MAX));
     let now = shared.clock.now().interval.latest;
     let closed = statuses.iter().map(|status| status.closed).filter(|closed| *closed > Timestamp::ZERO);
     let lag_ns = closed.map(|closed| now.ns_since(closed)).max().unwrap_or(0);

@@ -10,10 +10,10 @@ use super::request::{Admission, Answer, AppendRequest, Refusal};
 use super::sequencer::AheadOfClock;
 use crate::clock::Reading;
 use crate::codec::{
-    BODY_BYTES_MAX, Compression, DedupEntry, DedupVerdict, FrameHeader, FrameKind, check_body_crc,
+    BODY_BYTES_MAX, Compression, DedupEntry, DedupVerdict, Frame, FrameHeader, FrameKind, check_body_crc,
     validate_records,
 };
-use crate::types::{BatchId, Index, Receipt, StageTimes, Timestamp};
+use crate::types::{AppendTerms, BatchId, Index, ProducerId, Receipt, StageTimes, Timestamp, Wait};
 
 impl Shard {
     /// Takes a batch in. Unless it is refused here, its answer comes by ticket from `take_answers`, when the
@@ -23,14 +23,14 @@ impl Shard {
         self.drain();
         self.may_lead(now)?;
         prove_batch(&request)?;
-        let (unanswered, max) = (self.queue.tickets() + self.answers.len(), self.options.unanswered_max);
-        if unanswered >= max {
-            return Err(Refusal::Busy { unanswered, max });
-        }
-        match self.tail.dedup.check(&request.batch, request.lowest_open) {
-            DedupVerdict::New => self.assign(request, now),
+        self.may_wait()?;
+        match self.judge(&request) {
+            DedupVerdict::New => {
+                self.check_condition(request.terms.condition.as_ref())?;
+                self.assign(request, now)
+            }
             DedupVerdict::Duplicate(entry) => {
-                self.join(request.ticket, entry);
+                self.join(request.ticket, request.terms.wait, entry);
                 Ok(Admission::Duplicate)
             }
             verdict => Err(self.refuse_sequence(&request, verdict)),
@@ -47,8 +47,23 @@ impl Shard {
         self.fault(now).map_or(Ok(()), |fault| Err(Refusal::Fenced { fault }))
     }
 
-    /// A batch the log holds already: its receipt, at once if it is released here, else when it will be.
-    fn join(&mut self, ticket: u64, entry: DedupEntry) {
+    /// Whether one more answer may be waited for.
+    pub(super) fn may_wait(&self) -> Result<(), Refusal> {
+        let (unanswered, max) = (self.queue.tickets() + self.answers.len(), self.options.unanswered_max);
+        if unanswered >= max { Err(Refusal::Busy { unanswered, max }) } else { Ok(()) }
+    }
+
+    /// What the batch is to this log.
+    fn judge(&self, request: &AppendRequest) -> DedupVerdict {
+        let AppendTerms { lowest_open, floor, .. } = request.terms;
+        let (producer, last) = (request.batch.producer, self.tail.last_timestamp);
+        let floor = self.reign.as_ref().map_or(floor, |reign| reign.strangers.raise(producer, floor, last));
+        self.tail.dedup.check(&request.batch, lowest_open, floor)
+    }
+
+    /// A batch the log holds already: its receipt, at once if it is where `wait` asks for, else when it will be.
+    pub(super) fn join(&mut self, ticket: u64, wait: Wait, entry: DedupEntry) -> Receipt {
+        let header = self.log.header(entry.index).ok();
         let receipt = Receipt {
             shard: self.options.shard,
             first_offset: entry.first_offset,
@@ -56,30 +71,46 @@ impl Shard {
             record_count: entry.record_count,
             uncertainty_ns: entry.uncertainty_ns,
             term: entry.term,
+            header_crc: header.map(|header| header.crc()),
             durability: self.options.durability,
             wait: StageTimes::default(),
         };
-        if entry.index <= self.queue.released().index {
+        let reached = match wait {
+            Wait::Exposed => self.queue.released(),
+            Wait::Committed => self.queue.committed(),
+        };
+        if entry.index <= reached.index {
             self.answers.push(Answer { ticket, result: Ok(receipt) });
         } else {
-            self.queue.wait(entry.index, Waiter { ticket, receipt, timeline: None });
+            self.queue.wait(entry.index, Waiter { ticket, wait, receipt, timeline: None });
         }
+        receipt
     }
 
     /// A refusal tells of what the producer sent before, so it waits, as "retry", until that is released (rule 2).
-    fn refuse_sequence(&self, request: &AppendRequest, verdict: DedupVerdict) -> Refusal {
-        let known = self.tail.dedup.newest(request.batch.producer);
-        if known.is_some_and(|entry| entry.index > self.queue.released().index) {
+    fn refuse_sequence(&mut self, request: &AppendRequest, verdict: DedupVerdict) -> Refusal {
+        let (producer, released) = (request.batch.producer, self.queue.released_timestamp());
+        if self.tail.dedup.last_seen(producer).is_some_and(|last| last > released) {
             return Refusal::Unsettled;
         }
         match verdict {
             DedupVerdict::Gap { expected } => Refusal::SequenceGap { expected },
             DedupVerdict::Fenced { epoch } => Refusal::ProducerFenced { epoch },
+            DedupVerdict::Forgotten { horizon } => self.refuse_forgotten(producer, horizon),
             DedupVerdict::New | DedupVerdict::Duplicate(_) | DedupVerdict::TooOld => Refusal::TooOld,
         }
     }
 
+    /// Tells a floor, which is what is released here and no more; waits, as "retry", until that will do.
+    fn refuse_forgotten(&mut self, producer: ProducerId, horizon: Timestamp) -> Refusal {
+        let reign = self.reign.as_mut();
+        let needed = reign.map_or(horizon, |reign| reign.strangers.note(producer, horizon));
+        let floor = self.queue.released_timestamp();
+        if floor < needed { Refusal::Unsettled } else { Refusal::Forgotten { floor } }
+    }
+
     fn assign(&mut self, request: AppendRequest, now: &Reading) -> Result<Admission, Refusal> {
+        self.stamp_after(request.terms.after, now)?;
         let header = FrameHeader {
             compression: request.compression,
             body_crc: request.body_crc,
@@ -88,21 +119,43 @@ impl Shard {
             batch: request.batch,
             ..self.stamp(FrameKind::Data, request.record_count, now)?
         };
-        let proposed = self.group.propose(header.encode(), request.body);
+        let frame = Frame::new(header, request.body);
+        let proposed = self.group.propose(frame.header_bytes.clone(), frame.body.clone());
         let Ok((term, index)) = proposed else {
             return Err(self.refuse_proposal());
         };
         assert_eq!((term, index), (header.term, header.index), "the tail is raft's log");
         self.note_assigned(header.last_timestamp());
+        self.note_keys(&frame.body, header.compression, header.record_count, header.first_timestamp);
+        self.note_frame_of(header.batch.producer);
         self.drain();
         let timeline = Timeline { arrived: request.arrived, stamped: now.monotonic, synced: None };
-        let receipt = receipt_of(&header, self.options.shard, self.options.durability);
+        let receipt = receipt_of(&frame, self.options.shard, self.options.durability);
         if self.failure.is_none() {
-            self.queue.wait(index, Waiter { ticket: request.ticket, receipt, timeline: Some(timeline) });
+            let (ticket, wait) = (request.ticket, request.terms.wait);
+            self.queue.wait(index, Waiter { ticket, wait, receipt, timeline: Some(timeline) });
             Ok(Admission::Assigned)
         } else {
             Err(Refusal::Stopped { reason: "its log does not hold together".to_owned() })
         }
+    }
+
+    /// Lets nothing be stamped at or below `after` any more, if that does not lie further ahead than two clocks may differ: a
+    /// timestamp that somebody made up must not make everybody wait. No honest leader's can lie beyond the guards of two clocks.
+    fn stamp_after(&mut self, after: Timestamp, now: &Reading) -> Result<(), Refusal> {
+        let ahead_ns = after.ns_since(now.interval.latest);
+        let near_ns = self.options.eps_max_ns.saturating_mul(2);
+        let far_ns = self.guard().reach_ns().saturating_add(near_ns);
+        if ahead_ns > far_ns {
+            return Err(Refusal::Future { ahead_ns, max_ns: far_ns });
+        }
+        if ahead_ns > near_ns {
+            return Err(Refusal::AheadOfClock { ahead_ns, max_ns: near_ns });
+        }
+        if let Some(Floor::Known(sequencer)) = self.reign.as_mut().map(|reign| &mut reign.floor) {
+            sequencer.promise(after);
+        }
+        Ok(())
     }
 
     /// Raft took no proposal.
@@ -141,6 +194,13 @@ impl Shard {
             chain: self.tail.chain,
             start: Index(0),
         })
+    }
+
+    /// A frame of that producer entered the log.
+    pub(super) fn note_frame_of(&mut self, producer: ProducerId) {
+        if let Some(reign) = &mut self.reign {
+            reign.strangers.forget(producer);
+        }
     }
 
     pub(super) fn note_assigned(&mut self, last: Timestamp) {

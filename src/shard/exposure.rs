@@ -7,7 +7,7 @@ use super::error::Error;
 use super::replica::Shard;
 use super::request::Answer;
 use crate::clock::Reading;
-use crate::codec::FrameHeader;
+use crate::codec::Frame;
 use crate::consensus::{self, LogReader};
 use crate::types::{Durability, Index, Offset, Receipt, ShardId, StageTimes, Timestamp};
 
@@ -126,8 +126,9 @@ impl Shard {
     }
 }
 
-/// The receipt of a batch that entered the log with `header`, but for its times.
-pub(super) fn receipt_of(header: &FrameHeader, shard: ShardId, durability: Durability) -> Receipt {
+/// The receipt of a batch that entered the log as `frame`, but for its times.
+pub(super) fn receipt_of(frame: &Frame, shard: ShardId, durability: Durability) -> Receipt {
+    let header = &frame.header;
     Receipt {
         shard,
         first_offset: header.first_offset,
@@ -135,6 +136,7 @@ pub(super) fn receipt_of(header: &FrameHeader, shard: ShardId, durability: Durab
         record_count: header.record_count,
         uncertainty_ns: header.uncertainty_ns,
         term: header.term,
+        header_crc: Some(frame.header_crc()),
         durability,
         wait: StageTimes::default(),
     }

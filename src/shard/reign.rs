@@ -4,12 +4,14 @@
 
 use std::rc::Rc;
 
+use super::conditions::RecentKeys;
 use super::floor::{FloorQuestion, FloorReply, FloorRound};
 use super::guard;
 use super::promises::Promise;
 use super::replica::Shard;
 use super::sequencer::Sequencer;
 use super::standing::Standing;
+use super::strangers::Strangers;
 use crate::clock::Reading;
 use crate::codec::DedupTable;
 use crate::consensus::Role;
@@ -21,6 +23,9 @@ use crate::types::{Index, ReplicaId, Term, Timestamp};
 pub(super) struct Reign {
     pub(super) term: Term,
     pub(super) floor: Floor,
+    /// The keys written lately, from the first condition on that asked for one.
+    pub(super) recent: Option<RecentKeys>,
+    pub(super) strangers: Strangers,
 }
 
 /// How much a leader knows of what was promised before it.
@@ -142,7 +147,8 @@ impl Shard {
             if is_planted(Bug::ForgetDuplicates) {
                 self.tail.dedup = DedupTable::default();
             }
-            self.reign = Some(Reign { term: self.term, floor });
+            let strangers = Strangers::default();
+            self.reign = Some(Reign { term: self.term, floor, recent: None, strangers });
             // What is left over from before is now this leader's to commit.
             self.orphans_for = None;
         }

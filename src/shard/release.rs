@@ -9,7 +9,7 @@ use std::mem;
 
 use crate::clock::Reading;
 use crate::simulation::{Bug, Limit, is_planted, limit};
-use crate::types::{Index, Monotonic, Offset, Receipt, StageTimes, Timestamp};
+use crate::types::{Index, Monotonic, Offset, Receipt, StageTimes, Timestamp, Wait};
 
 /// Above this many unreleased entries the queue is thinned.
 const ENTRIES_MAX: u64 = 4096;
@@ -26,6 +26,7 @@ pub struct Position {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Waiter {
     pub(super) ticket: u64,
+    pub(super) wait: Wait,
     /// The answer, but for its times.
     pub(super) receipt: Receipt,
     /// Set for the request that put the entry there; a duplicate's receipt tells no times.
@@ -72,14 +73,16 @@ pub(super) struct ReleaseQueue {
     released_timestamp: Timestamp,
     start: Start,
     tickets: usize,
+    /// Up to here, nobody waits any more who asked for commitment alone.
+    hasty_answered: Index,
 }
 
 impl ReleaseQueue {
     /// Starts where `released` was already visible to all.
     pub(super) fn new(released: Position, released_timestamp: Timestamp) -> Self {
         let entries = VecDeque::new();
-        let start = Start::default();
-        Self { entries, committed: released, released, released_timestamp, start, tickets: 0 }
+        let (start, hasty_answered) = (Start::default(), released.index);
+        Self { entries, committed: released, released, released_timestamp, start, tickets: 0, hasty_answered }
     }
 
     pub(super) fn push(&mut self, entry: Unreleased) {
@@ -133,9 +136,7 @@ impl ReleaseQueue {
 
     /// Releases what is committed and past, oldest first; `now` is a trusted clock's.
     pub(super) fn release(&mut self, now: &Reading, mut answer: impl FnMut(Released)) {
-        if is_planted(Bug::AckBeforeWait) {
-            self.answer_committed(now, &mut answer);
-        }
+        self.answer_committed(now, &mut answer);
         while let Some(entry) = self.entries.front() {
             let committed = entry.position.index <= self.committed.index;
             if !committed || now.past <= entry.last_timestamp {
@@ -155,13 +156,18 @@ impl ReleaseQueue {
         }
     }
 
-    /// The mistake of answering what is committed before its time has passed.
+    /// Answers those who asked for no more than that their entry is committed. They alone learn its timestamp before it has
+    /// passed.
     fn answer_committed(&mut self, now: &Reading, answer: &mut impl FnMut(Released)) {
-        let committed = self.committed.index;
-        for entry in self.entries.iter_mut().take_while(|entry| entry.position.index <= committed) {
-            for waiter in mem::take(&mut entry.waiters) {
+        let (from, to) = (self.hasty_answered, self.committed.index);
+        self.hasty_answered = to;
+        let from = self.entries.partition_point(|entry| entry.position.index <= from);
+        let is_due = |waiter: &mut Waiter| waiter.wait == Wait::Committed || is_planted(Bug::AckBeforeWait);
+        for entry in self.entries.range_mut(from..).take_while(|entry| entry.position.index <= to) {
+            let committed_at = entry.committed_at.unwrap_or(now.monotonic);
+            for waiter in entry.waiters.extract_if(.., is_due) {
                 self.tickets -= 1;
-                answer((waiter.ticket, waiter.receipt_after(now.monotonic, now.monotonic)));
+                answer((waiter.ticket, waiter.receipt_after(committed_at, now.monotonic)));
             }
         }
     }

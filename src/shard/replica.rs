@@ -12,6 +12,7 @@ use super::intake;
 use super::log_view::{LogView, ShardLog};
 use super::options::ShardOptions;
 use super::persistence::{Outstanding, Pending};
+use super::producers::Fences;
 use super::promises::Promises;
 use super::reign::{Floor, Reign};
 use super::release::{Position, ReleaseQueue, Unreleased};
@@ -50,6 +51,7 @@ pub struct Shard {
     /// Ticks until requests left over from a lost leadership are given up.
     pub(super) orphans_for: Option<u32>,
     pub(super) answers: Vec<Answer>,
+    pub(super) fences: Fences,
     pub(super) guarded: u64,
     pub(super) rest: Rest,
     /// The node is about to stop.
@@ -88,6 +90,7 @@ impl Shard {
             fence: None,
             orphans_for: None,
             answers: Vec::new(),
+            fences: Fences::default(),
             guarded: 0,
             rest: Rest::default(),
             retired: false,

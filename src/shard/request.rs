@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::clock::Fault;
 use crate::codec::{self, Compression};
-use crate::types::{BatchId, Monotonic, Receipt, ReplicaId};
+use crate::types::{AppendTerms, BatchId, Found, Monotonic, Receipt, ReplicaId, Timestamp};
 
 /// A batch to append. The body is stored as it is.
 #[derive(Clone, Debug)]
@@ -14,8 +14,7 @@ pub struct AppendRequest {
     /// The caller's name for this request: its answer carries it. Unique while unanswered.
     pub ticket: u64,
     pub batch: BatchId,
-    /// The lowest sequence the producer has not had an answer for.
-    pub lowest_open: u64,
+    pub terms: AppendTerms,
     pub record_count: u32,
     pub compression: Compression,
     /// The producer's checksum of `body`.
@@ -71,18 +70,29 @@ pub enum Refusal {
         "the disk of this replica is full; free space on it and appends go on by themselves, reads go on meanwhile"
     )]
     NoSpace,
-    #[error("the shard's timestamps lead the clock by {ahead_ns} ns, the limit is {max_ns} ns")]
+    #[error("the append's stamp would lead the clock by {ahead_ns} ns, the limit is {max_ns} ns")]
     AheadOfClock { ahead_ns: u64, max_ns: u64 },
     #[error("the shard takes no appends at the moment: its leadership is moving")]
     Moving,
-    #[error("an earlier batch of this producer is not released yet")]
+    #[error("what the answer depends on is not released yet")]
     Unsettled,
+    #[error("the append's condition does not hold: {found}")]
+    ConditionFailed { found: Found },
+    #[error(
+        "the append is to be stamped later than {ahead_ns} ns ahead of the clock; nothing is stamped further ahead than {max_ns} ns"
+    )]
+    Future { ahead_ns: u64, max_ns: u64 },
     #[error("the batch's sequence leaves a gap: {expected} is the next")]
     SequenceGap { expected: u64 },
     #[error("a newer run of this producer, epoch {epoch}, has taken over")]
     ProducerFenced { epoch: u32 },
     #[error("the batch is older than the shard remembers, so it cannot tell whether it holds it")]
     TooOld,
+    #[error(
+        "the shard has forgotten the batch's producer, if it ever knew it, so it cannot tell whether it holds the batch; one that \
+         was never applied may be sent again with the floor {floor}"
+    )]
+    Forgotten { floor: Timestamp },
     #[error("leadership was lost before the batch was committed; it may still become so")]
     LeadershipLost,
     #[error(
@@ -115,11 +125,14 @@ impl Refusal {
             | Self::AheadOfClock { .. }
             | Self::Moving
             | Self::Unsettled
+            | Self::Forgotten { .. }
             | Self::LeadershipLost
             | Self::Replaced
             | Self::Membership { .. }
             | Self::Stopped { .. } => true,
-            Self::SequenceGap { .. }
+            Self::ConditionFailed { .. }
+            | Self::Future { .. }
+            | Self::SequenceGap { .. }
             | Self::ProducerFenced { .. }
             | Self::TooOld
             | Self::TooLarge { .. }
@@ -130,6 +143,7 @@ impl Refusal {
 
     pub fn outcome(&self) -> Outcome {
         match self {
+            // What the floor of a forgotten batch leaves open is whether an *earlier* attempt was applied: this one was not.
             // The entry that took a batch's place may itself be replaced, by a leader that holds the batch. A batch too
             // old to remember may well have been applied, by an earlier attempt.
             Self::LeadershipLost | Self::Replaced | Self::TooOld | Self::Stopped { .. } => Outcome::Unknown,

@@ -68,10 +68,26 @@ pub enum Bug {
     MarkUnjudged,
     /// A read of several shards ends when one of them is closed at its mark.
     EndWhenOneShardIsClosed,
+    /// A commit of a group counts in shards that its member does not own.
+    CommitUnowned,
+    /// A commit counts for what its member was given after the generation that it names.
+    StaleMemberCommits,
+    /// A group's position is where the last commit says, though it was farther already.
+    GroupMovesBack,
+    /// A condition is held against what is released, not against all that is appended.
+    ConditionOnReleasedOnly,
+    /// A condition's refusal tells of what is not released.
+    RefuseBeforeRelease,
+    /// A batch whose producer the shard may have forgotten counts as new.
+    ForgottenCountsAsNew,
+    /// A member of a group that fell silent keeps what it had.
+    DeadMembersStay,
+    /// A batch that is not there is called not applied for good, with no fence before it.
+    FateWithoutFence,
 }
 
 impl Bug {
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 39] = [
         Self::AckBeforeSync,
         Self::SkipDirectorySync,
         Self::AckBeforeWait,
@@ -103,6 +119,14 @@ impl Bug {
         Self::MarkEarliest,
         Self::MarkUnjudged,
         Self::EndWhenOneShardIsClosed,
+        Self::CommitUnowned,
+        Self::StaleMemberCommits,
+        Self::GroupMovesBack,
+        Self::ConditionOnReleasedOnly,
+        Self::RefuseBeforeRelease,
+        Self::ForgottenCountsAsNew,
+        Self::DeadMembersStay,
+        Self::FateWithoutFence,
     ];
 
     /// What it is called on a command line.
@@ -139,6 +163,14 @@ impl Bug {
             Self::MarkEarliest => "mark-earliest",
             Self::MarkUnjudged => "mark-unjudged",
             Self::EndWhenOneShardIsClosed => "end-when-one-shard-is-closed",
+            Self::CommitUnowned => "commit-unowned",
+            Self::StaleMemberCommits => "stale-member-commits",
+            Self::GroupMovesBack => "group-moves-back",
+            Self::ConditionOnReleasedOnly => "condition-on-released-only",
+            Self::RefuseBeforeRelease => "refuse-before-release",
+            Self::ForgottenCountsAsNew => "forgotten-counts-as-new",
+            Self::DeadMembersStay => "dead-members-stay",
+            Self::FateWithoutFence => "fate-without-fence",
         }
     }
 }

@@ -20,10 +20,14 @@ pub enum Limit {
     ReplicationMessages,
     /// Bytes that are synced before a log's synced mark moves.
     SyncedMarkBytes,
+    /// Keys whose last change a leader remembers.
+    RecentKeys,
+    /// Producers that a shard remembers.
+    DedupProducers,
 }
 
 impl Limit {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::ReleaseQueueEntries,
         Self::AwaitedTicks,
         Self::PublicationLagNs,
@@ -31,13 +35,15 @@ impl Limit {
         Self::ReplicationBytes,
         Self::ReplicationMessages,
         Self::SyncedMarkBytes,
+        Self::RecentKeys,
+        Self::DedupProducers,
     ];
 
     #[cfg(feature = "simulation")]
     fn small(self) -> u64 {
         match self {
-            Self::ReleaseQueueEntries => 4,
-            Self::AwaitedTicks | Self::ReplicationMessages => 2,
+            Self::ReleaseQueueEntries | Self::RecentKeys => 4,
+            Self::AwaitedTicks | Self::ReplicationMessages | Self::DedupProducers => 2,
             Self::PublicationLagNs => 5_000_000,
             Self::BulkBytes | Self::ReplicationBytes => 600,
             Self::SyncedMarkBytes => 1,

@@ -35,7 +35,7 @@ impl Default for ClusterOptions {
 }
 
 /// Running nodes, on ports of their own, with certificates and files in a temporary folder. They end with this value, and the
-/// folder with them.
+/// folder with them. Its calls block their thread for as long as nodes take to start or stop: some tenths of a second.
 ///
 /// ```
 /// use timberline::client::{ConsumerOptions, CreateTopic, ProducerOptions, Until};
@@ -61,8 +61,9 @@ impl Default for ClusterOptions {
 /// ```
 pub struct Cluster {
     // Dropped in this order: no node outlives its files.
-    nodes: Vec<NodeHandle>,
+    nodes: Vec<Option<NodeHandle>>,
     addresses: Vec<SocketAddr>,
+    options: ClusterOptions,
     folder: Folder,
 }
 
@@ -87,19 +88,83 @@ impl Cluster {
         let folder = Folder::new()?;
         init_certs(&folder.path().join("certs"), nodes)?;
         let addresses = free_ports(nodes).map_err(|source| Error::Port { source })?;
-        let mut cluster = Self { nodes: Vec::new(), addresses, folder };
+        let mut cluster = Self { nodes: Vec::new(), addresses, options: options.clone(), folder };
         for node in 1..=nodes {
-            let options = cluster.node_options(node, options)?;
-            cluster.nodes.push(Node::start(options)?);
+            let options = cluster.node_options(node)?;
+            cluster.nodes.push(Some(Node::start(options)?));
         }
         cluster.wait_until_ready()?;
         Ok(cluster)
     }
 
+    /// Stops a node in good order, as an upgrade does: it hands its leaderships over first, for a second at most.
+    ///
+    /// # Errors
+    /// If there is no such node. One that does not run is left alone.
+    pub fn stop_node(&mut self, node: NodeId) -> Result<(), Error> {
+        if let Some(handle) = self.node(node)?.take() {
+            handle.shutdown();
+        }
+        Ok(())
+    }
+
+    /// Stops a node at once, as a crash would for everybody else. What it had acknowledged, the others have.
+    ///
+    /// ```
+    /// use timberline::client::{CreateTopic, ProducerOptions};
+    /// use timberline::testing::{Cluster, ClusterOptions};
+    /// use timberline::types::Record;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut cluster = Cluster::with(&ClusterOptions { nodes: 3, ..ClusterOptions::default() })?;
+    /// let client = cluster.client().await?;
+    /// let orders = "orders".parse()?;
+    /// client.create_topic(CreateTopic { shards: 1, ..CreateTopic::named(&orders) }).await?;
+    /// let producer = client.producer(&orders, ProducerOptions::default()).await?;
+    /// producer.send(Record::default()).await?.await?;
+    ///
+    /// let leader = client.describe_topic(&orders).await?.shards[0].leader.expect("it took the append");
+    /// cluster.kill_node(leader)?;
+    /// // Retries find who leads by now.
+    /// producer.send(Record::default()).await?.await?;
+    ///
+    /// cluster.start_node(leader)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If there is no such node. One that does not run is left alone.
+    pub fn kill_node(&mut self, node: NodeId) -> Result<(), Error> {
+        drop(self.node(node)?.take());
+        Ok(())
+    }
+
+    /// Starts a node that was stopped or killed, on the files that it left, and returns once all that run serve; at once while
+    /// they are no majority, for then nobody serves.
+    ///
+    /// # Errors
+    /// If there is no such node, or it does not start. One that runs is left alone.
+    pub fn start_node(&mut self, node: NodeId) -> Result<(), Error> {
+        if self.node(node)?.is_none() {
+            let options = self.node_options(node.0)?;
+            *self.node(node)? = Some(Node::start(options)?);
+        }
+        let running = self.nodes.iter().flatten().count();
+        if running * 2 > self.nodes.len() { self.wait_until_ready() } else { Ok(()) }
+    }
+
+    fn node(&mut self, node: NodeId) -> Result<&mut Option<NodeHandle>, Error> {
+        let nodes = self.nodes.len();
+        let at = usize::try_from(node.0).ok().and_then(|number| number.checked_sub(1));
+        at.and_then(|at| self.nodes.get_mut(at)).ok_or(Error::NoSuchNode { node, nodes })
+    }
+
     fn wait_until_ready(&self) -> Result<(), Error> {
         let looks = Duration::from_secs(READY_WITHIN_S).as_millis() / LOOK_EVERY.as_millis();
         for _ in 0..looks {
-            if self.nodes.iter().all(NodeHandle::ready) {
+            if self.nodes.iter().flatten().all(NodeHandle::ready) {
                 return Ok(());
             }
             std::thread::park_timeout(LOOK_EVERY);
@@ -107,10 +172,10 @@ impl Cluster {
         Err(Error::NotReady { waited_s: READY_WITHIN_S })
     }
 
-    fn node_options(&self, node: u64, options: &ClusterOptions) -> Result<NodeOptions, Error> {
+    fn node_options(&self, node: u64) -> Result<NodeOptions, Error> {
         let path = |name: String| self.folder.path().join(name);
         let at = node as usize - 1;
-        let offset_ns = options.clock_offsets_ns.get(at).copied().filter(|offset_ns| *offset_ns != 0);
+        let offset_ns = self.options.clock_offsets_ns.get(at).copied().filter(|offset_ns| *offset_ns != 0);
         let clock_inject_file = match offset_ns {
             None => None,
             Some(offset_ns) => {
@@ -129,7 +194,7 @@ impl Cluster {
             peers: (1..).map(NodeId).zip(self.endpoints()).collect(),
             metrics_listen: None,
             clock: ClockOptions::default(),
-            clock_source: SourceOptions::declared(options.uncertainty),
+            clock_source: SourceOptions::declared(self.options.uncertainty),
             clock_inject_file,
             replication: ReplicationOptions::default(),
             first_segment_bytes: 64 << 10,
@@ -192,6 +257,38 @@ mod tests {
         assert!(folder.join("node-3").exists());
         drop((producer, client, cluster));
         assert!(!folder.exists());
+    }
+
+    #[test]
+    fn a_topic_goes_on_through_a_kill_a_stop_and_returns_and_an_unknown_node_is_refused() {
+        let mut cluster = Cluster::with(&ClusterOptions { nodes: 3, ..Default::default() }).unwrap();
+        let client = Client::connect(cluster.client_options()).unwrap();
+        let topic = client.create_topic(CreateTopic::named(&"t".parse().unwrap())).unwrap();
+        let producer = client.producer(&topic.name, ProducerOptions::default()).unwrap();
+        let append = || producer.send(Record::default()).unwrap().wait().unwrap().timestamp;
+        let mut last = append();
+        for (node, is_killed) in [(1, true), (2, false), (3, true)].map(|(node, how)| (NodeId(node), how)) {
+            if is_killed {
+                cluster.kill_node(node).unwrap();
+            } else {
+                cluster.stop_node(node).unwrap();
+            }
+            let next = append();
+            assert!(next > last);
+            last = next;
+            cluster.start_node(node).unwrap();
+        }
+        let all = [1, 2, 3].map(NodeId);
+        for node in all {
+            cluster.kill_node(node).unwrap();
+        }
+        for node in all {
+            cluster.start_node(node).unwrap();
+        }
+        assert!(append() > last);
+        let unknown = cluster.kill_node(NodeId(4));
+        assert!(matches!(unknown, Err(Error::NoSuchNode { node: NodeId(4), nodes: 3 })), "{unknown:?}");
+        assert!(cluster.stop_node(NodeId(0)).is_err());
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub enum Error {
     Node(#[from] node::Error),
     #[error("the nodes do not serve after {waited_s} s; RUST_LOG=warn with a subscriber tells why")]
     NotReady { waited_s: u64 },
+    #[error("there is no node {node}: this cluster has {nodes}, numbered from 1")]
+    NoSuchNode { node: crate::types::NodeId, nodes: usize },
     #[error("{nodes} nodes: name at least one, and no more than nine")]
     Nodes { nodes: u64 },
 }

@@ -14,7 +14,8 @@ use super::endpoint::{connect, dial_config, set_datagram_bytes, transport};
 use super::stream::{Named, hello_timeout};
 use super::tls::{self, ANY_NODE_NAME, peer_name};
 use super::{
-    ClientOptions, ClientStream, CloseCode, Error, Identity, ServerStream, Socket, TransportOptions,
+    ClientOptions, ClientStream, CloseCode, Error, Identity, PacketTime, ServerStream, Socket,
+    TransportOptions,
 };
 use crate::wire::{CLIENT_ALPN, PacketLimits};
 
@@ -47,6 +48,7 @@ pub struct ClientConnection {
     name: Arc<str>,
     request_limits: PacketLimits,
     response_limits: PacketLimits,
+    packet_time: PacketTime,
 }
 
 impl ClientConnection {
@@ -56,7 +58,13 @@ impl ClientConnection {
             name: name.into(),
             request_limits: options.request_limits,
             response_limits: options.response_limits,
+            packet_time: options.packet_time,
         }
+    }
+
+    /// Limits of the requests that this node takes.
+    pub fn request_limits(&self) -> PacketLimits {
+        self.request_limits
     }
 
     pub fn remote(&self) -> SocketAddr {
@@ -71,7 +79,8 @@ impl ClientConnection {
     /// The next stream the client opened; an error once the connection ended. May be cancelled and called again.
     pub async fn accept_stream(&self) -> Result<ServerStream, Error> {
         let stream = self.connection.connection.accept_bi().await.map_err(|e| self.connection.ended(&e))?;
-        Ok(ServerStream::new(&self.connection, stream, self.response_limits, self.request_limits))
+        let stream = ServerStream::new(&self.connection, stream, self.response_limits, self.request_limits);
+        Ok(stream.limited(self.packet_time))
     }
 
     /// As [`Self::accept_stream`], but closes the connection with `HelloTimeout` if none came within `limit`.

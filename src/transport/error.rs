@@ -5,10 +5,11 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::wire::PacketError;
 
-/// Why a connection or stream was closed, as the peer sees it. Numbers are never reused.
+/// Why a connection or a stream was closed, as the peer sees it. Numbers are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum CloseCode {
@@ -34,6 +35,8 @@ pub enum CloseCode {
     HelloTimeout = 9,
     /// A bound on connections is reached; try again later or another node.
     Busy = 10,
+    /// A packet was begun and not finished in time. Ends its stream, not the connection.
+    Stalled = 11,
 }
 
 impl CloseCode {
@@ -51,6 +54,7 @@ impl CloseCode {
             8 => Self::Malformed,
             9 => Self::HelloTimeout,
             10 => Self::Busy,
+            11 => Self::Stalled,
             _ => return None,
         })
     }
@@ -89,6 +93,8 @@ pub enum Error {
     Closed { peer: String, reason: String },
     #[error("{peer} gave up a stream (code {code})")]
     StreamEnded { peer: String, code: u64 },
+    #[error("{peer} began a packet of {claimed_bytes} bytes and did not finish it within {after:?}")]
+    Stalled { peer: String, claimed_bytes: usize, after: Duration },
     #[error("packet to or from {peer}: {source}")]
     Packet { peer: String, source: PacketError },
 }

@@ -22,7 +22,7 @@ pub use error::{CloseCode, Error};
 pub use link::{Checked, Inbox, Link, PeerIdentities, StreamClass};
 pub use memory::{MemoryLink, MemoryNetwork};
 pub use mesh::{Mesh, PeerStatus};
-pub use options::{ClientOptions, TransportOptions};
+pub use options::{ClientOptions, PacketTime, TransportOptions};
 pub use socket::{RECEIVE_BUFFER_BYTES, Socket};
 pub use stream::{ClientStream, PacketReceiver, PacketSender, PacketStream, ServerStream};
 pub use tls::{CertReport, CertificateTerm, Identity, certificate_terms, init_certs};

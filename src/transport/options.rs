@@ -10,6 +10,28 @@ const REQUEST_LIMITS: PacketLimits = PacketLimits { header_bytes_max: 64 << 10, 
 /// Lists of many topics need a large header.
 const RESPONSE_LIMITS: PacketLimits = PacketLimits { header_bytes_max: 1 << 20, payload_bytes_max: 8 << 20 };
 
+/// How long a packet may take from its first byte to its last. Between packets a stream may be idle for as long as it likes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketTime {
+    pub least: Duration,
+    /// In addition, for each whole mebibyte that its prefix claims.
+    pub per_mib: Duration,
+}
+
+impl PacketTime {
+    /// The time for a packet of so many bytes.
+    pub fn limit(&self, claimed_bytes: usize) -> Duration {
+        let whole_mib = u32::try_from(claimed_bytes >> 20).unwrap_or(u32::MAX);
+        self.least.saturating_add(self.per_mib.saturating_mul(whole_mib))
+    }
+}
+
+impl Default for PacketTime {
+    fn default() -> Self {
+        Self { least: Duration::from_secs(10), per_mib: Duration::from_secs(1) }
+    }
+}
+
 /// Bounds of a node's endpoint.
 #[derive(Clone, Debug)]
 pub struct TransportOptions {
@@ -27,6 +49,8 @@ pub struct TransportOptions {
     pub response_limits: PacketLimits,
     /// Limits of messages between nodes.
     pub node_limits: PacketLimits,
+    /// What a packet of a client or of a node may take; a stream whose packet takes longer is given up with `Stalled`.
+    pub packet_time: PacketTime,
     /// Messages waiting for one peer in one stream class; one more is dropped.
     pub queue_messages_max: usize,
     /// Bytes waiting for one peer in one stream class.
@@ -49,6 +73,7 @@ impl Default for TransportOptions {
             request_limits: REQUEST_LIMITS,
             response_limits: RESPONSE_LIMITS,
             node_limits: PacketLimits { header_bytes_max: 4 << 20, payload_bytes_max: 32 << 20 },
+            packet_time: PacketTime::default(),
             queue_messages_max: 4096,
             queue_bytes_max: 64 << 20,
             node_idle_timeout: Duration::from_secs(2),

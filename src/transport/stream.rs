@@ -1,7 +1,7 @@
 //! Packets over one QUIC stream, each half usable from its own task.
 //!
 //! Knows nothing of what packets mean. A peer that breaks the limits or the format loses its whole connection,
-//! with a reason it can read.
+//! with a reason it can read; one that begins a packet and does not finish it in time loses that stream.
 
 use std::io;
 use std::marker::PhantomData;
@@ -11,9 +11,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use quinn::{ReadError, RecvStream, SendStream, WriteError};
 use tokio::io::AsyncReadExt;
+use tokio::time::{Instant, timeout_at};
 
 use super::tls::ended;
-use super::{CloseCode, Error};
+use super::{CloseCode, Error, PacketTime};
 use crate::wire::{PacketDecoder, PacketError, PacketLimits, Request, Response, encode_packet};
 
 /// A node's end of a client's stream.
@@ -55,6 +56,12 @@ impl<Out: prost::Message, In: prost::Message + Default> PacketStream<Out, In> {
             sender: PacketSender::new(connection.clone(), send, send_limits),
             receiver: PacketReceiver::new(connection.clone(), receive, receive_limits),
         }
+    }
+
+    /// With a limit of the time that a packet of the peer's may take.
+    pub(super) fn limited(mut self, packet_time: PacketTime) -> Self {
+        self.receiver = self.receiver.limited(packet_time);
+        self
     }
 
     /// See [`PacketSender::send`].
@@ -136,26 +143,38 @@ pub struct PacketReceiver<In> {
     connection: Named,
     stream: RecvStream,
     decoder: PacketDecoder,
+    packet_time: Option<PacketTime>,
+    /// When the first byte of a packet that is not whole yet was seen.
+    begun: Option<Instant>,
     receives: PhantomData<fn() -> In>,
 }
 
 impl<In: prost::Message + Default> PacketReceiver<In> {
     pub(super) fn new(connection: Named, stream: RecvStream, limits: PacketLimits) -> Self {
-        Self { connection, stream, decoder: PacketDecoder::new(limits), receives: PhantomData }
+        let decoder = PacketDecoder::new(limits);
+        Self { connection, stream, decoder, packet_time: None, begun: None, receives: PhantomData }
+    }
+
+    /// With a limit of the time that a packet may take. Whoever leaves a packet half received to do something else has its
+    /// peer pay for that time.
+    pub(super) fn limited(self, packet_time: PacketTime) -> Self {
+        Self { packet_time: Some(packet_time), ..self }
     }
 
     /// The next packet, `None` when the peer has finished. May be cancelled and called again: nothing is lost.
     ///
-    /// A packet over the limits, or none at all, closes the connection.
+    /// A packet over the limits, or none at all, closes the connection; one that takes too long, the stream.
     pub async fn recv(&mut self) -> Result<Option<(In, Bytes)>, Error> {
         loop {
             match self.decoder.next_packet() {
-                Ok(Some(packet)) => return Ok(Some(packet)),
+                Ok(Some(packet)) => {
+                    self.begun = None;
+                    return Ok(Some(packet));
+                }
                 Ok(None) => {}
                 Err(error) => return Err(self.refuse(error)),
             }
-            let read = self.stream.read_buf(self.decoder.buffer()).await;
-            if read.map_err(|error| self.read_error(error))? == 0 {
+            if self.read().await? == 0 {
                 return match self.decoder.finish() {
                     Ok(()) => Ok(None),
                     Err(source) => Err(Error::Packet { peer: self.connection.peer.to_string(), source }),
@@ -170,6 +189,29 @@ impl<In: prost::Message + Default> PacketReceiver<In> {
             Ok(received) => received,
             Err(_) => Err(hello_timeout(&self.connection, limit)),
         }
+    }
+
+    /// Some more bytes; 0 at the end of the stream.
+    async fn read(&mut self) -> Result<usize, Error> {
+        let limit = self.decoder.begun().zip(self.packet_time).map(|(claimed_bytes, time)| {
+            (claimed_bytes, time.limit(claimed_bytes), *self.begun.get_or_insert_with(Instant::now))
+        });
+        let reading = self.stream.read_buf(self.decoder.buffer());
+        let read = match limit {
+            None => reading.await,
+            // What has arrived is read first, however late: the peer did its part.
+            Some((claimed_bytes, after, begun)) => match timeout_at(begun + after, reading).await {
+                Ok(read) => read,
+                Err(_) => return Err(self.stalled(claimed_bytes, after)),
+            },
+        };
+        read.map_err(|error| self.read_error(error))
+    }
+
+    fn stalled(&mut self, claimed_bytes: usize, after: Duration) -> Error {
+        // Fails only if the stream is over already, which is what is asked for.
+        let _ = self.stream.stop(CloseCode::Stalled.varint());
+        Error::Stalled { peer: self.connection.peer.to_string(), claimed_bytes, after }
     }
 
     fn refuse(&self, source: PacketError) -> Error {

@@ -68,7 +68,7 @@ fn request(id: u64) -> Request {
 }
 
 fn response(id: u64) -> Response {
-    let hello = HelloBody { protocol: 1, cluster: "c".to_owned(), node: 1 };
+    let hello = HelloBody { protocol: 1, cluster: "c".to_owned(), node: 1, ..HelloBody::default() };
     Response { id, body: Some(ResponseBody::Hello(hello)) }
 }
 

@@ -10,6 +10,10 @@ use super::{Offset, ProducerId, ShardId, Term, Timestamp};
 /// (`shard::dedup`), so a retry of any of them is recognised.
 pub const SHARD_IN_FLIGHT_MAX: usize = 8;
 
+/// The epochs that one run of a producer has for itself in a shard: a multiple of so many is the first of a run, and one more is used
+/// for what a run goes on with after a batch of unknown fate. So a run that was fenced cannot come upon the epochs of a later one.
+pub const EPOCHS_OF_A_RUN: u32 = 256;
+
 /// Identifies a batch across retries: sequences rise by one per batch, producer and shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchId {
@@ -65,6 +69,9 @@ pub struct Receipt {
     /// Half the width of the leader's clock interval when the batch was stamped.
     pub uncertainty_ns: u64,
     pub term: Term,
+    /// The checksum of the header of the frame that holds the batch: the frame's name, the same on every replica. `None`
+    /// from a node that does not tell, or that has trimmed the frame.
+    pub header_crc: Option<u32>,
     pub durability: Durability,
     /// Where the batch's time on the leader went.
     pub wait: StageTimes,
@@ -75,6 +82,18 @@ impl Receipt {
     pub fn last_timestamp(&self) -> Timestamp {
         self.first_timestamp.plus_ns(u64::from(self.record_count.saturating_sub(1)))
     }
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Applied(Receipt),
+    /// It is not in the shard and never will be.
+    NotApplied,
+    /// Too much came after it: whether it was applied cannot be told any more.
+    Forgotten,
+    /// It is not in the shard now; an attempt may still be under way.
+    Open,
 }
 
 /// How long a batch spent in each stage on its leader. Zero throughout for a duplicate's receipt.

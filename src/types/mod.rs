@@ -4,17 +4,20 @@
 //! cheap to copy (records aside) and cannot be confused with its neighbour.
 
 mod batch;
+mod batch_ref;
 mod ids;
 mod order_mark;
 mod position;
 mod record;
 mod replica;
 mod retention;
+mod terms;
 mod time;
 mod timestamp_ranges;
 mod token;
 
-pub use batch::{BatchId, Durability, Receipt, SHARD_IN_FLIGHT_MAX, StageTimes};
+pub use batch::{BatchId, Durability, EPOCHS_OF_A_RUN, Fate, Receipt, SHARD_IN_FLIGHT_MAX, StageTimes};
+pub use batch_ref::{BatchRef, InvalidBatchRef};
 pub use ids::{
     ClusterId, GroupName, InvalidName, MemberId, NodeId, ProducerId, ReplicaId, ShardId, TopicId, TopicName,
 };
@@ -23,6 +26,7 @@ pub use position::{Index, Offset, Term};
 pub use record::{Header, Record};
 pub use replica::{Membership, Vote};
 pub use retention::{InvalidRetention, Retention};
+pub use terms::{AppendTerms, Condition, Found, Wait};
 pub use time::{Monotonic, Timestamp};
 pub use timestamp_ranges::TimestampRanges;
 pub use token::{InvalidToken, Token};

@@ -6,14 +6,17 @@
 use super::groups::{
     DeleteGroupBody, DescribeGroupsBody, GroupBeatBody, GroupStandingBody, GroupsBody, ResetGroupBody,
 };
+use super::hello::HelloBody;
+use super::producers::{FenceProducerBody, ProducerFencedBody};
 use super::reads::{LocateBody, LocatedBody, NowBody, NowRequestBody};
 
-/// One request.
+/// One request, in the header of a packet.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Request {
+    /// Chosen by the client; its answers carry it. One stream does not use it twice for what is unanswered.
     #[prost(uint64, tag = "1")]
     pub id: u64,
-    #[prost(oneof = "RequestBody", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 16, 17, 18, 19")]
+    #[prost(oneof = "RequestBody", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 19")]
     pub body: Option<RequestBody>,
 }
 
@@ -46,6 +49,8 @@ pub enum RequestBody {
     // Never 12: nodes of the first builds claim it without a meaning, and fail over it where a stranger's number is skipped.
     #[prost(message, tag = "13")]
     Locate(LocateBody),
+    #[prost(message, tag = "14")]
+    FenceProducer(FenceProducerBody),
     #[prost(message, tag = "15")]
     GroupBeat(GroupBeatBody),
     #[prost(message, tag = "16")]
@@ -61,9 +66,10 @@ pub enum RequestBody {
 /// One response: a body, or an error.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Response {
+    /// That of the request.
     #[prost(uint64, tag = "1")]
     pub id: u64,
-    #[prost(oneof = "ResponseBody", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15")]
+    #[prost(oneof = "ResponseBody", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
     pub body: Option<ResponseBody>,
 }
 
@@ -91,21 +97,12 @@ pub enum ResponseBody {
     Now(NowBody),
     #[prost(message, tag = "12")]
     Located(LocatedBody),
+    #[prost(message, tag = "13")]
+    ProducerFenced(ProducerFencedBody),
     #[prost(message, tag = "14")]
     GroupStanding(GroupStandingBody),
     #[prost(message, tag = "15")]
     Groups(GroupsBody),
-}
-
-/// Who speaks, and which protocol. A server names its cluster and node.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct HelloBody {
-    #[prost(uint32, tag = "1")]
-    pub protocol: u32,
-    #[prost(string, tag = "2")]
-    pub cluster: String,
-    #[prost(uint64, tag = "3")]
-    pub node: u64,
 }
 
 /// A batch for one shard. The payload is the encoded body.
@@ -130,6 +127,24 @@ pub struct AppendBody {
     /// again. A shard that does not know the producer starts here.
     #[prost(uint64, tag = "8")]
     pub lowest_open_sequence: u64,
+    /// A timestamp that was released in this shard before the batch was first sent, by a receipt's last or by `Forgotten`; 0: none.
+    /// The same for every attempt, unless all of them were refused for certain.
+    #[prost(fixed64, tag = "9")]
+    pub floor_ns: u64,
+    /// What the answer waits for: 0 that the batch is exposed, 1 that it is committed.
+    #[prost(uint32, tag = "10")]
+    pub wait: u32,
+    /// The append must carry a higher timestamp; 0: nothing asked. What lies too far ahead is refused.
+    #[prost(fixed64, tag = "11")]
+    pub after_ns: u64,
+    /// Append only if this is the offset of the batch's first record.
+    #[prost(uint64, optional, tag = "12")]
+    pub next_offset: Option<u64>,
+    /// Append only if no record with this key stands above `key_as_of_ns`.
+    #[prost(bytes = "bytes", optional, tag = "13")]
+    pub key: Option<bytes::Bytes>,
+    #[prost(fixed64, tag = "14")]
+    pub key_as_of_ns: u64,
 }
 
 /// An acknowledged batch; see `types::Receipt`.
@@ -158,6 +173,9 @@ pub struct AppendedBody {
     pub replication_ns: u64,
     #[prost(uint64, tag = "11")]
     pub commit_wait_ns: u64,
+    /// The CRC of the frame's header, its name on every replica; none if the node no longer has the frame.
+    #[prost(fixed32, optional, tag = "12")]
+    pub header_crc: Option<u32>,
 }
 
 /// Read one shard on from a time.
@@ -190,6 +208,7 @@ pub struct CreateTopicBody {
     pub name: String,
     #[prost(uint32, tag = "2")]
     pub shards: u32,
+    /// Of each shard; 0: three, or one on each node of a smaller cluster.
     #[prost(uint32, tag = "3")]
     pub replicas: u32,
     /// Range partitioning: the keys at which one shard ends and the next begins. Empty for hash partitioning.
@@ -440,6 +459,7 @@ pub struct ErrorBody {
     /// What happened, where, and what to do next.
     #[prost(string, tag = "2")]
     pub message: String,
+    /// The same request may succeed later, or at another node.
     #[prost(bool, tag = "3")]
     pub retryable: bool,
     #[prost(enumeration = "Outcome", tag = "4")]
@@ -455,26 +475,50 @@ pub struct ErrorBody {
     pub kept_from_offset: u64,
     #[prost(fixed64, tag = "8")]
     pub trimmed_through_ns: u64,
+    /// With `ConditionFailed`, of `next_offset`: the next offset, of what everybody may see.
+    #[prost(uint64, tag = "10")]
+    pub found_offset: u64,
+    /// With `ConditionFailed`, of `key`: up to here the key changed, or the node cannot tell; else 0.
+    #[prost(fixed64, tag = "11")]
+    pub found_ns: u64,
+    /// With `Forgotten`: a timestamp released in the shard, the floor of a batch that is sent again.
+    #[prost(fixed64, tag = "9")]
+    pub floor_ns: u64,
 }
 
+/// Why a request was refused or failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
 #[repr(i32)]
 pub enum ErrorCode {
+    /// Nodes do not send it; a reader takes a code that it does not know for this.
     Internal = 0,
+    /// Another node leads the shard, or nobody yet.
     NotLeader = 1,
     /// The leader's clock is not trusted, or a new leader still gathers its floor.
     Fenced = 2,
+    /// A bound of the stream, the connection, the shard or the node is reached, or a batch sent before this one is under way.
     Busy = 3,
+    /// There is no such topic.
     UnknownTopic = 4,
+    /// The shard has no working replica on this node, or the node has not heard of its topic.
     UnknownShard = 5,
+    /// A batch of this producer's is missing before this one.
     SequenceGap = 6,
+    /// A newer run of this producer, with a higher epoch, has taken over.
     ProducerFenced = 7,
+    /// The request is not what the protocol says, or not known to this node. If only the CRC of a batch is wrong, it may be sent again.
     Invalid = 8,
+    /// A bound of size would be exceeded.
     TooLarge = 9,
+    /// What is there stands in the way: a name taken, a group with members, a batch too old to tell whether it is there.
     Conflict = 10,
+    /// The node stops, or has failed, or cannot tell without the others.
     Unavailable = 11,
+    /// What was asked for did not happen in time.
     Timeout = 12,
+    /// Bytes on the node are not what was written.
     Corruption = 13,
+    /// Not allowed: before a hello, in another protocol or cluster, to a topic of the system, or with terms that the node does not know.
     Denied = 14,
     /// Leadership was lost while the batch was under way.
     LeadershipLost = 15,
@@ -482,6 +526,12 @@ pub enum ErrorCode {
     NoSpace = 16,
     /// What a reader wants was trimmed away.
     Trimmed = 17,
+    /// The append's condition does not hold.
+    ConditionFailed = 18,
+    /// The shard may have forgotten the batch's producer: it cannot tell whether an earlier attempt was applied.
+    Forgotten = 19,
+    /// A timestamp lies further ahead than any that a leader gives.
+    Future = 20,
     /// There is no such group.
     UnknownGroup = 21,
     /// The member was taken for dead, or left: nothing that it says counts any more. It may join anew.
@@ -492,7 +542,9 @@ pub enum ErrorCode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
 #[repr(i32)]
 pub enum Outcome {
+    /// Certainly nothing: it is safe to send it anew.
     NotApplied = 0,
+    /// It may have been applied, now or later. Take an outcome that you do not know for this.
     Unknown = 1,
 }
 

@@ -6,19 +6,23 @@
 //! against a limit before anything is allocated. Fields are only ever added; a reader skips what it does not know.
 
 mod client;
+mod features;
 mod group_log;
 mod groups;
+mod hello;
 mod node;
 mod packet;
+mod producers;
 mod reads;
 mod system;
 
 pub use client::{
     AppendBody, AppendedBody, ClockBody, ClockDoubt, ClockPeer, ClockRefusal, ClusterBody, CreateTopicBody,
-    DeliverBody, ErrorBody, ErrorCode, HelloBody, NodeBody, Outcome, ReplicaBody, Request, RequestBody,
-    Response, ResponseBody, ShardBody, ShardStatusBody, ShardStatusesBody, SubscribeBody, TopicBody,
-    TopicNameBody, TopicsBody,
+    DeliverBody, ErrorBody, ErrorCode, NodeBody, Outcome, ReplicaBody, Request, RequestBody, Response,
+    ResponseBody, ShardBody, ShardStatusBody, ShardStatusesBody, SubscribeBody, TopicBody, TopicNameBody,
+    TopicsBody,
 };
+pub use features::{APPEND_AFTER, CONDITIONAL_APPEND, FEATURES, FENCE_SAME_RUN, WAIT_COMMITTED};
 pub use group_log::{
     GroupChange, GroupCommitted, GroupJoined, GroupLogRecord, GroupTaken, GroupTopic, GroupWhole,
     WholeMember, WholePlace,
@@ -27,18 +31,20 @@ pub use groups::{
     DeleteGroupBody, DescribeGroupsBody, GroupBeatBody, GroupBody, GroupMemberBody, GroupPlaceBody,
     GroupStandingBody, GroupsBody, HeldShard, ReadPlace, ResetGroupBody,
 };
+pub use hello::{HelloBody, HelloLimits, Versions};
 pub use node::{
     ClockProbe, ClosedAck, ClosedPublication, ClosedTick, EntryMeta, FetchFrames, FetchedFrames, FloorAnswer,
     FloorRequest, NodeHello, NodeMessage, RaftManifest, RaftMessage, RecallAnswer, RecallRequest,
     ShardPromise, StatedTime,
 };
 pub use packet::{PREFIX_BYTES, PacketDecoder, PacketError, PacketLimits, encode_packet};
+pub use producers::{FenceProducerBody, ProducerFencedBody};
 pub use reads::{LocateBody, LocatedBody, NowBody, NowRequestBody};
 pub use system::{
     CreateShard, CreateTopic, DeleteTopic, PlaceReplica, RegisterNode, SystemChange, SystemRecord,
 };
 
-/// The major version in both ALPNs.
+/// The newest version of the protocol that this build speaks; `Versions::OWN` has all of them.
 pub const PROTOCOL_VERSION: u32 = 1;
 /// ALPN of node-to-node connections.
 pub const NODE_ALPN: &[u8] = b"timberline-node/1";

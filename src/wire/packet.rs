@@ -1,7 +1,7 @@
 //! Packets on a stream: `header length (u32 LE), payload length (u32 LE), header (protobuf), payload (raw)`.
 //!
 //! Knows nothing of sockets: bytes go in as they arrive, packets come out. Invariants: both lengths are checked
-//! against the limits before any memory is taken for them; memory grows with the bytes that arrived, never with
+//! against the limits before any memory is taken for them; memory grows with the bytes that arrived on the stream, never with
 //! the bytes that a prefix promises; no input panics.
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -10,8 +10,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 pub const PREFIX_BYTES: usize = 8;
 /// Room made for bytes to come when the next packet's size is not known yet.
 const READ_BYTES: usize = 16 << 10;
-/// Room made for the rest of a packet: at most this, or as much as is already there.
+/// Room made for the rest of a packet: at most this, or so many times what is already there, or as much as the largest packet before
+/// took. Each time the room grows, what is there may have to move.
 const READ_AHEAD_BYTES: usize = 64 << 10;
+const READ_AHEAD_TIMES: usize = 16;
 
 /// The largest packet a reader accepts, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,11 +71,13 @@ pub fn encode_packet(
 pub struct PacketDecoder {
     limits: PacketLimits,
     buffer: BytesMut,
+    /// Of the largest packet that came whole.
+    largest_bytes: usize,
 }
 
 impl PacketDecoder {
     pub fn new(limits: PacketLimits) -> Self {
-        Self { limits, buffer: BytesMut::new() }
+        Self { limits, buffer: BytesMut::new(), largest_bytes: 0 }
     }
 
     /// Where bytes are to be appended as they arrive; has room for at least one.
@@ -82,7 +86,9 @@ impl PacketDecoder {
     pub fn buffer(&mut self) -> &mut BytesMut {
         if let Some((header, payload)) = lengths(&self.buffer) {
             let missing = (PREFIX_BYTES + header + payload).saturating_sub(self.buffer.len());
-            self.buffer.reserve(missing.clamp(1, READ_AHEAD_BYTES.max(self.buffer.len())));
+            let ahead_max =
+                READ_AHEAD_BYTES.max(self.buffer.len() * READ_AHEAD_TIMES).max(self.largest_bytes);
+            self.buffer.reserve(missing.clamp(1, ahead_max));
         } else if self.buffer.capacity() - self.buffer.len() < READ_BYTES / 4 {
             self.buffer.reserve(READ_BYTES);
         }
@@ -97,6 +103,7 @@ impl PacketDecoder {
         if self.buffer.len() < packet_bytes {
             return Ok(None);
         }
+        self.largest_bytes = self.largest_bytes.max(packet_bytes);
         let mut packet = self.buffer.split_to(packet_bytes).freeze();
         let payload = packet.split_off(PREFIX_BYTES + header_bytes);
         let header = packet.slice(PREFIX_BYTES..);
@@ -105,13 +112,18 @@ impl PacketDecoder {
         Ok(Some((header, payload)))
     }
 
+    /// The bytes that the packet which is begun and not whole claims to have: those of its prefix, if that is not whole.
+    ///
+    /// Ask only after [`Self::next_packet`] answered `None`.
+    pub fn begun(&self) -> Option<usize> {
+        let claimed = lengths(&self.buffer).map_or(PREFIX_BYTES, |(h, p)| PREFIX_BYTES + h + p);
+        (!self.buffer.is_empty()).then_some(claimed)
+    }
+
     /// The stream ended: an error unless it ended between two packets.
     pub fn finish(&self) -> Result<(), PacketError> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        let wanted = lengths(&self.buffer).map_or(PREFIX_BYTES, |(h, p)| PREFIX_BYTES + h + p);
-        Err(PacketError::Torn { missing: wanted.saturating_sub(self.buffer.len()) })
+        let Some(claimed) = self.begun() else { return Ok(()) };
+        Err(PacketError::Torn { missing: claimed.saturating_sub(self.buffer.len()) })
     }
 }
 
@@ -193,7 +205,8 @@ mod tests {
                 stream.extend(&rest);
                 let mut decoder = PacketDecoder::new(LIMITS);
                 let outcome = feed(&mut decoder, &stream, step);
-                prop_assert!(decoder.buffer.capacity() <= 2 * READ_AHEAD_BYTES + stream.len());
+                let most = 2 * READ_AHEAD_BYTES + (1 + READ_AHEAD_TIMES) * stream.len();
+                prop_assert!(decoder.buffer.capacity() <= most);
                 if header as usize > LIMITS.header_bytes_max || payload as usize > LIMITS.payload_bytes_max {
                     let named = matches!(
                         outcome,
@@ -212,6 +225,26 @@ mod tests {
         assert_eq!(refused(257, 0), PacketError::HeaderTooLarge { found: 257, limit: 256 });
         let found = u32::MAX as usize;
         assert_eq!(refused(0, u32::MAX), PacketError::PayloadTooLarge { found, limit: 1 << 20 });
+    }
+
+    #[test]
+    fn room_for_a_packet_as_large_as_one_before_it_is_made_at_once() {
+        let packet = encode_packet(&hello(), vec![Bytes::from(vec![7; 1 << 20])], &LIMITS).unwrap().concat();
+        let mut decoder = PacketDecoder::new(LIMITS);
+        let mut growths = || {
+            let (mut fed, mut grown) = (0, 0);
+            while decoder.next_packet::<NodeHello>().unwrap().is_none() {
+                let (begun, before) = (decoder.begun().is_some(), decoder.buffer.capacity());
+                let buffer = decoder.buffer();
+                grown += usize::from(begun && buffer.capacity() > before);
+                let step = 5_000.min(packet.len() - fed).min(buffer.capacity() - buffer.len());
+                buffer.extend_from_slice(&packet[fed..fed + step]);
+                fed += step;
+            }
+            grown
+        };
+        assert!(growths() > 1, "nobody promised that so much would come");
+        assert_eq!(growths(), 1);
     }
 
     #[test]
@@ -236,10 +269,18 @@ mod tests {
 
     #[test]
     fn fields_of_a_newer_peer_are_skipped() {
-        let newer = encode_packet(&hello(), Vec::new(), &LIMITS).unwrap().concat();
+        #[derive(Clone, PartialEq, prost::Message)]
+        struct Newer {
+            #[prost(uint32, tag = "1")]
+            protocol: u32,
+            #[prost(string, tag = "77")]
+            later: String,
+        }
+        let newer = Newer { protocol: 1, later: "not known here".to_owned() };
+        let newer = encode_packet(&newer, Vec::new(), &LIMITS).unwrap().concat();
         let mut decoder = PacketDecoder::new(LIMITS);
         decoder.buffer().extend_from_slice(&newer);
         let (older, _) = decoder.next_packet::<HelloBody>().unwrap().expect("whole");
-        assert_eq!((older.protocol, older.node), (1, 1));
+        assert_eq!(older, HelloBody { protocol: 1, ..HelloBody::default() });
     }
 }

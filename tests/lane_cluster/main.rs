@@ -3,6 +3,8 @@
 mod clocks;
 mod consistency;
 mod leap_seconds;
+mod producers;
+mod receipts;
 mod recollections;
 mod repairs;
 mod resting;

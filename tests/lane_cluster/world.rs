@@ -12,14 +12,14 @@ use timberline::clock::{AgreementOptions, AgreementStatus, Fault, Moment, Readin
 use timberline::codec::{EncodedBatch, encode_records};
 use timberline::disk::{Disk, MemoryDisk};
 use timberline::lane::{
-    AppendCommand, CareNote, Event, Lane, LaneOptions, Output, Placement, ReadAnswer, ReadCommand, ReadFrom,
-    ReadRefusal, ReplicaStatus, ScrubOptions, ShardSpec, Ticket,
+    AppendCommand, CareNote, Event, FenceCommand, Lane, LaneOptions, Output, Placement, ReadAnswer,
+    ReadCommand, ReadFrom, ReadRefusal, ReplicaStatus, ScrubOptions, ShardSpec, Ticket,
 };
 use timberline::log::LogOptions;
-use timberline::shard::Refusal;
+use timberline::shard::{Fenced, Refusal};
 use timberline::types::{
-    BatchId, Durability, Monotonic, NodeId, OrderMark, ProducerId, Receipt, Record, ReplicaId, Retention,
-    ShardId, Timestamp, TopicId,
+    AppendTerms, BatchId, Durability, Monotonic, NodeId, OrderMark, ProducerId, Receipt, Record, ReplicaId,
+    Retention, ShardId, Timestamp, TopicId,
 };
 
 /// Half the width of every node's interval.
@@ -41,6 +41,7 @@ pub(crate) struct World {
     /// How nodes that start compare their clocks.
     pub(crate) agreement: AgreementOptions,
     pub(crate) appended: BTreeMap<Ticket, (Result<Receipt, Refusal>, u64)>,
+    pub(crate) fenced: BTreeMap<Ticket, Result<Fenced, Refusal>>,
     pub(crate) reads: BTreeMap<Ticket, Result<ReadAnswer, ReadRefusal>>,
     pub(crate) care: Vec<(NodeId, CareNote)>,
     /// Order marks that leaders said they wrote.
@@ -94,6 +95,7 @@ impl World {
             scheduled: 0,
             tickets: 0,
             appended: BTreeMap::new(),
+            fenced: BTreeMap::new(),
             reads: BTreeMap::new(),
             care: Vec::new(),
             marked: Vec::new(),
@@ -316,6 +318,7 @@ impl World {
             self.trace.push(format!("{} {from} answers {ticket:?} {result:?}", self.elapsed_ns));
             self.appended.insert(ticket, (result, self.elapsed_ns));
         }
+        self.fenced.extend(output.fenced);
         self.reads.extend(output.reads);
     }
 
@@ -368,6 +371,19 @@ impl World {
 
     /// Hands a batch of one record to a node, as a retry or for the first time.
     pub(crate) fn append(&mut self, node: NodeId, shard: ShardId, sequence: u64, value: &str) -> Ticket {
+        let batch = BatchId { producer: ProducerId(77), epoch: 0, sequence };
+        self.append_as(node, shard, batch, Timestamp::ZERO, value)
+    }
+
+    /// The same as the only open batch of some producer, with the floor that it was first sent with.
+    pub(crate) fn append_as(
+        &mut self,
+        node: NodeId,
+        shard: ShardId,
+        batch: BatchId,
+        floor: Timestamp,
+        value: &str,
+    ) -> Ticket {
         let ticket = self.draw_ticket();
         let record = Record { value: Some(Bytes::copy_from_slice(value.as_bytes())), ..Record::default() };
         let EncodedBatch { body, compression, crc, count } =
@@ -375,8 +391,8 @@ impl World {
         let command = AppendCommand {
             ticket,
             shard,
-            batch: BatchId { producer: ProducerId(77), epoch: 0, sequence },
-            lowest_open: sequence,
+            batch,
+            terms: AppendTerms { lowest_open: batch.sequence, floor, ..AppendTerms::default() },
             record_count: count,
             compression,
             body_crc: crc,
@@ -384,6 +400,16 @@ impl World {
             arrived: Monotonic(self.elapsed_ns),
         };
         self.hand(node, Event::Append(command));
+        ticket
+    }
+
+    /// Asks a node what became of a batch, for good.
+    pub(crate) fn settle_fate(&mut self, node: NodeId, shard: ShardId, batch: BatchId) -> Ticket {
+        let ticket = self.draw_ticket();
+        let in_doubt = Some((batch.epoch, batch.sequence));
+        let command =
+            FenceCommand { ticket, shard, producer: batch.producer, in_doubt, peek: false, same_run: false };
+        self.hand(node, Event::FenceProducer(command));
         ticket
     }
 

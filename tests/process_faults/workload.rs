@@ -15,7 +15,7 @@ use timberline::client::{
     Error, Kind, Order, Producer, ProducerOptions, Start, Topic, Until,
 };
 use timberline::types::{NodeId, Offset, Record, ShardId, TopicName};
-use timberline_checkers::{Append, MergedRecord, MergedStream, Outcome, ReplicaLog, Stamp};
+use timberline_checkers::{Append, MergedRecord, MergedStream, Outcome, ReplicaLog, Stamp, Terms};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
@@ -231,6 +231,7 @@ impl Appender {
             number: self.sent,
             count: 1,
             invoked_ns: now_ns(),
+            terms: Terms::default(),
             outcome: Outcome::Unknown,
         });
         self.sent += 1;

@@ -11,8 +11,10 @@
 
 mod certs;
 mod cluster;
+mod conditions;
 mod groups;
 mod mesh;
+mod reach;
 mod socket;
 mod streams;
 mod world;

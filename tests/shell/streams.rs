@@ -11,7 +11,7 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use timberline::transport::{
-    ClientConnection, ClientStream, Endpoint, ServerConnection, ServerStream, TransportOptions,
+    ClientConnection, ClientStream, Endpoint, PacketTime, ServerConnection, ServerStream, TransportOptions,
 };
 use timberline::wire::{HelloBody, Request, RequestBody, Response, ResponseBody, SubscribeBody};
 use tokio::task::JoinSet;
@@ -20,6 +20,9 @@ use crate::certs;
 use crate::seeds;
 use crate::world::{Climate, Machine, World, address};
 
+/// A dozen streams with megabytes each share a path of some hundred kilobytes a second: a node's usual time for a packet is
+/// for better ones.
+const PATIENT: PacketTime = PacketTime { least: Duration::from_secs(60), per_mib: Duration::from_secs(20) };
 const NO_STORM: Duration = Duration::ZERO;
 const LIMIT: Duration = Duration::from_secs(300);
 const STREAMS: u64 = 40;
@@ -37,7 +40,8 @@ type Sent = Rc<Cell<u64>>;
 
 async fn echo(machine: Rc<Machine>, sent: Sent) -> Result<(), Box<dyn std::error::Error>> {
     let identity = certs::node(machine.node);
-    let endpoint = Endpoint::on(machine.socket().await?, &identity, TransportOptions::default())?;
+    let options = TransportOptions { packet_time: PATIENT, ..TransportOptions::default() };
+    let endpoint = Endpoint::on(machine.socket().await?, &identity, options)?;
     let mut listener = endpoint.client_listener();
     while let Some(connection) = listener.accept().await {
         tokio::task::spawn_local(converse(connection, Rc::clone(&sent)));

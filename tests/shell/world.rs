@@ -92,13 +92,31 @@ impl World {
         F: Fn(Rc<Machine>) -> Fut + Clone + 'static,
         Fut: Future<Output = Result<(), Failure>> + 'static,
     {
-        count_panics();
         let mut random = StdRng::seed_from_u64(seed);
         let weather = Weather {
             lost_per_mille: *[0, 0, 5, 20, 50].choose(&mut random).expect("some"),
             doubled_per_mille: *[0, 10, 30].choose(&mut random).expect("some"),
             datagram_bytes_max: *[1280, 1500, 9000].choose(&mut random).expect("some"),
         };
+        Self::under(weather, random, seed, software)
+    }
+
+    /// A world in which nothing is lost on the way.
+    pub(crate) fn in_fair_weather<F, Fut>(seed: u64, software: F) -> Self
+    where
+        F: Fn(Rc<Machine>) -> Fut + Clone + 'static,
+        Fut: Future<Output = Result<(), Failure>> + 'static,
+    {
+        let weather = Weather { lost_per_mille: 0, doubled_per_mille: 0, datagram_bytes_max: 1500 };
+        Self::under(weather, StdRng::seed_from_u64(seed), seed, software)
+    }
+
+    fn under<F, Fut>(weather: Weather, mut random: StdRng, seed: u64, software: F) -> Self
+    where
+        F: Fn(Rc<Machine>) -> Fut + Clone + 'static,
+        Fut: Future<Output = Result<(), Failure>> + 'static,
+    {
+        count_panics();
         let latest = Duration::from_millis(random.random_range(2..30));
         let mut sim = turmoil::Builder::new()
             .rng_seed(random.random())

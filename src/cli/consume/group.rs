@@ -30,7 +30,7 @@ pub(super) async fn consume_as_member(
     printer.end()?;
     // What was printed is committed, even if reading then failed.
     let left = member.leave().await;
-    say(&format!("{} records; group {group} goes on behind them", printer.printed()));
+    say(&format!("{}; group {group} goes on behind them", printer.summary()));
     read.and(left.map_err(Failure::from))
 }
 

@@ -1,6 +1,7 @@
 //! A record, an order mark, or how far the read is closed, as a row of each format.
 
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -110,16 +111,40 @@ pub(super) struct Printer<W> {
     records: u64,
     /// With what is no record.
     rows: u64,
+    pauses: Pauses,
+}
+
+/// How long the reader waited between two records.
+#[derive(Default)]
+struct Pauses {
+    last: Option<Instant>,
+    longest: Duration,
+}
+
+impl Pauses {
+    fn record(&mut self, now: Instant) {
+        let pause = self.last.replace(now).map(|last| now.duration_since(last));
+        self.longest = self.longest.max(pause.unwrap_or_default());
+    }
 }
 
 impl<W: Write> Printer<W> {
     pub(super) fn new(names_topics: bool, format: Format, out: W) -> Self {
-        Self { names_topics, format, out, records: 0, rows: 0 }
+        Self { names_topics, format, out, records: 0, rows: 0, pauses: Pauses::default() }
     }
 
     /// How many records were printed.
     pub(super) fn printed(&self) -> u64 {
         self.records
+    }
+
+    /// What was printed, and the longest pause between two records of it, in words.
+    pub(super) fn summary(&self) -> String {
+        let records = self.records;
+        if records < 2 {
+            return format!("{records} records");
+        }
+        format!("{records} records, the longest pause between two {:.3} s", self.pauses.longest.as_secs_f64())
     }
 
     pub(super) fn begin(&mut self) -> Result<(), Failure> {
@@ -152,6 +177,7 @@ impl<W: Write> Printer<W> {
         }
         self.records += 1;
         self.rows += 1;
+        self.pauses.record(Instant::now());
         Ok(())
     }
 
@@ -321,6 +347,16 @@ mod tests {
         assert!(table.lines().nth(1).unwrap().starts_with("t   "), "{table}");
         assert!(table.lines().nth(4).unwrap().contains("CLOSED"), "{table}");
         assert_eq!(printed(Format::Raw), "v\nv\n");
+    }
+
+    #[test]
+    fn the_longest_pause_lies_between_two_records_and_not_before_the_first() {
+        let began = Instant::now();
+        let mut pauses = Pauses::default();
+        for ms in [700, 800, 1400, 1500] {
+            pauses.record(began + Duration::from_millis(ms));
+        }
+        assert_eq!(pauses.longest, Duration::from_millis(600));
     }
 
     #[test]

@@ -36,10 +36,8 @@ pub(in crate::cli) async fn consume(arguments: ConsumeArguments, common: &Common
     let read = read(&mut consumer, &mut printer, &arguments).await;
     // What was read is printed whole even if reading then failed.
     printer.end()?;
-    let (records, cursor, token) = (printer.printed(), consumer.cursor(), client.token());
-    say(&format!(
-        "{records} records; resume with --from cursor:{cursor}; others see as much with --token {token}"
-    ));
+    let (summary, cursor, token) = (printer.summary(), consumer.cursor(), client.token());
+    say(&format!("{summary}; resume with --from cursor:{cursor}; others see as much with --token {token}"));
     read
 }
 

@@ -116,6 +116,7 @@ mod tests {
             record_count: 1,
             uncertainty_ns: 1,
             term: Term(1),
+            header_crc: None,
             durability: Durability::Disk,
             wait: StageTimes::default(),
         };

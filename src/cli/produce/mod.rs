@@ -1,6 +1,5 @@
 //! `produce`: lines of a file or stdin become records of a topic.
 
-mod epoch;
 mod fields;
 mod lines;
 mod pace;

@@ -25,6 +25,9 @@ struct ReceiptRow<'a> {
     queue_ns: u64,
     sync_ns: u64,
     replication_ns: u64,
+    /// The CRC of the stored frame's header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header_crc: Option<u32>,
 }
 
 /// One failed batch; the field names are a contract.
@@ -36,6 +39,8 @@ struct FailureRow<'a> {
     error: String,
     outcome: &'static str,
     retryable: bool,
+    /// What names the batch to whoever asks later what became of it.
+    batch: Option<String>,
 }
 
 /// A batch's end as one JSON object.
@@ -54,6 +59,7 @@ pub(in crate::cli) fn receipt_row(topic: &TopicName, report: &BatchReport) -> St
             queue_ns: ns(receipt.wait.queue),
             sync_ns: ns(receipt.wait.sync),
             replication_ns: ns(receipt.wait.replication),
+            header_crc: receipt.header_crc,
         }),
         Err(failure) => to_json(&FailureRow {
             topic: topic.as_str(),
@@ -62,6 +68,7 @@ pub(in crate::cli) fn receipt_row(topic: &TopicName, report: &BatchReport) -> St
             error: failure.error.to_string(),
             outcome: failure.outcome.as_str(),
             retryable: failure.retryable,
+            batch: failure.batch.as_ref().map(ToString::to_string),
         }),
     }
 }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
-use super::epoch;
 use super::report::Summary;
 use super::{BadLine, FieldPath, Fields, Incoming, KeyPlace, LineRecord, Lines, Pace, Tally, receipt_row};
 use crate::cli::arguments::{Common, ProduceArguments};
@@ -33,10 +32,7 @@ pub(in crate::cli) async fn produce(arguments: ProduceArguments, common: &Common
     })?;
     let client = connect(common).await?;
     let tally = Arc::new(Tally::new(arguments.receipts));
-    let mut options = options(&arguments, &tally)?;
-    if options.producer.is_some() {
-        options.epoch = epoch::begin().await?;
-    }
+    let options = options(&arguments, &tally)?;
     let producer = client.producer(&arguments.topic, options).await?;
     let incoming = Incoming::start(lines, fields)
         .map_err(|error| Failure::plain(format!("cannot start the reading thread: {error}")))?;

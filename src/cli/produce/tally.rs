@@ -75,7 +75,9 @@ impl Tally {
                     Outcome::NotApplied => counts.not_applied += records,
                     Outcome::Unknown => counts.unknown += records,
                 }
-                counts.failure.get_or_insert_with(|| (failure.error.kind(), failure.to_string()));
+                let named =
+                    failure.batch.as_ref().map(|batch| format!(", batch {batch}")).unwrap_or_default();
+                counts.failure.get_or_insert_with(|| (failure.error.kind(), format!("{failure}{named}")));
             }
         }
         drop(counts);

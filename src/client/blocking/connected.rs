@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::engine::Engine;
-use super::{Consumer, Producer};
-use crate::client::{self, ClientOptions, ConsumerOptions, CreateTopic, Error, ProducerOptions, Topic};
-use crate::types::TopicName;
+use super::{Consumer, GroupConsumer, Producer};
+use crate::client::{
+    self, ClientOptions, ConsumerOptions, CreateTopic, Error, GroupOptions, ProducerOptions, Topic,
+};
+use crate::types::{GroupName, TopicName};
 
 /// A client of one cluster; see `client::Client`. Clones share connections and the thread they run on.
 #[derive(Clone)]
@@ -50,6 +52,17 @@ impl Client {
     ) -> Result<Consumer, Error> {
         let consumer = self.engine.run(self.client.consumer(topics, options))?;
         Ok(Consumer::new(consumer, Arc::clone(&self.engine)))
+    }
+
+    /// A member of a consumer group that reads one topic, or several: the same for all members.
+    pub fn group_consumer(
+        &self,
+        group: &GroupName,
+        topics: impl AsRef<[TopicName]> + Send,
+        options: GroupOptions,
+    ) -> Result<GroupConsumer, Error> {
+        let member = self.engine.run(self.client.group_consumer(group, topics, options))?;
+        Ok(GroupConsumer::new(member, Arc::clone(&self.engine)))
     }
 
     /// Closes all connections; producers and consumers that still run fail.

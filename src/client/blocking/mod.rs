@@ -36,9 +36,11 @@
 
 mod connected;
 mod engine;
+mod member;
 mod reading;
 mod writing;
 
 pub use connected::Client;
+pub use member::GroupConsumer;
 pub use reading::Consumer;
 pub use writing::{Delivery, Producer};

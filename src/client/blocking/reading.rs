@@ -1,6 +1,10 @@
 //! Consuming.
 
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::engine::Engine;
 use crate::client::{self, Consumed, Cursor, Error, Item, Marks};
@@ -23,6 +27,40 @@ impl Consumer {
     /// The next item, once there is one: records, and what `client::Item` has beside them. `None` at the end of the read.
     pub fn next_item(&mut self) -> Result<Option<Item>, Error> {
         self.engine.run(self.reads.next_item())
+    }
+
+    /// As `next_item`, for so long: `Poll::Pending` if nothing came, not even a closed timestamp, and the read goes on;
+    /// `Poll::Ready(None)` at its end.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = timberline::testing::Cluster::start()?;
+    /// # use timberline::client::{CreateTopic, blocking::Client};
+    /// # let client = Client::connect(cluster.client_options())?;
+    /// # let orders = "orders".parse()?;
+    /// # client.create_topic(CreateTopic { replicas: 1, ..CreateTopic::named(&orders) })?;
+    /// use std::task::Poll;
+    /// use std::time::Duration;
+    ///
+    /// use timberline::client::{ConsumerOptions, Item};
+    ///
+    /// let mut consumer = client.consumer(&orders, ConsumerOptions::default())?;
+    /// loop {
+    ///     match consumer.next_item_within(Duration::from_millis(100))? {
+    ///         Poll::Ready(Some(Item::Record(record))) => println!("{:?}", record.record.value),
+    ///         // However long no record comes, time goes on, and is told.
+    ///         Poll::Ready(Some(Item::Closed(until))) => break println!("that was all up to {until}"),
+    ///         Poll::Ready(Some(Item::Mark(_) | Item::Skipped(_))) => {}
+    ///         Poll::Ready(None) => break println!("that was all"),
+    ///         Poll::Pending => println!("not even time goes on: nobody closes it just now"),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn next_item_within(&mut self, limit: Duration) -> Result<Poll<Option<Item>>, Error> {
+        let next = self.engine.run(async { timeout(limit, self.reads.next_item()).await });
+        next.map_or(Ok(Poll::Pending), |next| next.map(Poll::Ready))
     }
 
     /// Where to resume: everything at or before it was handed out.

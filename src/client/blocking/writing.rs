@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::engine::Engine;
 use crate::client::{self, AppendFailure, Delivered, Error};
-use crate::types::{ProducerId, Record};
+use crate::types::{Condition, ProducerId, Receipt, Record, Token};
 
 /// Writes to a topic; see `client::Producer`. Batches are sent while the caller does something else.
 pub struct Producer {
@@ -32,6 +32,17 @@ impl Producer {
     /// Takes a record, and blocks only while `memory_bytes_max` bytes are unanswered. An error says that it was not taken.
     pub fn send(&self, record: Record) -> Result<Delivery, Error> {
         let delivery = self.engine.run(self.producer.send(record))?;
+        Ok(Delivery { delivery, engine: Arc::clone(&self.engine) })
+    }
+
+    /// Appends records as one batch, if `condition` holds, and waits for the end; see `client::Producer::append_if`.
+    pub fn append_if(&self, condition: Condition, records: &[Record]) -> Result<Receipt, AppendFailure> {
+        self.engine.run(self.producer.append_if(condition, records))
+    }
+
+    /// Takes a record that is to be stamped later than the token; see `client::Producer::after`.
+    pub fn send_after(&self, token: Token, record: Record) -> Result<Delivery, Error> {
+        let delivery = self.engine.run(self.producer.after(token).send(record))?;
         Ok(Delivery { delivery, engine: Arc::clone(&self.engine) })
     }
 

@@ -3,6 +3,7 @@
 //! The task subscribes from where it stands, proves what arrives and hands it on, one delivery per permit
 //! of its gate: with none, it leaves its stream unread and the node's flow control does the rest. A lost,
 //! silent or damaged stream is followed by another replica's (`nearest`), from the first record not yet delivered.
+//! A stream may be silent because its shard has no leader for a moment; so the node is asked whether it still answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +20,17 @@ use crate::client::connections::{Connected, Lasting};
 use crate::client::core::{Core, list};
 use crate::client::error::{Error, Kind};
 use crate::client::topic::Topic;
+use crate::transport::{self, ClientStream};
 use crate::types::{NodeId, Offset, ShardId, Timestamp, TopicName};
-use crate::wire::{ErrorCode, Request, RequestBody, ResponseBody, SubscribeBody};
+use crate::wire::{ErrorCode, Request, RequestBody, Response, ResponseBody, SubscribeBody};
 
 /// A replica that says nothing for so long, not even that time passes, is left for another one.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
+
+/// After so long a silence a node is asked whether it still answers: ten closed ticks.
+const ASK_AFTER: Duration = Duration::from_millis(200);
+/// How long its answer is waited for at first; doubled from replica to replica while nothing is read, for all may be slow.
+const PATIENCE_LEAST: Duration = Duration::from_millis(300);
 
 /// What a subscription tells its consumer.
 pub(super) enum News {
@@ -56,19 +63,22 @@ impl Subscription {
     /// Reads from one replica after the other. Returns why it gave up.
     async fn keep_reading(&self, progress: &mut Progress) -> Error {
         let mut backoff = Backoff::of_requests();
-        let mut nearest = Nearest::default();
         let mut damaged: usize = 0;
-        let mut last_heard = Instant::now();
+        let mut course =
+            Course { nearest: Nearest::default(), last_heard: Instant::now(), patience: PATIENCE_LEAST };
         loop {
             let before = progress.from();
-            let ended = self.read_one(progress, &nearest, &mut last_heard).await;
+            let ended = self.read_one(progress, &mut course).await;
             if progress.from() > before {
                 backoff.reset();
                 damaged = 0;
-                nearest.has_read(Instant::now());
+                course.nearest.has_read(Instant::now());
+                course.patience = PATIENCE_LEAST;
+            } else {
+                course.patience = (course.patience * 2).min(SILENCE_MAX);
             }
             if let Some(node) = ended.node {
-                nearest.failed(node, Instant::now());
+                course.nearest.failed(node, Instant::now());
             }
             if let Some((kept_from, through)) = ended.error.trimmed()
                 && progress.from() <= through
@@ -79,7 +89,7 @@ impl Subscription {
                 }
             }
             damaged += usize::from(ended.error.kind() == Kind::Corruption);
-            let out_of_time = last_heard.elapsed() >= self.timeout;
+            let out_of_time = course.last_heard.elapsed() >= self.timeout;
             if ended.error.is_hopeless() || damaged >= ended.replicas {
                 return ended.error;
             }
@@ -108,7 +118,7 @@ impl Subscription {
     }
 
     /// Reads from the replica that is best now, until that ends.
-    async fn read_one(&self, progress: &mut Progress, nearest: &Nearest, last_heard: &mut Instant) -> Ended {
+    async fn read_one(&self, progress: &mut Progress, course: &mut Course) -> Ended {
         let before = |error| Ended { error, node: None, replicas: 1 };
         let topic = match self.core.topic(&self.topic).await {
             Ok(topic) => topic,
@@ -120,10 +130,10 @@ impl Subscription {
         };
         let candidate = |node: &NodeId| Candidate { node: *node, rtt: self.core.rtt(*node) };
         let candidates: Vec<Candidate> = nodes.iter().map(candidate).collect();
-        let node = nearest.choose(&candidates, rand::random_range(0..1 << 16));
+        let node = course.nearest.choose(&candidates, rand::random_range(0..1 << 16));
         let ended = |error| Ended { error, node: Some(node), replicas: nodes.len() };
         let error = match self.subscribe(node, progress.from()).await {
-            Ok((lasting, id)) => self.follow(lasting, id, progress, last_heard).await,
+            Ok((lasting, id)) => self.follow(lasting, id, progress, course).await,
             Err(error) => error,
         };
         if matches!(
@@ -171,15 +181,15 @@ impl Subscription {
         mut lasting: Lasting,
         id: u64,
         progress: &mut Progress,
-        last_heard: &mut Instant,
+        course: &mut Course,
     ) -> Error {
         let Lasting { connected, stream, .. } = &mut lasting;
         loop {
             // Waiting here is the consumer's pause, not the replica's silence.
             let paused = Instant::now();
             let Ok(permit) = self.gate.acquire().await else { return Error::Closed };
-            *last_heard += paused.elapsed();
-            let Ok(received) = timeout(SILENCE_MAX, stream.recv()).await else {
+            course.last_heard += paused.elapsed();
+            let Some(received) = self.hear(connected, stream, course.patience).await else {
                 return Error::Disconnected { address: connected.address.to_string(), reason: silence() };
             };
             let before = progress.from();
@@ -189,10 +199,29 @@ impl Subscription {
             };
             // A replica that is cut off says with each new stream what it said before: that is no news.
             if progress.from() > before {
-                *last_heard = Instant::now();
+                course.last_heard = Instant::now();
             }
             if let Err(error) = handed_on {
                 return error;
+            }
+        }
+    }
+
+    /// What the stream brings next; `None` if the node is gone, or says nothing for too long.
+    async fn hear(
+        &self,
+        connected: &Connected,
+        stream: &mut ClientStream,
+        patience: Duration,
+    ) -> Option<Result<Option<(Response, Bytes)>, transport::Error>> {
+        let silent_at = Instant::now() + SILENCE_MAX;
+        loop {
+            if let Ok(received) = timeout(ASK_AFTER, stream.recv()).await {
+                return Some(received);
+            }
+            let answers = connected.still_answers(self.core.request_id(), patience).await;
+            if !answers || Instant::now() >= silent_at {
+                return None;
             }
         }
     }
@@ -221,7 +250,7 @@ impl Subscription {
     fn delivery(
         &self,
         connected: &Connected,
-        received: Result<Option<(crate::wire::Response, Bytes)>, crate::transport::Error>,
+        received: Result<Option<(Response, Bytes)>, transport::Error>,
         id: u64,
     ) -> Result<Delivery, Error> {
         let (response, payload) = connected.received(received)?;
@@ -245,6 +274,14 @@ struct Delivery {
     kept_from: Offset,
 }
 
+/// How a shard's reader stands with its replicas.
+struct Course {
+    nearest: Nearest,
+    last_heard: Instant,
+    /// How long a silent node's sign of life is waited for.
+    patience: Duration,
+}
+
 /// How reading from one replica ended, on which node, and how many replicas there are to turn to.
 struct Ended {
     error: Error,
@@ -253,7 +290,7 @@ struct Ended {
 }
 
 fn silence() -> String {
-    format!("nothing was heard for {SILENCE_MAX:?}")
+    "the node fell silent".to_owned()
 }
 
 impl Error {

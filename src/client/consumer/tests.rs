@@ -135,6 +135,22 @@ async fn a_reader_goes_on_at_another_replica_without_gap_or_repeat() {
 }
 
 #[tokio::test]
+async fn a_reader_leaves_a_node_that_stands_still_long_before_its_connection_ends() {
+    let cluster = Cluster::start(3, 2);
+    fill(&cluster, 2, 40);
+    let client = cluster.client(&[1, 2, 3]).await;
+    // Less than any other limit on a replica's silence.
+    let options = ConsumerOptions { timeout: Duration::from_secs(2), ..to_end() };
+    let mut consumer = client.consumer(&topic_name(), options).await.unwrap();
+    let mut read = vec![consumer.next().await.unwrap().unwrap()];
+    let (node, ..) = cluster.world().subscribed[0];
+    cluster.change(|world| world.hung = Some(node));
+    pass_time(&cluster);
+    read.extend(rest(&mut consumer).await.unwrap());
+    assert_eq!(places(&read), canonical(&cluster));
+}
+
+#[tokio::test]
 async fn damaged_deliveries_are_never_handed_out() {
     let cluster = Cluster::start(2, 1);
     fill(&cluster, 1, 4);

@@ -153,7 +153,7 @@ async fn described(core: &Core, place: &GroupPlaceBody, earliest: Timestamp) -> 
     })
 }
 
-/// As the shard's leader has it, or else any replica.
+/// As the shard's leader has it, or, if that is silent, another replica.
 async fn lag(
     core: &Core,
     topic: &TopicName,
@@ -164,12 +164,9 @@ async fn lag(
     let topic = core.topic(topic).await?;
     let info =
         topic.shard(shard).ok_or_else(|| Error::UnknownShard { topic: topic.name.to_string(), shard })?;
-    let located = match locate(core, info, info.leader, (next, false)).await {
-        Err(error) if info.leader.is_some() && error.is_retryable() => {
-            locate(core, info, None, (next, false)).await?
-        }
-        located => located?,
-    };
+    let others = info.replicas.iter().map(|replica| replica.node).filter(|node| Some(*node) != info.leader);
+    let nodes: Vec<NodeId> = info.leader.into_iter().chain(others).collect();
+    let located = locate(core, shard, &nodes, (next, false)).await?;
     let ns = if located.found_ns == 0 { 0 } else { earliest.ns_since(Timestamp(located.found_ns)) };
     Ok(Lag { records: located.released_offset.saturating_sub(located.offset), ns })
 }

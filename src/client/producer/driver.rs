@@ -9,25 +9,28 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use super::batches::{Attempt, Ended, Failed};
+use super::doubts::Question;
 use super::gather::Waiter;
 use super::outcome::{AppendFailure, BatchReport};
 use super::producing::{Flush, Shared};
 use super::routes::Route;
 use super::stream::{NodeStream, StreamEvent};
-use super::window::{Attempt, Failed, Sending, Window};
-use super::{OnReport, ProducerOptions};
-use crate::client::Outcome;
+use super::window::Window;
+use super::{OnReport, ProducerOptions, requests};
 use crate::client::core::Core;
 use crate::client::error::Error;
 use crate::client::topic::Topic;
-use crate::types::{
-    Durability, NodeId, Offset, ProducerId, Receipt, SHARD_IN_FLIGHT_MAX, ShardId, StageTimes,
-};
-use crate::types::{Term, Timestamp, TopicName};
-use crate::wire::{AppendBody, ErrorCode, Request, RequestBody, ResponseBody};
+use crate::types::{NodeId, ProducerId, Receipt, SHARD_IN_FLIGHT_MAX, ShardId, Timestamp, TopicName};
+use crate::wire::{ErrorCode, Request, RequestBody, ResponseBody};
+
+mod refusals;
+
+pub(super) use refusals::asks_for_another_attempt;
 
 const EVENTS_MAX: usize = 256;
 
@@ -39,8 +42,17 @@ struct Lane {
 /// A request without an answer yet.
 struct Pending {
     shard: ShardId,
-    attempt: Attempt,
+    asked: Asked,
     stream: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Asked {
+    Append(Attempt),
+    /// Shut out the producer's earlier runs.
+    Fence,
+    /// What became of a batch.
+    Fate(Question),
 }
 
 pub(super) struct Driver {
@@ -122,8 +134,7 @@ impl Driver {
         drop(state);
         for (shard, mut ready) in closed {
             if let Some(error) = &stopped {
-                let (outcome, error) = (Outcome::NotApplied, error.clone());
-                self.fail(shard, Failed { waiter: ready.waiter, outcome, error });
+                self.fail(shard, Failed::unsent(ready.waiter, error.clone()));
             } else {
                 ready.batch = ready.batch.compressed(self.options.compression);
                 self.lane(shard, now).window.push(ready);
@@ -132,9 +143,9 @@ impl Driver {
     }
 
     fn lane(&mut self, shard: ShardId, now: Instant) -> &mut Lane {
-        let ProducerOptions { epoch, in_flight, attempt_timeout, .. } = self.options;
+        let ProducerOptions { producer, in_flight, attempt_timeout, .. } = self.options;
         self.lanes.entry(shard).or_insert_with(|| Lane {
-            window: Window::new(epoch, in_flight),
+            window: Window::new(in_flight, producer.is_some()),
             route: Route::new(attempt_timeout, now),
         })
     }
@@ -155,7 +166,7 @@ impl Driver {
 
     /// Ends batches past their deadline, and attempts whose answer is late.
     fn end_overdue(&mut self, now: Instant) {
-        let (name, after) = (self.name.clone(), self.options.timeout);
+        let name = self.name.clone();
         let mut failed = Vec::new();
         let mut late = Vec::new();
         for (shard, lane) in &mut self.lanes {
@@ -163,7 +174,7 @@ impl Driver {
                 lane.route.was_late(now);
                 late.push(*shard);
             }
-            let timeout = |last: Option<Error>| Error::Timeout {
+            let timeout = |after: Duration, last: Option<Error>| Error::Timeout {
                 what: format!("a batch for shard {shard} of topic {name}"),
                 after,
                 last: last.map(Box::new),
@@ -175,11 +186,14 @@ impl Driver {
             let error = Error::Timeout { what, after: self.options.attempt_timeout, last: None };
             self.lose(|pending| pending.shard == shard, &error);
         }
-        for (shard, lane) in &mut self.lanes {
-            failed.extend(lane.window.drained().into_iter().map(|failed| (*shard, failed)));
-        }
         for (shard, failed) in failed {
             self.fail(shard, failed);
+        }
+        for (shard, lane) in &mut self.lanes {
+            lane.window.drained();
+            for (question, fate) in lane.window.take_verdicts() {
+                self.core.fates.tell(requests::batch_ref(*shard, self.producer, question), fate);
+            }
         }
     }
 
@@ -192,23 +206,35 @@ impl Driver {
         }
     }
 
+    fn ask(&mut self, shard: ShardId, asked: Asked, node: NodeId, body: RequestBody, payload: Vec<Bytes>) {
+        let (id, stream) = (self.core.request_id(), &self.streams[&node]);
+        self.pending.insert(id, Pending { shard, asked, stream: stream.id });
+        stream.send((Request { id, body: Some(body) }, payload));
+    }
+
     fn send(&mut self, now: Instant) {
         let wanting =
             self.lanes.iter().filter(|(_, lane)| lane.window.wants_to_send() && !lane.route.is_paused(now));
         for shard in wanting.map(|(shard, _)| *shard).collect::<Vec<_>>() {
             let Some(node) = self.stream_of(shard, now) else { continue };
-            let Some(lane) = self.lanes.get_mut(&shard) else { continue };
-            let stream = &self.streams[&node];
-            while stream.has_room() {
+            while self.streams[&node].has_room() {
+                let Some(lane) = self.lanes.get_mut(&shard) else { break };
                 let awaited = lane.window.awaits_answer();
-                let Some(sending) = lane.window.next_sending() else { break };
+                let (asked, body, payload) = if let Some(question) = lane.window.next_question() {
+                    let body = requests::own_question(shard, self.producer, question);
+                    (Asked::Fate(question), body, Vec::new())
+                } else if lane.window.next_fence() {
+                    (Asked::Fence, requests::fence(shard, self.producer), Vec::new())
+                } else if let Some(sending) = lane.window.next_sending() {
+                    let body = requests::append(shard, self.producer, self.options.wait, &sending);
+                    (Asked::Append(sending.attempt), body, vec![sending.batch.body])
+                } else {
+                    break;
+                };
                 if !awaited {
                     lane.route.progressed(now);
                 }
-                let id = self.core.request_id();
-                self.pending.insert(id, Pending { shard, attempt: sending.attempt, stream: stream.id });
-                let body = sending.batch.body.clone();
-                stream.send((Request { id, body: Some(append(shard, self.producer, &sending)) }, vec![body]));
+                self.ask(shard, asked, node, body, payload);
             }
         }
     }
@@ -252,10 +278,9 @@ impl Driver {
             StreamEvent::Answer { request, answer } => {
                 // An answer that came too late: its batch was sent again, and will be answered again.
                 let Some(pending) = self.pending.remove(&request) else { return };
-                let receipt = answer.and_then(|body| receipt_of(pending.shard, &body));
-                match receipt {
-                    Ok(receipt) => self.on_receipt(&pending, receipt),
-                    Err(error) => self.on_refusal(&pending, error),
+                let taken = answer.and_then(|body| self.on_answer(&pending, &body));
+                if let Err(error) = taken {
+                    self.on_refusal(&pending, error);
                 }
             }
             StreamEvent::Lost { stream, error } => {
@@ -269,49 +294,36 @@ impl Driver {
         }
     }
 
-    fn on_receipt(&mut self, pending: &Pending, receipt: Receipt) {
-        let Some(lane) = self.lanes.get_mut(&pending.shard) else { return };
-        lane.route.succeeded(Instant::now());
-        if let Some(waiter) = lane.window.on_receipt(pending.attempt) {
-            self.core.session.saw(receipt.last_timestamp());
-            self.end(pending.shard, &waiter, Ok(receipt));
-        }
-    }
-
-    fn on_refusal(&mut self, pending: &Pending, error: Error) {
-        let now = Instant::now();
-        let Some(lane) = self.lanes.get_mut(&pending.shard) else { return };
-        lane.route.progressed(now);
-        let (attempt, code) = (pending.attempt, error.code());
-        let again = match &error {
-            Error::Refused(refusal) if refusal.code == ErrorCode::SequenceGap => {
-                let expected = refusal.expected_sequence;
-                lane.window.on_gap(attempt, expected, error)
+    fn on_answer(&mut self, pending: &Pending, body: &ResponseBody) -> Result<(), Error> {
+        let Some(lane) = self.lanes.get_mut(&pending.shard) else { return Ok(()) };
+        match pending.asked {
+            Asked::Fence => {
+                let fenced = requests::fenced_of(pending.shard, body)?;
+                lane.route.succeeded(Instant::now());
+                lane.window.on_fenced(fenced.epoch, Timestamp(fenced.at_ns));
             }
-            _ if asks_for_another_attempt(&error) => {
-                if let Error::Refused(refusal) = &error {
-                    lane.route.hint = refusal.leader.filter(|leader| *leader != refusal.node);
+            Asked::Append(attempt) => {
+                let receipt = requests::receipt_of(pending.shard, body)?;
+                lane.route.succeeded(Instant::now());
+                if let Some(waiter) = lane.window.on_receipt(attempt, receipt) {
+                    self.core.session.saw(receipt.last_timestamp());
+                    self.end(pending.shard, &waiter, Ok(receipt));
                 }
-                lane.window.on_refused(attempt, error)
             }
-            _ if code == Some(ErrorCode::ProducerFenced) => {
-                if lane.window.is_current(attempt) {
-                    lane.window.on_refused(attempt, error.clone());
-                    self.stop(&error);
+            Asked::Fate(question) => {
+                let told = requests::told_of(pending.shard, question, body)?;
+                lane.route.succeeded(Instant::now());
+                match lane.window.on_told(question, told) {
+                    Some(Ended::Applied(waiter, receipt)) => {
+                        self.core.session.saw(receipt.last_timestamp());
+                        self.end(pending.shard, &waiter, Ok(receipt));
+                    }
+                    Some(Ended::Failed(failed)) => self.fail(pending.shard, failed),
+                    None => {}
                 }
-                return;
-            }
-            _ => {
-                let failed = lane.window.on_rejected(attempt, error);
-                return failed.map_or((), |failed| self.fail(pending.shard, failed));
-            }
-        };
-        if again {
-            lane.route.pause(now);
-            if code != Some(ErrorCode::Busy) && lane.route.hint.is_none() {
-                self.refresh();
             }
         }
+        Ok(())
     }
 
     /// Asks for the topic's leaders, unless that is under way.
@@ -351,9 +363,15 @@ impl Driver {
     }
 
     fn fail(&self, shard: ShardId, failed: Failed<Waiter>) {
-        let Failed { waiter, outcome, error } = failed;
+        let Failed { waiter, outcome, error, batch, is_asked } = failed;
         let retryable = error.is_retryable();
-        self.end(shard, &waiter, Err(AppendFailure { error, outcome, retryable }));
+        let batch = batch.map(|(epoch, sequence)| {
+            Box::new(requests::batch_ref(shard, self.producer, Question { epoch, sequence }))
+        });
+        if let Some(batch) = batch.as_deref().filter(|_| is_asked) {
+            self.core.fates.ask(*batch);
+        }
+        self.end(shard, &waiter, Err(AppendFailure { error, outcome, retryable, batch }));
     }
 
     fn end(&self, shard: ShardId, waiter: &Waiter, result: Result<Receipt, AppendFailure>) {
@@ -384,6 +402,12 @@ impl Driver {
     }
 }
 
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.core.fates.give_up(self.producer);
+    }
+}
+
 async fn sleep_until_some(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
@@ -399,66 +423,4 @@ async fn refreshed(
     let topic = task.await;
     *refreshing = None;
     topic.unwrap_or(Err(Error::Closed))
-}
-
-/// Whether a batch is tried again after this. A shard unknown to a node may just have moved, and a malformed or
-/// lost answer says nothing of the batch: its deadline ends it.
-fn asks_for_another_attempt(error: &Error) -> bool {
-    match error {
-        Error::Refused(refusal) => {
-            let passing = matches!(
-                refusal.code,
-                ErrorCode::NotLeader
-                    | ErrorCode::Fenced
-                    | ErrorCode::Busy
-                    | ErrorCode::LeadershipLost
-                    | ErrorCode::Unavailable
-                    | ErrorCode::Timeout
-                    | ErrorCode::UnknownShard
-            );
-            refusal.retryable || passing
-        }
-        Error::UnknownNode { .. } => true,
-        _ => error.is_retryable(),
-    }
-}
-
-fn append(shard: ShardId, producer: ProducerId, sending: &Sending) -> RequestBody {
-    RequestBody::Append(AppendBody {
-        shard: shard.0,
-        record_count: sending.batch.count,
-        body_crc: sending.batch.crc,
-        compression: sending.batch.compression as u32,
-        producer: producer.0,
-        epoch: sending.attempt.epoch,
-        sequence: sending.attempt.sequence,
-        lowest_open_sequence: sending.lowest_open,
-    })
-}
-
-fn receipt_of(shard: ShardId, body: &ResponseBody) -> Result<Receipt, Error> {
-    let malformed = |what: String| Error::Malformed { address: format!("the leader of shard {shard}"), what };
-    let ResponseBody::Appended(body) = body else {
-        return Err(malformed("an append was answered by something else than a receipt".to_owned()));
-    };
-    let durability = match body.durability {
-        0 => Durability::Disk,
-        1 => Durability::Memory,
-        other => return Err(malformed(format!("durability {other}"))),
-    };
-    Ok(Receipt {
-        shard,
-        first_offset: Offset(body.first_offset),
-        first_timestamp: Timestamp(body.first_timestamp_ns),
-        record_count: body.record_count,
-        uncertainty_ns: body.uncertainty_ns,
-        term: Term(body.term),
-        durability,
-        wait: StageTimes {
-            queue: Duration::from_nanos(body.queue_ns),
-            sync: Duration::from_nanos(body.sync_ns),
-            replication: Duration::from_nanos(body.replication_ns),
-            commit_wait: Duration::from_nanos(body.commit_wait_ns),
-        },
-    })
 }

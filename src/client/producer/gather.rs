@@ -10,12 +10,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::batches::Ready;
 use super::outcome::BatchReport;
-use super::window::Ready;
 use crate::client::Error;
 use crate::codec::{BODY_BYTES_MAX, BatchBuilder, RECORD_BYTES_MAX, encoded_len};
 use crate::routing::Router;
-use crate::types::{Record, ShardId};
+use crate::types::{Record, ShardId, Timestamp};
 
 /// Who waits for a batch, and what it holds of the producer's memory.
 pub(super) struct Waiter {
@@ -30,12 +30,22 @@ pub(super) struct Limits {
     pub(super) records: u32,
     pub(super) bytes: usize,
     pub(super) linger: Duration,
-    pub(super) timeout: Duration,
+}
+
+/// What is asked of a record's append beside taking it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wishes {
+    /// It is to be stamped later than this.
+    pub(super) after: Timestamp,
+    /// How long its batch is tried.
+    pub(super) limit: Duration,
 }
 
 struct Filling {
+    limit: Duration,
     builder: BatchBuilder,
     opened: Instant,
+    after: Timestamp,
     waiter: Waiter,
 }
 
@@ -67,20 +77,24 @@ impl Gather {
         }
     }
 
-    /// Adds a record that holds `memory_bytes`. Batches that this closes are put into `closed`.
+    /// Adds a record that holds `memory_bytes` and is appended as `wishes` say. A batch has records of one limit, so that
+    /// none ends before its time. Batches that this closes are put into `closed`.
     pub(super) fn add(
         &mut self,
         router: &Router,
         record: &Record,
         memory_bytes: usize,
+        wishes: Wishes,
         now: Instant,
         closed: &mut Vec<(ShardId, Ready<Waiter>)>,
     ) -> Result<Added, Error> {
         let too_large = |_| Error::RecordTooLarge { bytes: weight(record), max: RECORD_BYTES_MAX };
         let len = encoded_len(record).map_err(too_large)?;
         let mut shard = self.shard_of(router, record);
-        if self.filling.get(&shard).is_some_and(|filling| filling.builder.len_bytes() + len > BODY_BYTES_MAX)
-        {
+        let has_no_place = |filling: &Filling| {
+            filling.limit != wishes.limit || filling.builder.len_bytes() + len > BODY_BYTES_MAX
+        };
+        if self.filling.get(&shard).is_some_and(has_no_place) {
             self.close(shard, closed);
             shard = self.shard_of(router, record);
         }
@@ -88,9 +102,12 @@ impl Gather {
         let filling = self.filling.entry(shard).or_insert_with(|| Filling {
             builder: BatchBuilder::new(),
             opened: now,
+            after: wishes.after,
+            limit: wishes.limit,
             waiter: Waiter { report: watch::Sender::new(None), record_count: 0, memory_bytes: 0 },
         });
         filling.builder.push(record).map_err(too_large)?;
+        filling.after = filling.after.max(wishes.after);
         filling.waiter.memory_bytes += memory_bytes;
         filling.waiter.record_count += 1;
         let (report, at) = (filling.waiter.report.subscribe(), filling.waiter.record_count - 1);
@@ -109,9 +126,9 @@ impl Gather {
         can_send: impl Fn(ShardId) -> bool,
         closed: &mut Vec<(ShardId, Ready<Waiter>)>,
     ) {
-        let Limits { linger, timeout, .. } = self.limits;
+        let linger = self.limits.linger;
         let is_due = |shard: ShardId, filling: &Filling| {
-            (filling.opened + linger <= now && can_send(shard)) || filling.opened + timeout <= now
+            (filling.opened + linger <= now && can_send(shard)) || filling.opened + filling.limit <= now
         };
         let due = self.filling.iter().filter(|(shard, filling)| is_due(**shard, filling));
         for shard in due.map(|(shard, _)| *shard).collect::<Vec<_>>() {
@@ -128,18 +145,18 @@ impl Gather {
 
     /// When `close_due` has something to do next, unless a shard gets room before.
     pub(super) fn wake_at(&self, can_send: impl Fn(ShardId) -> bool) -> Option<Instant> {
-        let Limits { linger, timeout, .. } = self.limits;
+        let linger = self.limits.linger;
         let wake = |(shard, filling): (&ShardId, &Filling)| {
-            filling.opened + if can_send(*shard) { linger.min(timeout) } else { timeout }
+            filling.opened + if can_send(*shard) { linger.min(filling.limit) } else { filling.limit }
         };
         self.filling.iter().map(wake).min()
     }
 
     fn close(&mut self, shard: ShardId, closed: &mut Vec<(ShardId, Ready<Waiter>)>) {
         let Some(filling) = self.filling.remove(&shard) else { return };
-        let batch = filling.builder.finish().expect("a batch is begun by its first record");
-        let deadline = filling.opened + self.limits.timeout;
-        closed.push((shard, Ready { batch, deadline, waiter: filling.waiter }));
+        let Filling { builder, opened, limit, after, waiter } = filling;
+        let batch = builder.finish().expect("a batch is begun by its first record");
+        closed.push((shard, Ready { batch, after, deadline: opened + limit, limit, waiter }));
         self.keyless = self.keyless.wrapping_add(1);
     }
 }
@@ -156,9 +173,10 @@ mod tests {
     use super::*;
 
     const LINGER: Duration = Duration::from_millis(5);
+    const WISHES: Wishes = Wishes { after: Timestamp::ZERO, limit: Duration::from_secs(1) };
 
     fn gather(records: u32, bytes: usize) -> Gather {
-        Gather::new(Limits { records, bytes, linger: LINGER, timeout: Duration::from_secs(1) })
+        Gather::new(Limits { records, bytes, linger: LINGER })
     }
 
     fn router() -> Router {
@@ -173,7 +191,7 @@ mod tests {
     fn add_all(gather: &mut Gather, records: &[Record], now: Instant) -> Vec<(u64, u32)> {
         let mut closed = Vec::new();
         for record in records {
-            gather.add(&router(), record, 1, now, &mut closed).unwrap();
+            gather.add(&router(), record, 1, WISHES, now, &mut closed).unwrap();
         }
         closed.iter().map(|(shard, ready)| (shard.0, ready.batch.count)).collect()
     }
@@ -216,10 +234,24 @@ mod tests {
     }
 
     #[test]
+    fn records_of_different_limits_share_no_batch_so_that_none_ends_before_its_time() {
+        let (now, hasty) = (Instant::now(), Wishes { limit: Duration::from_millis(1), ..WISHES });
+        let (mut gather, mut closed) = (gather(100, 1 << 20), Vec::new());
+        let one = Record { key: Some("key".into()), ..value(1) };
+        for wishes in [WISHES, WISHES, hasty, WISHES] {
+            gather.add(&router(), &one, 1, wishes, now, &mut closed).unwrap();
+        }
+        gather.close_all(&mut closed);
+        let ends: Vec<_> =
+            closed.iter().map(|(_, ready)| (ready.batch.count, ready.deadline - now)).collect();
+        assert_eq!(ends, [(2, WISHES.limit), (1, hasty.limit), (1, WISHES.limit)]);
+    }
+
+    #[test]
     fn a_record_that_fits_no_batch_is_refused_and_leaves_no_trace() {
         let mut gather = gather(100, 1 << 20);
         let mut closed = Vec::new();
-        let refused = gather.add(&router(), &value(RECORD_BYTES_MAX), 1, Instant::now(), &mut closed);
+        let refused = gather.add(&router(), &value(RECORD_BYTES_MAX), 1, WISHES, Instant::now(), &mut closed);
         assert!(matches!(refused, Err(Error::RecordTooLarge { .. })));
         assert!(closed.is_empty() && gather.wake_at(|_| true).is_none());
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::BatchReport;
 use crate::client::Error;
 use crate::codec::{BODY_BYTES_MAX, Compression, RECORD_BYTES_MAX};
-use crate::types::{ProducerId, SHARD_IN_FLIGHT_MAX};
+use crate::types::{ProducerId, SHARD_IN_FLIGHT_MAX, Wait};
 
 /// Called once for every batch when it ends, on the producer's task: it must not block.
 #[derive(Clone)]
@@ -47,11 +47,12 @@ pub struct ProducerOptions {
     pub compression: Compression,
     /// Unanswered batches per shard, at most `SHARD_IN_FLIGHT_MAX`.
     pub in_flight: usize,
-    /// The id by which shards recognise repeated batches; drawn at random if not given. A given id must be used by one
-    /// producer at a time: a second run under the same id and epoch is taken for a repetition of the first.
+    /// The id by which shards recognise repeated batches; drawn at random if not given. A producer that is given one fences off, shard by shard
+    /// as it comes to write there, whoever wrote under that id before: what those send after that fails with `ErrorCode::ProducerFenced`.
     pub producer: Option<ProducerId>,
-    /// A run of the producer under its id: a higher epoch fences off every lower one.
-    pub epoch: u32,
+    /// What a batch's answer waits for. `Wait::Committed` answers earlier, by what the clocks' uncertainty costs beyond replication; the
+    /// receipt then tells of a time that may not have passed yet, and what it alone orders is lost (docs/CONSISTENCY.md).
+    pub wait: Wait,
     /// How long a batch is tried, from its first record on.
     pub timeout: Duration,
     /// How long an attempt waits for its answer at first before the shard's leader is looked up again;
@@ -72,7 +73,7 @@ impl Default for ProducerOptions {
             compression: Compression::None,
             in_flight: 4,
             producer: None,
-            epoch: 0,
+            wait: Wait::Exposed,
             timeout: Duration::from_secs(30),
             attempt_timeout: Duration::from_millis(400),
             memory_bytes_max: 64 << 20,

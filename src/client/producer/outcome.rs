@@ -6,7 +6,7 @@ use std::pin::Pin;
 use tokio::sync::watch;
 
 use crate::client::{Error, Outcome};
-use crate::types::{Offset, Receipt, ShardId, Timestamp};
+use crate::types::{BatchRef, Offset, Receipt, ShardId, Timestamp};
 
 /// A batch that was not acknowledged.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -16,6 +16,8 @@ pub struct AppendFailure {
     pub outcome: Outcome,
     /// Whether sending the same records again may succeed. With an unknown outcome that may store them twice.
     pub retryable: bool,
+    /// What names the batch to `Client::fate`; `None` if it was never sent. Boxed, for failures are rare and results many.
+    pub batch: Option<Box<BatchRef>>,
 }
 
 /// The end of one batch.
@@ -90,7 +92,12 @@ pub(super) async fn ended(report: &mut watch::Receiver<Option<BatchReport>>) -> 
     let dropped = BatchReport {
         shard: ShardId(u64::MAX),
         record_count: 0,
-        result: Err(AppendFailure { error: Error::Closed, outcome: Outcome::Unknown, retryable: false }),
+        result: Err(AppendFailure {
+            error: Error::Closed,
+            outcome: Outcome::Unknown,
+            retryable: false,
+            batch: None,
+        }),
     };
     match report.wait_for(Option::is_some).await {
         Ok(report) => report.clone().unwrap_or(dropped),

@@ -53,6 +53,13 @@ impl Route {
         self.pause_until = Some(now + self.backoff.next_wait());
     }
 
+    /// The same, but the first time since a success the next round begins at once: the shard told what it takes.
+    pub(super) fn pause_unless_first(&mut self, now: Instant) {
+        let is_first = self.backoff.is_reset();
+        self.pause(now);
+        self.pause_until.take_if(|_| is_first);
+    }
+
     pub(super) fn is_paused(&self, now: Instant) -> bool {
         self.pause_until.is_some_and(|until| until > now)
     }

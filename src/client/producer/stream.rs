@@ -98,7 +98,7 @@ async fn run(
     };
     let (sender, receiver) = stream.split();
     tokio::select! {
-        error = send(&connected, sender, queued) => error,
+        error = send(&connected, sender, queued, events) => error,
         error = receive(&connected, receiver, events) => error,
     }
 }
@@ -107,9 +107,23 @@ async fn send(
     connected: &Connected,
     mut sender: PacketSender<Request>,
     mut queued: mpsc::Receiver<Outgoing>,
+    events: &mpsc::Sender<StreamEvent>,
 ) -> Error {
     let mut requests = Vec::with_capacity(WRITE_REQUESTS_MAX);
     while queued.recv_many(&mut requests, WRITE_REQUESTS_MAX).await > 0 {
+        let mut unknown = Vec::new();
+        requests.retain(|(request, _)| match connected.check_known(request) {
+            Ok(()) => true,
+            Err(error) => {
+                unknown.push(StreamEvent::Answer { request: request.id, answer: Err(error) });
+                false
+            }
+        });
+        for answer in unknown {
+            if events.send(answer).await.is_err() {
+                return Error::Closed;
+            }
+        }
         if let Err(error) = sender.send_all(std::mem::take(&mut requests)).await {
             return connected.lost(&error);
         }

@@ -4,11 +4,11 @@ use std::future::ready;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{AppendFailure, OnReport, ProducerOptions};
+use super::{AppendFailure, OnReport, Producer, ProducerOptions};
 use crate::client::testing::{Cluster, Fault, topic_name};
 use crate::client::{Error, Kind, Outcome};
 use crate::codec::{Compression, decode_records};
-use crate::types::{NodeId, ProducerId, Record};
+use crate::types::{BatchRef, Fate, NodeId, ProducerId, Record};
 use crate::wire::ErrorCode;
 
 fn record(key: Option<u64>, value: u64) -> Record {
@@ -30,7 +30,8 @@ fn quick() -> ProducerOptions {
 /// The values a shard stores, in order.
 fn stored(cluster: &Cluster, shard: u64) -> Vec<u64> {
     let frames = cluster.world().shard(shard).frames.clone();
-    let records = frames.iter().flat_map(|frame| {
+    let batches = frames.iter().filter(|frame| frame.header.record_count > 0);
+    let records = batches.flat_map(|frame| {
         decode_records(&frame.body, frame.header.compression, frame.header.record_count)
             .expect("what was appended")
     });
@@ -162,8 +163,125 @@ async fn after_a_batch_of_unknown_end_the_shard_goes_on_in_the_next_epoch() {
     producer.send(record(None, 2)).await.unwrap().await.unwrap();
     producer.send(record(None, 3)).await.unwrap().await.unwrap();
     assert_eq!(stored(&cluster, 1), [2, 3]);
-    let last = cluster.world().shard(1).frames[1].header.batch;
+    let last = cluster.world().shard(1).frames.last().unwrap().header.batch;
     assert_eq!((last.epoch, last.sequence), (1, 3));
+}
+
+/// Sends a batch whose attempts go wrong as `fault` says, until its time is over.
+async fn unknown(cluster: &Cluster, producer: &Producer, fault: Fault) -> BatchRef {
+    faults(cluster, 1, std::iter::once(fault).chain(vec![Fault::Ignore; 100]));
+    let AppendFailure { outcome, batch, .. } =
+        producer.send(record(None, 1)).await.unwrap().await.unwrap_err();
+    cluster.change(|world| world.shard(1).faults.clear());
+    assert_eq!(outcome, Outcome::Unknown);
+    *batch.expect("it was sent")
+}
+
+#[tokio::test]
+async fn what_became_of_a_batch_is_told_though_its_producer_goes_on_in_the_shard() {
+    for (fault, is_applied) in [(Fault::ApplyAndCut, true), (Fault::Ignore, false)] {
+        for producer in [None, Some(ProducerId(9))] {
+            let cluster = Cluster::start(1, 1);
+            let client = cluster.client(&[1]).await;
+            let options = ProducerOptions { timeout: Duration::from_millis(400), producer, ..quick() };
+            let producer = client.producer(&topic_name(), options).await.unwrap();
+            let batch = unknown(&cluster, &producer, fault.clone()).await;
+            producer.within(TIMEOUT).send(record(None, 2)).await.unwrap().await.unwrap();
+            let told = client.fate(&batch, false).await.unwrap();
+            let other = cluster.client(&[1]).await.fate(&batch, false).await.unwrap();
+            assert_eq!(other, Fate::Forgotten, "the shard has forgotten it");
+            match told {
+                Fate::Applied(receipt) if is_applied => assert_eq!(receipt.first_offset.0, 0),
+                Fate::NotApplied if !is_applied => {}
+                told => panic!("{told:?}"),
+            }
+            let expected = if is_applied { vec![1, 2] } else { vec![2] };
+            assert_eq!(stored(&cluster, 1), expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_asks_at_once_has_the_answer_of_the_producer_which_asks_too() {
+    let cluster = Cluster::start(1, 1);
+    let client = cluster.client(&[1]).await;
+    let options = ProducerOptions { timeout: Duration::from_millis(400), ..quick() };
+    let producer = client.producer(&topic_name(), options).await.unwrap();
+    let batch = unknown(&cluster, &producer, Fault::Ignore).await;
+    assert_eq!(client.fate(&batch, false).await.unwrap(), Fate::NotApplied);
+    producer.send(record(None, 2)).await.unwrap().await.expect("its own question does not fence it off");
+}
+
+#[tokio::test]
+async fn a_producer_that_is_dropped_or_closed_while_it_asks_ends_and_leaves_the_question_to_others() {
+    for closes in [false, true] {
+        let cluster = Cluster::start(1, 1);
+        let client = cluster.client(&[1]).await;
+        let options = ProducerOptions { timeout: Duration::from_millis(400), ..quick() };
+        let producer = client.producer(&topic_name(), options).await.unwrap();
+        faults(&cluster, 1, vec![Fault::Ignore; 100]);
+        let failure = producer.send(record(None, 1)).await.unwrap();
+        cluster.change(|world| world.hung = Some(NodeId(1)));
+        let batch = failure.await.unwrap_err().batch.expect("it was sent");
+        if closes {
+            producer.close().await.unwrap();
+        } else {
+            drop(producer);
+        }
+        cluster.change(|world| world.hung = None);
+        assert_eq!(client.fate(&batch, true).await.unwrap(), Fate::NotApplied);
+    }
+}
+
+#[tokio::test]
+async fn a_producer_of_a_node_that_it_cannot_ask_goes_on_and_leaves_the_batch_unknown() {
+    let cluster = Cluster::start(1, 1);
+    cluster.change(|world| world.older = Some(NodeId(1)));
+    let client = cluster.client(&[1]).await;
+    let options = ProducerOptions { timeout: Duration::from_millis(400), ..quick() };
+    let producer = client.producer(&topic_name(), options).await.unwrap();
+    let batch = unknown(&cluster, &producer, Fault::ApplyAndCut).await;
+    producer.within(TIMEOUT).send(record(None, 2)).await.unwrap().await.unwrap();
+    assert_eq!(stored(&cluster, 1), [1, 2]);
+    let last = cluster.world().shard(1).frames.last().unwrap().header.batch;
+    assert_eq!((last.epoch, last.sequence), (1, 2));
+    assert!(matches!(client.fate(&batch, false).await, Err(Error::Unsupported { .. })));
+}
+
+/// How many batches of a producer shard 1 stores.
+fn stored_of(cluster: &Cluster, producer: &Producer) -> usize {
+    let frames = cluster.world().shard(1).frames.clone();
+    frames.iter().filter(|frame| frame.header.batch.producer == producer.id()).count()
+}
+
+#[tokio::test]
+async fn a_producer_that_is_new_to_a_shard_with_very_many_pays_one_more_round_trip() {
+    let cluster = Cluster::start(1, 1);
+    cluster.change(|world| world.crowd(1));
+    let producer = cluster.client(&[1]).await.producer(&topic_name(), quick()).await.unwrap();
+    for value in 0..20 {
+        producer.send(record(None, value)).await.unwrap();
+    }
+    producer.flush().await.unwrap();
+    assert_eq!(stored_of(&cluster, &producer), 20);
+    cluster.change(|world| world.crowd(1));
+    let attempts = cluster.world().shard(1).attempts.len();
+    producer.send(record(None, 20)).await.unwrap().await.unwrap();
+    assert_eq!(cluster.world().shard(1).attempts.len(), attempts + 2);
+}
+
+#[tokio::test]
+async fn a_batch_that_may_have_been_forgotten_ends_unknown_and_the_rest_is_stored_once() {
+    let cluster = Cluster::start(1, 1);
+    let client = cluster.client(&[1]).await;
+    let producer = client.producer(&topic_name(), quick()).await.unwrap();
+    producer.send(record(None, 0)).await.unwrap().await.unwrap();
+    faults(&cluster, 1, [Fault::ApplyAndCut, Fault::Crowd]);
+    let lost = producer.send(record(None, 1)).await.unwrap();
+    let failure = lost.await.unwrap_err();
+    assert_eq!((failure.outcome, failure.error.code()), (Outcome::Unknown, Some(ErrorCode::Forgotten)));
+    producer.send(record(None, 2)).await.unwrap().await.unwrap();
+    assert_eq!(stored_of(&cluster, &producer), 3, "0, 1 and 2, once each");
 }
 
 #[tokio::test]
@@ -220,15 +338,26 @@ async fn a_producer_of_a_deleted_topic_stops_and_says_so() {
 async fn a_fenced_producer_ends_everything_and_takes_no_more() {
     let cluster = Cluster::start(1, 1);
     let client = cluster.client(&[1]).await;
-    let options = |epoch| ProducerOptions { producer: Some(ProducerId(9)), epoch, ..quick() };
-    let older = client.producer(&topic_name(), options(0)).await.unwrap();
+    let options = || ProducerOptions { producer: Some(ProducerId(9)), ..quick() };
+    let older = client.producer(&topic_name(), options()).await.unwrap();
     older.send(record(None, 1)).await.unwrap().await.unwrap();
-    let newer = client.producer(&topic_name(), options(1)).await.unwrap();
+    let newer = client.producer(&topic_name(), options()).await.unwrap();
     newer.send(record(None, 2)).await.unwrap().await.unwrap();
     let failure = older.send(record(None, 3)).await.unwrap().await.unwrap_err();
     assert_eq!((failure.outcome, failure.error.kind()), (Outcome::NotApplied, Kind::Conflict));
     assert!(matches!(older.send(record(None, 4)).await, Err(Error::Refused(_))));
     assert_eq!(stored(&cluster, 1), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_named_producer_of_a_node_that_knows_no_fences_fails_and_says_why() {
+    let cluster = Cluster::start(1, 1);
+    cluster.change(|world| world.older = Some(NodeId(1)));
+    let options = ProducerOptions { producer: Some(ProducerId(9)), ..quick() };
+    let producer = cluster.client(&[1]).await.producer(&topic_name(), options).await.unwrap();
+    let failure = producer.send(record(None, 1)).await.unwrap().await.unwrap_err();
+    assert!(matches!(failure.error, Error::Unsupported { .. }), "{failure}");
+    assert_eq!(failure.outcome, Outcome::NotApplied);
 }
 
 #[tokio::test]

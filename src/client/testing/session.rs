@@ -9,9 +9,9 @@ use super::shards::{Fault, World, refusal, topic_name};
 use crate::transport::{ClientConnection, ClientListener, CloseCode, ServerStream};
 use crate::types::{BatchId, NodeId, ProducerId, ShardId};
 use crate::wire::{
-    AppendBody, ClockBody, ClusterBody, DeliverBody, ErrorBody, ErrorCode, HelloBody, NodeBody, Outcome,
-    PROTOCOL_VERSION, Request, RequestBody, Response, ResponseBody, ShardStatusBody, ShardStatusesBody,
-    SubscribeBody, TopicsBody,
+    AppendBody, ClockBody, ClusterBody, DeliverBody, ErrorBody, ErrorCode, FEATURES, HelloBody, NodeBody,
+    Outcome, PROTOCOL_VERSION, Request, RequestBody, Response, ResponseBody, ShardStatusBody,
+    ShardStatusesBody, SubscribeBody, TopicsBody,
 };
 
 /// Frames put into one delivery.
@@ -28,7 +28,15 @@ async fn converse(shared: Arc<Shared>, node: NodeId, connection: ClientConnectio
     let Ok(Some((Request { id, body }, _))) = first.recv().await else { return };
     let Some(RequestBody::Hello(hello)) = body else { panic!("a connection's first request is its hello") };
     assert_eq!(hello.protocol, PROTOCOL_VERSION);
-    let hello = HelloBody { protocol: PROTOCOL_VERSION, cluster: "test".into(), node: node.0 };
+    let is_older = shared.world.lock().expect("no test panicked").older == Some(node);
+    let features: &[&str] = if is_older { &[] } else { &FEATURES };
+    let hello = HelloBody {
+        features: features.iter().map(ToString::to_string).collect(),
+        protocol: shared.world.lock().expect("no session panicked").protocol,
+        cluster: "test".into(),
+        node: node.0,
+        ..HelloBody::default()
+    };
     let response = Response { id, body: Some(ResponseBody::Hello(hello)) };
     if first.send(&response, Vec::new()).await.is_err() {
         return;
@@ -51,12 +59,15 @@ impl Session {
         while let Ok(Some((Request { id, body }, payload))) = stream.recv().await {
             assert!(id > last, "request ids rise on a stream");
             last = id;
+            self.stand_still_if_hung().await;
             let answer = match body.expect("every request of this protocol is known") {
                 RequestBody::Append(append) => match self.append(&append, payload) {
                     Some(answer) => answer,
                     None => continue,
                 },
                 RequestBody::Subscribe(subscribe) => return self.deliver(id, &subscribe, stream).await,
+                RequestBody::FenceProducer(fence) => self
+                    .answer_fresh(|world| world.fence(self.node, &fence).map(ResponseBody::ProducerFenced)),
                 RequestBody::Now(_) => {
                     self.answer_fresh(|world| world.tell_time(self.node).map(ResponseBody::Now))
                 }
@@ -71,6 +82,13 @@ impl Session {
         }
     }
 
+    async fn stand_still_if_hung(&self) {
+        let is_hung = self.shared.world.lock().expect("no test panicked").hung == Some(self.node);
+        if is_hung {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// The answer to an append; `None` if it is never answered.
     fn append(&self, append: &AppendBody, payload: Bytes) -> Option<ResponseBody> {
         let mut world = self.shared.world.lock().expect("no test panicked");
@@ -78,10 +96,13 @@ impl Session {
         let producer = ProducerId(append.producer);
         shard.attempts.push(BatchId { producer, epoch: append.epoch, sequence: append.sequence });
         let fault = if shard.leader == self.node { shard.faults.pop_front() } else { None };
+        if matches!(fault, Some(Fault::Crowd)) {
+            world.crowd(append.shard);
+        }
         let result = match &fault {
             Some(Fault::Refuse(code, outcome)) => Err(refusal(*code, *outcome)),
             Some(Fault::Cut | Fault::Ignore) => Err(refusal(ErrorCode::Internal, Outcome::NotApplied)),
-            Some(Fault::ApplyAndCut) | None => world.append(self.node, append, payload),
+            Some(Fault::ApplyAndCut | Fault::Crowd) | None => world.append(self.node, append, payload),
         };
         drop(world);
         self.shared.version.send_modify(|version| *version += 1);
@@ -102,6 +123,7 @@ impl Session {
         self.shared.world.lock().expect("no test panicked").subscribed.push((self.node, shard, from));
         let mut told = 0;
         loop {
+            self.stand_still_if_hung().await;
             let seen = *version.borrow_and_update();
             let ((frames, closed), is_damaging, kept_from_offset, trimmed) = {
                 let world = self.shared.world.lock().expect("no test panicked");
@@ -197,6 +219,7 @@ impl Session {
             | RequestBody::DeleteGroup(_) => panic!("groups are tested with nodes"),
             RequestBody::Hello(_)
             | RequestBody::Append(_)
+            | RequestBody::FenceProducer(_)
             | RequestBody::Subscribe(_)
             | RequestBody::Now(_)
             | RequestBody::Locate(_) => {

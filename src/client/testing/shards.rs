@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use crate::codec::{
-    Compression, DedupTable, DedupVerdict, Frame, FrameHeader, FrameKind, checksum, validate_records,
+    Compression, DedupEntry, DedupTable, DedupVerdict, Frame, FrameHeader, FrameKind, PRODUCERS_MAX, Trace,
+    checksum, decode_records, encode_records, validate_records,
 };
 use crate::routing::hash_start;
-use crate::types::{BatchId, Index, NodeId, Offset, ProducerId, ShardId, Term, Timestamp, TopicName};
+use crate::types::{BatchId, Index, NodeId, Offset, ProducerId, Record, ShardId, Term, Timestamp, TopicName};
 use crate::wire::{
-    AppendBody, AppendedBody, ErrorBody, ErrorCode, LocateBody, LocatedBody, NowBody, Outcome, ReplicaBody,
-    ShardBody, TopicBody,
+    AppendBody, AppendedBody, ErrorBody, ErrorCode, FenceProducerBody, LocateBody, LocatedBody, NowBody,
+    Outcome, PROTOCOL_VERSION, ProducerFencedBody, ReplicaBody, ShardBody, TopicBody,
 };
 
 pub(in crate::client) fn topic_name() -> TopicName {
@@ -32,6 +33,8 @@ pub(in crate::client) enum Fault {
     Cut,
     /// Neither applied nor answered.
     Ignore,
+    /// Comes when the shard has forgotten all it knew of producers.
+    Crowd,
 }
 
 /// One shard.
@@ -56,7 +59,9 @@ pub(in crate::client) struct World {
     pub(in crate::client) eps: u64,
     /// Nodes whose clocks are not trusted.
     pub(in crate::client) fenced: Vec<NodeId>,
-    /// A node of a build that does not know how to tell the time or where one stands.
+    /// The version of the protocol that the nodes answer hellos with.
+    pub(in crate::client) protocol: u32,
+    /// A node of a build that does not know how to tell the time or where one stands, and names no features.
     pub(in crate::client) older: Option<NodeId>,
     pub(in crate::client) topic_exists: bool,
     /// Where its keys are split, if by key ranges.
@@ -69,8 +74,51 @@ pub(in crate::client) struct World {
     pub(in crate::client) described: u64,
     /// A node whose deliveries are damaged, and how many it sent.
     pub(in crate::client) damaging: Option<NodeId>,
+    /// A node whose process stands still: its connections live and nothing is said on them.
+    pub(in crate::client) hung: Option<NodeId>,
     /// Subscriptions begun, in order.
     pub(in crate::client) subscribed: Vec<(NodeId, ShardId, u64)>,
+}
+
+impl Shard {
+    /// Where a batch stands already, if it does; an error if it must not be appended.
+    fn stands_already(&self, batch: &BatchId, append: &AppendBody) -> Result<Option<DedupEntry>, ErrorBody> {
+        match self.dedup.check(batch, append.lowest_open_sequence, Timestamp(append.floor_ns)) {
+            DedupVerdict::New => Ok(None),
+            DedupVerdict::Duplicate(entry) => Ok(Some(entry)),
+            DedupVerdict::Gap { expected } => {
+                let gap = refusal(ErrorCode::SequenceGap, Outcome::NotApplied);
+                Err(ErrorBody { expected_sequence: expected, ..gap })
+            }
+            DedupVerdict::Fenced { .. } => Err(refusal(ErrorCode::ProducerFenced, Outcome::NotApplied)),
+            DedupVerdict::Forgotten { .. } => {
+                let forgotten = refusal(ErrorCode::Forgotten, Outcome::NotApplied);
+                Err(ErrorBody { floor_ns: self.closed, ..forgotten })
+            }
+            DedupVerdict::TooOld => Err(refusal(ErrorCode::Conflict, Outcome::Unknown)),
+        }
+    }
+
+    /// Why an append's condition does not hold, if it has one.
+    fn refutes(&self, append: &AppendBody) -> Option<ErrorBody> {
+        let next = self.frames.last().map_or(Offset(0), |frame| frame.header.next_offset()).0;
+        let changed = append.key.as_ref().and_then(|key| {
+            let batches = self.frames.iter().map(|frame| {
+                let FrameHeader { compression, record_count, first_timestamp, .. } = frame.header;
+                let records = decode_records(&frame.body, compression, record_count);
+                (first_timestamp, records.expect("they were proved"))
+            });
+            let changes =
+                batches.filter(|(_, records)| records.iter().any(|record| record.key == Some(key.clone())));
+            changes.map(|(at, _)| at.0).filter(|at| *at > append.key_as_of_ns).max()
+        });
+        let (found_offset, found_ns) = match append.next_offset {
+            Some(expected) if expected != next => (next, 0),
+            _ => (0, changed?),
+        };
+        let failed = refusal(ErrorCode::ConditionFailed, Outcome::NotApplied);
+        Some(ErrorBody { found_offset, found_ns, ..failed })
+    }
 }
 
 impl World {
@@ -90,6 +138,7 @@ impl World {
             now: 1000,
             eps: 5,
             fenced: Vec::new(),
+            protocol: PROTOCOL_VERSION,
             older: None,
             topic_exists: true,
             split_at: None,
@@ -97,6 +146,7 @@ impl World {
             ignorant: None,
             described: 0,
             damaging: None,
+            hung: None,
             subscribed: Vec::new(),
         }
     }
@@ -158,44 +208,78 @@ impl World {
         }
         let batch =
             BatchId { producer: ProducerId(append.producer), epoch: append.epoch, sequence: append.sequence };
-        match shard.dedup.check(&batch, append.lowest_open_sequence) {
-            DedupVerdict::New => {}
-            DedupVerdict::Duplicate(entry) => {
-                let frame = &shard.frames[entry.index.0 as usize - 1];
-                return Ok(receipt(append.shard, frame));
-            }
-            DedupVerdict::Gap { expected } => {
-                let gap = refusal(ErrorCode::SequenceGap, Outcome::NotApplied);
-                return Err(ErrorBody { expected_sequence: expected, ..gap });
-            }
-            DedupVerdict::Fenced { .. } => {
-                return Err(refusal(ErrorCode::ProducerFenced, Outcome::NotApplied));
-            }
-            DedupVerdict::TooOld => return Err(refusal(ErrorCode::Conflict, Outcome::Unknown)),
+        if let Some(entry) = shard.stands_already(&batch, append)? {
+            return Ok(receipt(append.shard, &shard.frames[entry.index.0 as usize - 1]));
         }
-        self.now = self.now.max(shard.closed) + 10;
-        let previous = shard.frames.last().map(|frame| frame.header);
+        if let Some(refuted) = shard.refutes(append) {
+            return Err(refuted);
+        }
+        self.now = self.now.max(shard.closed).max(append.after_ns) + 10;
         let header = FrameHeader {
-            kind: FrameKind::Data,
             compression,
             body_crc: append.body_crc,
             body_len: body.len() as u32,
             record_count: append.record_count,
-            term: Term(shard.term),
-            index: Index(shard.frames.len() as u64 + 1),
-            first_offset: previous.map_or(Offset(0), |header| header.next_offset()),
-            first_timestamp: Timestamp(self.now),
-            uncertainty_ns: 5,
-            committed: Index(0),
             batch,
-            chain: 0,
-            start: Index(0),
+            ..header(shard, self.now)
         };
         self.now = header.last_timestamp().0;
         shard.closed = self.now;
         shard.dedup.fold(&header);
         shard.frames.push(Frame::new(header, body));
         Ok(receipt(append.shard, &shard.frames[shard.frames.len() - 1]))
+    }
+
+    /// Tells what became of a batch, or begins a new run of a producer, or goes on with one.
+    pub(super) fn fence(
+        &mut self,
+        node: NodeId,
+        fence: &FenceProducerBody,
+    ) -> Result<ProducerFencedBody, ErrorBody> {
+        self.now += 10;
+        let (now, shard) = (self.now, self.shard(fence.shard));
+        if shard.leader != node {
+            let leader = shard.leader.0;
+            return Err(ErrorBody { leader, ..refusal(ErrorCode::NotLeader, Outcome::NotApplied) });
+        }
+        let producer = ProducerId(fence.producer);
+        let seen = fence.epoch.unwrap_or(0);
+        let asked = fence.sequence.map(|sequence| BatchId { producer, epoch: seen, sequence });
+        let told = ProducerFencedBody { epoch: seen, ..ProducerFencedBody::default() };
+        let fate = match asked.map(|batch| shard.dedup.trace(&batch)) {
+            Some(Trace::Found(entry)) => {
+                let receipt = Some(receipt(fence.shard, &shard.frames[entry.index.0 as usize - 1]));
+                return Ok(ProducerFencedBody { fate: 1, receipt, ..told });
+            }
+            Some(Trace::Forgotten) => return Ok(ProducerFencedBody { fate: 3, ..told }),
+            Some(Trace::Absent) if fence.peek => return Ok(ProducerFencedBody { fate: 4, ..told }),
+            Some(Trace::Absent) => 2,
+            None => 0,
+        };
+        let epoch = if fence.same_run { seen + 1 } else { shard.dedup.next_run(producer, seen) };
+        let batch = BatchId { producer, epoch, sequence: 0 };
+        let header = FrameHeader { kind: FrameKind::ProducerFence, batch, ..header(shard, now) };
+        shard.closed = now;
+        shard.dedup.fold(&header);
+        shard.frames.push(Frame::new(header, Bytes::new()));
+        Ok(ProducerFencedBody { epoch, at_ns: now, fate, receipt: None })
+    }
+
+    /// So many other producers append to a shard that it forgets all it knew.
+    pub(in crate::client) fn crowd(&mut self, shard: u64) {
+        for other in 0..PRODUCERS_MAX as u64 {
+            let (node, batch) =
+                (self.shard(shard).leader, encode_records(&[Record::default()]).expect("one record"));
+            let append = AppendBody {
+                shard,
+                record_count: 1,
+                body_crc: batch.crc,
+                producer: u64::MAX - other,
+                floor_ns: self.now,
+                ..AppendBody::default()
+            };
+            self.append(node, &append, batch.body).expect("its floor is the newest");
+        }
     }
 
     /// Frames of a shard from a time on, at most `max`, and what it is closed at after them.
@@ -264,6 +348,27 @@ impl World {
     }
 }
 
+/// The header of a shard's next frame, without records yet.
+fn header(shard: &Shard, now: u64) -> FrameHeader {
+    let previous = shard.frames.last().map(|frame| frame.header);
+    FrameHeader {
+        kind: FrameKind::Data,
+        compression: Compression::None,
+        body_crc: 0,
+        body_len: 0,
+        record_count: 0,
+        term: Term(shard.term),
+        index: Index(shard.frames.len() as u64 + 1),
+        first_offset: previous.map_or(Offset(0), |header| header.next_offset()),
+        first_timestamp: Timestamp(now),
+        uncertainty_ns: 5,
+        committed: Index(0),
+        batch: BatchId::default(),
+        chain: 0,
+        start: Index(0),
+    }
+}
+
 /// Asserts that a body is what its append says.
 fn prove(append: &AppendBody, body: &Bytes) -> Compression {
     assert_eq!(checksum(&[body]), append.body_crc, "the client's CRC covers the body as sent");
@@ -280,6 +385,7 @@ pub(super) fn refusal(code: ErrorCode, outcome: Outcome) -> ErrorBody {
         ErrorCode::UnknownTopic,
         ErrorCode::Invalid,
         ErrorCode::Trimmed,
+        ErrorCode::ConditionFailed,
     ];
     let retryable = !for_good.contains(&code);
     ErrorBody {

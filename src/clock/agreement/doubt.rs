@@ -193,6 +193,11 @@ impl Doubts {
                 self.convict(&Conviction { node, reason, off_by_ns: by_ns, reach: mine }, now);
             }
             Verdict::Split => {
+                // Others may have led since all agreed again, though the fence of an earlier split still stands here.
+                let agreed = self.agreed[&self.node].at;
+                if self.cases.get(&self.node).is_some_and(|case| agreed > case.ripe_at) {
+                    self.close(self.node, now.monotonic);
+                }
                 // Any of them may have been wrong since it last agreed.
                 let reach = peers.values().filter_map(Peer::reach).fold(mine, Span::hull);
                 let since = self.agreed.values().min().copied().unwrap_or_else(|| Agreed::now(now));

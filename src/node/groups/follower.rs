@@ -9,9 +9,9 @@ use tokio::time::{MissedTickBehavior, sleep};
 
 use super::hosted::Hosted;
 use super::records::{decoded, encoded};
-use super::shape::{GROUPS_TOPIC, Keeping};
+use super::shape::GROUPS_TOPIC;
 use crate::codec::{Frame, FrameKind, decode_records};
-use crate::group::GroupRecord;
+use crate::group::{GroupRecord, Keeping};
 use crate::lane::{ReadAnswer, ReadFrom};
 use crate::node::metadata::View;
 use crate::node::session;
@@ -77,7 +77,7 @@ async fn follow_from_start(host: &NodeShared, hosted: &Hosted) {
             hosted.begin(first.unwrap_or(answer.next_offset));
         }
         from = ReadFrom::Index(answer.next);
-        hosted.fold(records_of(hosted.shard, &answer), answer.next_offset);
+        hosted.fold(records_of(hosted.shard, &answer), answer.next_offset, &host.metrics.groups);
     }
 }
 
@@ -112,11 +112,16 @@ async fn look_after(host: Arc<NodeShared>, hosted: Arc<Hosted>) {
     loop {
         every.tick().await;
         // Most shards have no group with members: nothing is asked for them.
-        if !hosted.look(|groups| groups.iter().any(|(_, group)| !group.members.is_empty())) {
+        let has_members = hosted.look(|groups| groups.iter().any(|(_, group)| !group.members.is_empty()));
+        if !has_members && !hosted.is_led() {
             continue;
         }
         let Ok(statuses) = host.lane.statuses(Some(vec![hosted.shard])).await else { continue };
-        let due = hosted.due(statuses.first().and_then(|status| status.leading_since));
+        let leading_since = statuses.first().and_then(|status| status.leading_since);
+        if leading_since.is_none() {
+            hosted.lead(false);
+        }
+        let due = hosted.due(leading_since);
         if due.is_empty() {
             continue;
         }

@@ -3,12 +3,10 @@
 //! The coordinator of a group is the leader of its shard. The log decides and the fold answers: whatever changes is
 //! appended, and what became of it is read from the fold behind it. Who no longer leads cannot append, so cannot decide.
 //! Knows nothing of requests and of words for clients. Invariants: the topic's shape is fixed, so that no trim takes a
-//! group's last whole record; liveness is monotonic time on one node, and a coordinator that is new, or was stopped for a
-//! while, gives everybody a whole timeout.
+//! group's last whole record; what is decided of members, `group` decides.
 
 mod follower;
 mod hosted;
-mod liveness;
 mod records;
 mod shape;
 

@@ -6,21 +6,6 @@ use crate::types::{Durability, GroupName, Retention, ShardId};
 
 /// The topic of groups.
 pub(crate) const GROUPS_TOPIC: &str = "timberline.groups";
-/// When groups are written whole, by how much of its log a shard keeps.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Keeping {
-    /// Every group is written whole again once so much stands behind its last whole record.
-    pub(super) whole_every_bytes: u64,
-    /// No group of a shard is changed while one of them was not written whole for so long.
-    pub(super) unwhole_bytes_max: u64,
-}
-
-impl Keeping {
-    /// Of a shard that keeps so much at least, however it is cut into segments.
-    pub(super) fn of(kept_bytes: u64) -> Self {
-        Self { whole_every_bytes: kept_bytes / 4, unwhole_bytes_max: kept_bytes / 2 }
-    }
-}
 
 /// Refuses to make the topic of groups so that it would forget some. Any other topic passes.
 pub(crate) fn check_shape(plan: &TopicPlan, kept_bytes: u64) -> Result<(), String> {

@@ -11,13 +11,13 @@ use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
 use super::Progress;
-use super::waiters::{AppendResult, ReadResult, Waiters};
+use super::waiters::{AppendResult, FenceResult, ReadResult, Waiters};
 use crate::clock::{AgreementStatus, Moment};
 use crate::codec::Compression;
-use crate::lane::{AppendCommand, Event, ReadCommand, ReadFrom, ReplicaStatus, Ticket};
+use crate::lane::{AppendCommand, Event, FenceCommand, ReadCommand, ReadFrom, ReplicaStatus, Ticket};
 use crate::node::metrics::Metrics;
 use crate::transport::Inbox;
-use crate::types::{BatchId, Monotonic, NodeId, ShardId, Timestamp};
+use crate::types::{AppendTerms, BatchId, Monotonic, NodeId, ProducerId, ShardId, Timestamp};
 use crate::wire::{ClockProbe, NodeMessage};
 
 /// Bounds of what may wait for a lane.
@@ -65,12 +65,22 @@ impl Ready {
 pub(crate) struct Append {
     pub(crate) shard: ShardId,
     pub(crate) batch: BatchId,
-    pub(crate) lowest_open: u64,
+    pub(crate) terms: AppendTerms,
     pub(crate) record_count: u32,
     pub(crate) compression: Compression,
     pub(crate) body_crc: u32,
     pub(crate) body: Bytes,
     pub(crate) arrived: Monotonic,
+}
+
+/// A question about a producer for the lane; the handle adds the ticket.
+#[derive(Clone, Copy)]
+pub(crate) struct Fence {
+    pub(crate) shard: ShardId,
+    pub(crate) producer: ProducerId,
+    pub(crate) in_doubt: Option<(u32, u64)>,
+    pub(crate) peek: bool,
+    pub(crate) same_run: bool,
 }
 
 #[derive(Clone)]
@@ -141,19 +151,24 @@ impl LaneHandle {
     /// Appends a batch; the answer comes later, or never if the node stops.
     pub(crate) fn append(&self, append: Append) -> Result<oneshot::Receiver<AppendResult>, Busy> {
         let (ticket, receiver) = self.shared.waiters.for_append();
-        let Append { shard, batch, lowest_open, record_count, compression, body_crc, body, arrived } = append;
-        let command = AppendCommand {
-            ticket,
-            shard,
-            batch,
-            lowest_open,
-            record_count,
-            compression,
-            body_crc,
-            body,
-            arrived,
-        };
+        let Append { shard, batch, terms, record_count, compression, body_crc, body, arrived } = append;
+        let command =
+            AppendCommand { ticket, shard, batch, terms, record_count, compression, body_crc, body, arrived };
         match self.offer(Event::Append(command)) {
+            Ok(()) => Ok(receiver),
+            Err(busy) => {
+                self.shared.waiters.withdraw(ticket);
+                Err(busy)
+            }
+        }
+    }
+
+    /// Asks about a producer in a shard; the answer comes later, or never if the node stops.
+    pub(crate) fn fence_producer(&self, fence: Fence) -> Result<oneshot::Receiver<FenceResult>, Busy> {
+        let (ticket, receiver) = self.shared.waiters.for_fence();
+        let Fence { shard, producer, in_doubt, peek, same_run } = fence;
+        let command = FenceCommand { ticket, shard, producer, in_doubt, peek, same_run };
+        match self.offer(Event::FenceProducer(command)) {
             Ok(()) => Ok(receiver),
             Err(busy) => {
                 self.shared.waiters.withdraw(ticket);

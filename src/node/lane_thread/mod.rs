@@ -15,7 +15,7 @@ mod waiting;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use handle::{Append, Busy, LaneHandle, LaneLimits};
+pub(crate) use handle::{Append, Busy, Fence, LaneHandle, LaneLimits};
 pub(crate) use progress::Progress;
 pub(crate) use run::{LaneStart, LaneThread, Outlets, Running};
 pub use waiting::{SPIN_MAX, Waiting};

@@ -10,10 +10,11 @@ use tokio::sync::watch;
 use super::care;
 use super::handle::{Call, LaneShared, event_bytes};
 use super::hosting::Hosting;
+use super::waiters::{AppendResult, FenceResult};
 use super::{LaneHandle, LaneLimits, Progress, Waiting};
 use crate::clock::{Clock, Reading};
 use crate::disk::Disk;
-use crate::lane::{Event, Lane, LaneOptions, Leadership, Output, Send, ShardSpec};
+use crate::lane::{Event, Lane, LaneOptions, Leadership, Output, Send, ShardSpec, Ticket};
 use crate::node::disk_threads::{DiskThreads, spawn};
 use crate::node::folder::Registry;
 use crate::node::metrics::Metrics;
@@ -219,6 +220,7 @@ impl Running {
             removals,
             tasks,
             appended,
+            fenced,
             reads,
             changes: _,
             committed,
@@ -235,13 +237,7 @@ impl Running {
         self.outlets.disk.prepare(prepares);
         self.outlets.disk.remove(removals);
         self.outlets.disk.run(tasks);
-        for (ticket, result) in appended {
-            match &result {
-                Ok(receipt) => self.shared.metrics.acknowledged(receipt),
-                Err(_) => drop(self.shared.metrics.refusals.inc()),
-            }
-            self.shared.waiters.answer_append(ticket, result);
-        }
+        self.answer_producers(appended, fenced);
         for (ticket, result) in reads {
             self.shared.waiters.answer_read(ticket, result);
         }
@@ -266,6 +262,19 @@ impl Running {
         }
         for (shard, is_full) in full {
             care::tell_of_room(shard, is_full);
+        }
+    }
+
+    fn answer_producers(&self, appended: Vec<(Ticket, AppendResult)>, fenced: Vec<(Ticket, FenceResult)>) {
+        for (ticket, result) in appended {
+            match &result {
+                Ok(receipt) => self.shared.metrics.acknowledged(receipt),
+                Err(_) => drop(self.shared.metrics.refusals.inc()),
+            }
+            self.shared.waiters.answer_append(ticket, result);
+        }
+        for (ticket, result) in fenced {
+            self.shared.waiters.answer_fence(ticket, result);
         }
     }
 

@@ -6,14 +6,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use crate::lane::{ReadAnswer, ReadRefusal, Ticket};
-use crate::shard::Refusal;
+use crate::shard::{Fenced, Refusal};
 use crate::types::Receipt;
 
 pub(super) type AppendResult = Result<Receipt, Refusal>;
+pub(super) type FenceResult = Result<Fenced, Refusal>;
 pub(super) type ReadResult = Result<ReadAnswer, ReadRefusal>;
 
 enum Waiter {
     Append(oneshot::Sender<AppendResult>),
+    Fence(oneshot::Sender<FenceResult>),
     Read(oneshot::Sender<ReadResult>),
 }
 
@@ -35,6 +37,11 @@ impl Waiters {
     pub(super) fn for_append(&self) -> (Ticket, oneshot::Receiver<AppendResult>) {
         let (answer, receiver) = oneshot::channel();
         (self.lock().insert(Waiter::Append(answer)), receiver)
+    }
+
+    pub(super) fn for_fence(&self) -> (Ticket, oneshot::Receiver<FenceResult>) {
+        let (answer, receiver) = oneshot::channel();
+        (self.lock().insert(Waiter::Fence(answer)), receiver)
     }
 
     pub(super) fn for_read(&self) -> (Ticket, oneshot::Receiver<ReadResult>) {
@@ -63,6 +70,13 @@ impl Waiters {
         let waiter = self.lock().open.remove(&ticket);
         if let Some(Waiter::Append(answer)) = waiter {
             // An asker that went away needs no answer.
+            let _ = answer.send(result);
+        }
+    }
+
+    pub(super) fn answer_fence(&self, ticket: Ticket, result: FenceResult) {
+        let waiter = self.lock().open.remove(&ticket);
+        if let Some(Waiter::Fence(answer)) = waiter {
             let _ = answer.send(result);
         }
     }

@@ -5,7 +5,7 @@ use crate::lane::ReadRefusal;
 use crate::node::lane_thread::Busy;
 use crate::node::shared::NodeShared;
 use crate::shard::{self, Refusal};
-use crate::types::{Durability, Receipt, ShardId};
+use crate::types::{Durability, Found, Receipt, ShardId};
 use crate::wire::{AppendedBody, ErrorBody, ErrorCode, Outcome};
 
 /// An error after which nothing was applied.
@@ -49,7 +49,13 @@ pub(super) fn refused(host: &NodeShared, shard: ShardId, refusal: &Refusal) -> E
         shard::Outcome::NotApplied => Outcome::NotApplied,
         shard::Outcome::Unknown => Outcome::Unknown,
     };
+    let (found_offset, found_ns) = match refusal {
+        Refusal::ConditionFailed { found: Found::NextOffset(offset) } => (offset.0, 0),
+        Refusal::ConditionFailed { found: Found::KeyChanged(timestamp) } => (0, timestamp.0),
+        _ => (0, 0),
+    };
     let expected_sequence = if let Refusal::SequenceGap { expected } = refusal { *expected } else { 0 };
+    let floor_ns = if let Refusal::Forgotten { floor } = refusal { floor.0 } else { 0 };
     ErrorBody {
         code: code_of(refusal) as i32,
         message: format!("shard {shard} on node {}: {refusal}{next}", host.node),
@@ -57,6 +63,9 @@ pub(super) fn refused(host: &NodeShared, shard: ShardId, refusal: &Refusal) -> E
         outcome: outcome as i32,
         leader,
         expected_sequence,
+        found_offset,
+        found_ns,
+        floor_ns,
         ..ErrorBody::default()
     }
 }
@@ -69,6 +78,9 @@ fn code_of(refusal: &Refusal) -> ErrorCode {
         Refusal::NoSpace => ErrorCode::NoSpace,
         Refusal::SequenceGap { .. } => ErrorCode::SequenceGap,
         Refusal::ProducerFenced { .. } => ErrorCode::ProducerFenced,
+        Refusal::ConditionFailed { .. } => ErrorCode::ConditionFailed,
+        Refusal::Future { .. } => ErrorCode::Future,
+        Refusal::Forgotten { .. } => ErrorCode::Forgotten,
         Refusal::TooOld | Refusal::Membership { .. } => ErrorCode::Conflict,
         Refusal::LeadershipLost | Refusal::Replaced => ErrorCode::LeadershipLost,
         Refusal::TooLarge { .. } => ErrorCode::TooLarge,
@@ -132,6 +144,7 @@ pub(super) fn receipt_body(receipt: &Receipt) -> AppendedBody {
         sync_ns: ns(receipt.wait.sync),
         replication_ns: ns(receipt.wait.replication),
         commit_wait_ns: ns(receipt.wait.commit_wait),
+        header_crc: receipt.header_crc,
     }
 }
 
@@ -139,5 +152,56 @@ pub(super) fn durability_number(durability: Durability) -> u32 {
     match durability {
         Durability::Disk => 0,
         Durability::Memory => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Fault;
+
+    /// What docs/PROTOCOL.md tells of a code: whether it is retryable, and the outcome.
+    fn told(code: ErrorCode) -> [&'static str; 2] {
+        let document = include_str!("../../../docs/PROTOCOL.md");
+        let begin = format!("| {} | {code:?} |", code as i32);
+        let row = document.lines().find(|line| line.starts_with(&begin)).expect("a row");
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        [cells[4], cells[5]]
+    }
+
+    #[test]
+    fn a_refusal_is_answered_as_the_protocol_tells_of_its_code() {
+        let reason = String::new;
+        for refusal in [
+            Refusal::NotHosted,
+            Refusal::NotLeader { leader: None },
+            Refusal::Fenced { fault: Fault::Unsynchronised },
+            Refusal::Unheard,
+            Refusal::FloorPending,
+            Refusal::Busy { unanswered: 1, max: 1 },
+            Refusal::NoSpace,
+            Refusal::AheadOfClock { ahead_ns: 2, max_ns: 1 },
+            Refusal::Moving,
+            Refusal::Unsettled,
+            Refusal::SequenceGap { expected: 1 },
+            Refusal::ProducerFenced { epoch: 1 },
+            Refusal::TooOld,
+            Refusal::LeadershipLost,
+            Refusal::Replaced,
+            Refusal::TooLarge { found: 2, max: 1 },
+            Refusal::Empty,
+            Refusal::Invalid(codec::Error::Magic { found: 1 }),
+            Refusal::Membership { reason: reason() },
+            Refusal::Stopped { reason: reason() },
+        ] {
+            let [retryable, outcome] = told(code_of(&refusal));
+            let is_retryable = if refusal.is_retryable() { "yes" } else { "no" };
+            let came = match refusal.outcome() {
+                shard::Outcome::NotApplied => "not applied",
+                shard::Outcome::Unknown => "unknown",
+            };
+            assert!([is_retryable, "either"].contains(&retryable), "{refusal:?}: {retryable}");
+            assert!([came, "either"].contains(&outcome), "{refusal:?}: {outcome}");
+        }
     }
 }

@@ -4,12 +4,14 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::answers;
-use crate::codec::{self, BODY_BYTES_MAX, Compression, encode_records, validate_records};
+use crate::codec::{self, BODY_BYTES_MAX, Compression, encode_records, validate_batch};
 use crate::node::groups::GROUPS_TOPIC;
 use crate::node::lane_thread::Append;
 use crate::node::shared::NodeShared;
 use crate::shard::Refusal;
-use crate::types::{BatchId, ProducerId, Receipt, Record, ShardId};
+use crate::types::{
+    AppendTerms, BatchId, Condition, Offset, ProducerId, Receipt, Record, ShardId, Timestamp, Wait,
+};
 use crate::wire::{AppendBody, ErrorBody, ErrorCode, ResponseBody};
 
 /// An append that the lane has taken in.
@@ -26,24 +28,15 @@ pub(super) fn submit(
 ) -> Result<PendingAppend, ErrorBody> {
     let arrived = host.clock.now().monotonic;
     let shard = ShardId(request.shard);
-    if shard == ShardId::SYSTEM {
-        let message = "shard 0 is the system topic's; topics are created and deleted by their own requests";
-        return Err(answers::error(ErrorCode::Denied, false, message));
-    }
-    if host.view().topic_of(shard).is_some_and(|topic| topic.name.as_str() == GROUPS_TOPIC) {
-        let message = format!("shard {shard} holds consumer groups, which are changed by their own requests");
-        return Err(answers::error(ErrorCode::Denied, false, message));
-    }
-    if host.is_draining() {
-        return Err(answers::refused(host, shard, &Refusal::NotLeader { leader: None }));
-    }
+    may_append(host, shard)?;
     let compression = prove(shard, request, &body)?;
+    let terms = terms(shard, request)?;
     let batch =
         BatchId { producer: ProducerId(request.producer), epoch: request.epoch, sequence: request.sequence };
     let append = Append {
         shard,
         batch,
-        lowest_open: request.lowest_open_sequence,
+        terms,
         record_count: request.record_count,
         compression,
         body_crc: request.body_crc,
@@ -55,6 +48,22 @@ pub(super) fn submit(
         answers::busy(busy)
     })?;
     Ok(PendingAppend { shard, answer })
+}
+
+/// Refuses what clients write nothing to, and everything once this node is about to stop.
+pub(super) fn may_append(host: &NodeShared, shard: ShardId) -> Result<(), ErrorBody> {
+    if shard == ShardId::SYSTEM {
+        let message = "shard 0 is the system topic's; topics are created and deleted by their own requests";
+        return Err(answers::error(ErrorCode::Denied, false, message));
+    }
+    if host.view().topic_of(shard).is_some_and(|topic| topic.name.as_str() == GROUPS_TOPIC) {
+        let message = format!("shard {shard} holds consumer groups, which are changed by their own requests");
+        return Err(answers::error(ErrorCode::Denied, false, message));
+    }
+    if host.is_draining() {
+        return Err(answers::refused(host, shard, &Refusal::NotLeader { leader: None }));
+    }
+    Ok(())
 }
 
 /// Appends records of this node's own, a value each and in one batch, and waits for their receipt.
@@ -72,7 +81,7 @@ pub(crate) async fn append_values(
     let append = Append {
         shard,
         batch: BatchId::default(),
-        lowest_open: 0,
+        terms: AppendTerms::default(),
         record_count: batch.count,
         compression: batch.compression,
         body_crc: batch.crc,
@@ -92,19 +101,40 @@ fn prove(shard: ShardId, request: &AppendBody, body: &Bytes) -> Result<Compressi
         );
         return Err(answers::error(ErrorCode::TooLarge, false, message));
     }
-    let (found, computed) = (request.body_crc, codec::checksum(&[body]));
-    if found != computed {
-        let damaged = codec::Error::BodyCrc { found, computed };
-        let damaged = answers::invalid_batch(shard, &damaged);
-        return Err(ErrorBody { retryable: true, ..damaged });
-    }
-    u8::try_from(request.compression)
-        .map_err(|_| codec::Error::Field { field: "compression", found: request.compression.into() })
-        .and_then(Compression::decode)
-        .and_then(|compression| {
-            validate_records(body, compression, request.record_count).map(|()| compression)
-        })
-        .map_err(|problem| answers::invalid_batch(shard, &problem))
+    validate_batch(body, request.body_crc, request.compression, request.record_count).map_err(|problem| {
+        // Damaged on its way: the same batch may arrive whole.
+        let retryable = matches!(problem, codec::Error::BodyCrc { .. });
+        ErrorBody { retryable, ..answers::invalid_batch(shard, &problem) }
+    })
+}
+
+/// What is asked beside the append, as this node understands it.
+fn terms(shard: ShardId, request: &AppendBody) -> Result<AppendTerms, ErrorBody> {
+    let invalid = |what: String| {
+        let message =
+            format!("the append to shard {shard} asks for {what}; use a client of the node's version");
+        Err(answers::error(ErrorCode::Invalid, false, message))
+    };
+    let wait = match request.wait {
+        0 => Wait::Exposed,
+        1 => Wait::Committed,
+        other => return invalid(format!("the wait {other}, which this node does not know")),
+    };
+    let condition = match (request.next_offset, &request.key) {
+        (Some(_), Some(_)) => return invalid("two conditions".to_owned()),
+        (Some(offset), None) => Some(Condition::NextOffset(Offset(offset))),
+        (None, Some(key)) => {
+            Some(Condition::KeyUnchangedSince { key: key.clone(), as_of: Timestamp(request.key_as_of_ns) })
+        }
+        (None, None) => None,
+    };
+    Ok(AppendTerms {
+        lowest_open: request.lowest_open_sequence,
+        floor: Timestamp(request.floor_ns),
+        wait,
+        after: Timestamp(request.after_ns),
+        condition,
+    })
 }
 
 impl PendingAppend {

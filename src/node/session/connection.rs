@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::stream;
 use crate::node::shared::NodeShared;
 use crate::transport::{ClientConnection, ClientListener, CloseCode};
+use crate::wire::PacketLimits;
 
 /// How long a connection may go without a hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -16,10 +18,19 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the streams of one connection share.
 pub(super) struct Session {
     pub(super) host: Arc<NodeShared>,
+    pub(super) request_limits: PacketLimits,
+    /// One permit a read that is held.
+    pub(super) reads: Arc<Semaphore>,
     greeted: AtomicBool,
 }
 
 impl Session {
+    fn new(connection: &ClientConnection, host: Arc<NodeShared>) -> Self {
+        let reads = Arc::new(Semaphore::new(host.limits.reads_per_connection));
+        let request_limits = connection.request_limits();
+        Self { host, request_limits, reads, greeted: AtomicBool::new(false) }
+    }
+
     pub(super) fn greet(&self) {
         self.greeted.store(true, Ordering::Relaxed);
     }
@@ -46,7 +57,7 @@ pub(crate) async fn serve(mut listener: ClientListener, host: Arc<NodeShared>) {
 }
 
 async fn serve_connection(connection: ClientConnection, host: Arc<NodeShared>) {
-    let session = Arc::new(Session { host, greeted: AtomicBool::new(false) });
+    let session = Arc::new(Session::new(&connection, host));
     let mut streams = JoinSet::new();
     let hello_due = tokio::time::sleep(HELLO_TIMEOUT);
     tokio::pin!(hello_due);

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use super::append::append_values;
 use super::{answers, topics};
-use crate::group::{Change, Commit, Group, GroupRecord, Joining, MEMBERS_MAX, SHARDS_MAX, TOPICS_MAX};
+use crate::group::{
+    Beat, Change, Group, GroupRecord, Groups, Heard, Joining, MEMBERS_MAX, SHARDS_MAX, Standing, TOPICS_MAX,
+};
 use crate::node::groups::{GROUPS_TOPIC, Hosted, encoded, shard_of};
 use crate::node::shared::NodeShared;
 use crate::types::{GroupName, MemberId, ShardId, Timestamp, TopicName};
@@ -107,31 +109,28 @@ impl<'a> Coordinator<'a> {
     }
 
     async fn beat(&self, request: &GroupBeatBody) -> Result<GroupStandingBody, ErrorBody> {
-        let member = MemberId(request.member);
-        let is_member = self.look(|group| group.members.contains_key(&member)).unwrap_or(false);
-        let joins = request.generation == 0;
-        let mut changes = Vec::new();
-        if joins && !is_member {
-            changes.extend(self.joining(request).await?);
-        } else if !is_member {
-            // It left already, and this is the same word once more; but what it says it read may not have counted.
-            let has_left = request.leaves && request.read.is_none();
-            return if has_left { Ok(GroupStandingBody::default()) } else { Err(self.stale(member)) };
-        }
-        if !joins && (request.read.is_some() || !request.yields.is_empty()) {
-            changes.push(Change::Committed(self.commit(request).await?));
-        }
-        if request.leaves {
-            changes.push(Change::Left { member });
-        }
+        let beat = beat_of(request);
+        let changes = match self.hosted.look(|groups| beat.clone().heard(groups.get(&self.group))) {
+            Heard::Joins => self.joining(request).await?,
+            Heard::Changes(changes) => {
+                self.check_commit(&beat).await?;
+                changes
+            }
+            Heard::HasLeft => return Ok(GroupStandingBody::default()),
+            Heard::IsStale => return Err(self.stale(beat.member)),
+        };
         if !changes.is_empty() {
             self.append(changes).await?;
         }
-        match self.look(|group| standing(group, member)).flatten() {
-            Some(standing) => Ok(standing),
-            None if request.leaves => Ok(GroupStandingBody::default()),
-            None if joins => Err(self.overtaken()),
-            None => Err(self.stale(member)),
+        let told = |groups: &Groups| {
+            let group = groups.get(&self.group);
+            (beat.answered(group), group.and_then(|group| standing(group, beat.member)))
+        };
+        match self.hosted.look(told) {
+            (Standing::Member, standing) => Ok(standing.unwrap_or_default()),
+            (Standing::HasLeft, _) => Ok(GroupStandingBody::default()),
+            (Standing::IsOvertaken, _) => Err(self.overtaken()),
+            (Standing::IsStale, _) => Err(self.stale(beat.member)),
         }
     }
 
@@ -175,9 +174,7 @@ impl<'a> Coordinator<'a> {
             topics,
             from: Timestamp(request.from_ns),
         };
-        let at = self.hosted.look(crate::group::Groups::next);
-        let founding = founded.then(|| Change::Whole { at, group: Group::default() });
-        Ok(founding.into_iter().chain([Change::Joined(joining)]).collect())
+        Ok(self.hosted.look(|groups| groups.joining(&self.group, joining)))
     }
 
     fn check_joining(
@@ -202,19 +199,15 @@ impl<'a> Coordinator<'a> {
     }
 
     /// Nothing beyond the present was read: who says so would make the group pass over what comes.
-    async fn commit(&self, request: &GroupBeatBody) -> Result<Commit, ErrorBody> {
-        let read = request.read.map(|read| (Timestamp(read.timestamp_ns), ShardId(read.shard)));
+    async fn check_commit(&self, beat: &Beat) -> Result<(), ErrorBody> {
+        if beat.read.is_none() && beat.yields.is_empty() {
+            return Ok(());
+        }
         let latest = self.host.lane.moment().await.map_err(answers::busy)?.reading.interval.latest;
-        if read.is_some_and(|(timestamp, _)| timestamp > latest) {
+        if beat.read.is_some_and(|(timestamp, _)| timestamp > latest) {
             return Err(invalid("a commit lies in the future"));
         }
-        self.check_room(false, 0)?;
-        Ok(Commit {
-            member: MemberId(request.member),
-            generation: request.generation,
-            read,
-            yields: request.yields.iter().copied().map(ShardId).collect(),
-        })
+        self.check_room(false, 0)
     }
 
     fn check_room(&self, founded: bool, places: usize) -> Result<(), ErrorBody> {
@@ -284,7 +277,18 @@ async fn leading(host: &NodeShared, shard: ShardId) -> Result<Arc<Hosted>, Error
         return Err(ErrorBody { leader, ..answers::error(ErrorCode::NotLeader, true, message) });
     }
     hosted.folded(status.appended).await;
+    hosted.lead(true);
     Ok(hosted)
+}
+
+fn beat_of(request: &GroupBeatBody) -> Beat {
+    Beat {
+        member: MemberId(request.member),
+        generation: request.generation,
+        read: request.read.map(|read| (Timestamp(read.timestamp_ns), ShardId(read.shard))),
+        yields: request.yields.iter().copied().map(ShardId).collect(),
+        leaves: request.leaves,
+    }
 }
 
 /// What a member holds.

@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of how shards work; it proves what clients send, hands it to the lane and words the answers.
 //! Invariants: the batches of one stream reach the lane in the order they were sent; unanswered requests are bounded per
-//! stream; every refusal says what, where and what next.
+//! stream, and reads that are held per connection, too; every refusal says what, where and what next.
 
 mod answers;
 mod append;
@@ -11,6 +11,7 @@ mod current;
 mod groups;
 mod locate;
 mod now;
+mod producers;
 mod status;
 mod stream;
 mod subscribe;

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::connection::Session;
-use super::{answers, append, groups, locate, now, status, subscribe, topics};
+use super::{answers, append, groups, locate, now, producers, status, subscribe, topics};
+use crate::codec::{BODY_BYTES_MAX, RECORD_BYTES_MAX};
 use crate::transport::{PacketSender, ServerStream};
 use crate::wire::{
-    ErrorBody, ErrorCode, HelloBody, PROTOCOL_VERSION, Request, RequestBody, Response, ResponseBody,
+    ErrorBody, ErrorCode, FEATURES, HelloBody, HelloLimits, Request, RequestBody, Response, ResponseBody,
+    Versions,
 };
 
 /// Replies that may wait for the stream's window.
@@ -22,11 +24,13 @@ const SUBSCRIPTIONS_MAX: usize = 64;
 pub(super) struct Reply {
     pub(super) response: Response,
     pub(super) payload: Vec<Bytes>,
+    /// Given back as the answer leaves: what waits for a reader counts as unanswered.
+    pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Reply {
     pub(super) fn new(id: u64, body: ResponseBody) -> Self {
-        Self { response: Response { id, body: Some(body) }, payload: Vec::new() }
+        Self { response: Response { id, body: Some(body) }, payload: Vec::new(), permit: None }
     }
 }
 
@@ -65,7 +69,11 @@ pub(super) async fn serve(stream: ServerStream, session: Arc<Session>) {
 async fn write(mut sender: PacketSender<Response>, mut outgoing: mpsc::Receiver<Reply>) {
     let mut batch = Vec::with_capacity(REPLIES_MAX);
     while outgoing.recv_many(&mut batch, REPLIES_MAX).await > 0 {
-        let packets = batch.drain(..).map(|reply| (reply.response, reply.payload)).collect();
+        let leaving = |reply: Reply| {
+            drop(reply.permit);
+            (reply.response, reply.payload)
+        };
+        let packets = batch.drain(..).map(leaving).collect();
         if sender.send_all(packets).await.is_err() {
             return;
         }
@@ -110,9 +118,12 @@ impl Stream {
                     format!("a stream has at most {SUBSCRIPTIONS_MAX} subscriptions; open another stream");
                 return Err(answers::error(ErrorCode::Busy, true, message));
             }
+            let held = self.held_read()?;
             let (session, replies) = (Arc::clone(&self.session), self.replies.clone());
-            self.subscriptions
-                .spawn(async move { subscribe::run(&session.host, id, request, replies).await });
+            self.subscriptions.spawn(async move {
+                subscribe::run(&session.host, id, request, replies).await;
+                drop(held);
+            });
             return Ok(());
         }
         let Ok(permit) = Arc::clone(&self.in_flight).try_acquire_owned() else {
@@ -127,29 +138,44 @@ impl Stream {
             let pending = append::submit(&session.host, &request, payload)?;
             self.work.spawn(async move {
                 let answer = pending.answer(&session.host).await;
-                drop(permit);
+                let reply = Reply { permit: Some(permit), ..Reply::new(id, answer) };
                 // A client that left needs no answer.
-                let _ = replies.send(Reply::new(id, answer)).await;
+                let _ = replies.send(reply).await;
             });
         } else {
+            let waits = matches!(&body, RequestBody::Locate(request) if request.waits_closed);
+            let held = waits.then(|| self.held_read()).transpose()?;
             self.work.spawn(async move {
                 let answer = answer(&session, body).await.unwrap_or_else(ResponseBody::Error);
-                drop(permit);
-                let _ = replies.send(Reply::new(id, answer)).await;
+                drop(held);
+                let reply = Reply { permit: Some(permit), ..Reply::new(id, answer) };
+                let _ = replies.send(reply).await;
             });
         }
         Ok(())
     }
 
+    /// Room for one more read that is held.
+    fn held_read(&self) -> Result<OwnedSemaphorePermit, ErrorBody> {
+        Arc::clone(&self.session.reads).try_acquire_owned().map_err(|_| {
+            let message = format!(
+                "this connection has its {} reads that last already; end some, or open another connection",
+                self.session.host.limits.reads_per_connection
+            );
+            answers::error(ErrorCode::Busy, true, message)
+        })
+    }
+
     fn hello(&self, hello: &HelloBody) -> Result<HelloBody, ErrorBody> {
         let host = &self.session.host;
-        if hello.protocol != PROTOCOL_VERSION {
+        let Some(protocol) = Versions::OWN.common(Versions::of(hello)) else {
+            let (own, theirs) = (Versions::OWN, Versions::of(hello));
             let message = format!(
-                "node {} speaks protocol {PROTOCOL_VERSION}, the client {}; use a client of the node's version",
-                host.node, hello.protocol
+                "node {} speaks protocol {own}, the client {theirs}; use a client of the node's version",
+                host.node
             );
             return Err(answers::error(ErrorCode::Denied, false, message));
-        }
+        };
         if !hello.cluster.is_empty() && hello.cluster != host.cluster.as_str() {
             let message = format!(
                 "node {} belongs to cluster {}, the client asked for {}; correct the endpoint",
@@ -158,7 +184,29 @@ impl Stream {
             return Err(answers::error(ErrorCode::Denied, false, message));
         }
         self.session.greet();
-        Ok(HelloBody { protocol: PROTOCOL_VERSION, cluster: host.cluster.to_string(), node: host.node.0 })
+        Ok(HelloBody {
+            protocol,
+            protocol_oldest: Versions::OWN.oldest,
+            cluster: host.cluster.to_string(),
+            node: host.node.0,
+            features: FEATURES.map(str::to_owned).to_vec(),
+            limits: Some(self.limits()),
+        })
+    }
+
+    fn limits(&self) -> HelloLimits {
+        let (requests, limits) = (self.session.request_limits, &self.session.host.limits);
+        HelloLimits {
+            request_header_bytes: requests.header_bytes_max as u64,
+            request_payload_bytes: requests.payload_bytes_max as u64,
+            body_bytes: BODY_BYTES_MAX as u64,
+            record_bytes: RECORD_BYTES_MAX as u64,
+            streams: limits.streams_per_connection.into(),
+            requests_per_stream: limits.requests_per_stream as u64,
+            in_flight_per_shard: limits.unanswered_per_shard as u64,
+            reads_per_connection: limits.reads_per_connection as u64,
+            subscriptions_per_stream: SUBSCRIPTIONS_MAX as u64,
+        }
     }
 
     async fn reply(&self, id: u64, body: ResponseBody) {
@@ -183,6 +231,9 @@ async fn answer(session: &Session, body: RequestBody) -> Result<ResponseBody, Er
         }
         RequestBody::Now(request) => ResponseBody::Now(now::now(host, &request).await?),
         RequestBody::Locate(request) => ResponseBody::Located(locate::locate(host, &request).await?),
+        RequestBody::FenceProducer(request) => {
+            ResponseBody::ProducerFenced(producers::fence(host, &request).await?)
+        }
         RequestBody::GroupBeat(request) => ResponseBody::GroupStanding(groups::beat(host, request).await?),
         RequestBody::DescribeGroups(request) => ResponseBody::Groups(groups::describe(host, &request).await?),
         RequestBody::ResetGroup(request) => ResponseBody::Groups(groups::reset(host, &request).await?),

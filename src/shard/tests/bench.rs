@@ -12,8 +12,8 @@ use crate::consensus::{LogEntry, LogReader, Manifest, Message, MessageKind, Read
 use crate::shard::test_time::EPS;
 use crate::shard::{Admission, Answer, AppendRequest, Persist, Refusal, Shard, ShardLog, ShardOptions};
 use crate::types::{
-    BatchId, Durability, Index, Membership, Monotonic, ProducerId, Receipt, Record, ReplicaId, ShardId, Term,
-    Timestamp, Vote,
+    AppendTerms, BatchId, Durability, Index, Membership, Monotonic, ProducerId, Receipt, Record, ReplicaId,
+    ShardId, Term, Timestamp, Vote,
 };
 
 /// Where the bench's true time starts.
@@ -237,7 +237,7 @@ pub(super) fn request(ticket: u64, sequence: u64, count: u32) -> AppendRequest {
     AppendRequest {
         ticket,
         batch: BatchId { producer: ProducerId(1), epoch: 0, sequence },
-        lowest_open: 0,
+        terms: AppendTerms::default(),
         record_count: count,
         compression: crate::codec::Compression::None,
         body_crc: batch.crc,
@@ -333,16 +333,29 @@ impl Bench {
         ticket
     }
 
+    pub(super) fn draw_ticket(&mut self) -> u64 {
+        self.ticket += 1;
+        self.ticket
+    }
+
     pub(super) fn try_append(
         &mut self,
         replica: u64,
         sequence: u64,
         count: u32,
     ) -> (u64, Result<Admission, Refusal>) {
-        self.ticket += 1;
-        let (ticket, now) = (self.ticket, self.now(replica));
+        self.try_request(replica, request(0, sequence, count))
+    }
+
+    /// Hands a request in under a ticket of its own.
+    pub(super) fn try_request(
+        &mut self,
+        replica: u64,
+        request: AppendRequest,
+    ) -> (u64, Result<Admission, Refusal>) {
+        let (ticket, now) = (self.draw_ticket(), self.now(replica));
         let arrived = Monotonic(self.true_ns - 5);
-        let request = AppendRequest { arrived, ..request(ticket, sequence, count) };
+        let request = AppendRequest { ticket, arrived, ..request };
         let admitted = self.shard(replica).append(request, &now);
         self.settle();
         (ticket, admitted)

@@ -186,8 +186,9 @@ async fn read_all(shared: Arc<Shared>, peer: Arc<Peer>, connection: quinn::Conne
     let named = Named { connection, peer: format!("node {}", peer.node).into() };
     while let Ok(stream) = named.connection.accept_uni().await {
         while streams.try_join_next().is_some() {}
-        let limits = shared.endpoint.options().node_limits;
-        let packets = PacketReceiver::<NodeMessage>::new(named.clone(), stream, limits);
+        let options = shared.endpoint.options();
+        let packets = PacketReceiver::<NodeMessage>::new(named.clone(), stream, options.node_limits)
+            .limited(options.packet_time);
         streams.spawn(read(shared.clone(), peer.clone(), packets));
     }
 }
@@ -196,7 +197,10 @@ async fn read(shared: Arc<Shared>, peer: Arc<Peer>, mut packets: PacketReceiver<
     loop {
         match packets.recv().await {
             Ok(Some((message, payload))) => shared.inbox.on_message(peer.node, message, payload),
-            Err(error @ Error::Packet { .. }) => return peer.complain(&error.to_string()),
+            // The peer then ends the connection, and dials again.
+            Err(error @ (Error::Packet { .. } | Error::Stalled { .. })) => {
+                return peer.complain(&error.to_string());
+            }
             Ok(None) | Err(_) => return,
         }
     }

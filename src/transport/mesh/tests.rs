@@ -13,12 +13,14 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::Mesh;
+use crate::transport::stream::Named;
 use crate::transport::tls::{Authority, CertFolder, Validity};
 use crate::transport::{
-    Checked, Endpoint, Identity, Inbox, Link, PeerIdentities, StreamClass, TransportOptions, init_certs,
+    Checked, CloseCode, Endpoint, Identity, Inbox, Link, PacketTime, PeerIdentities, StreamClass,
+    TransportOptions, init_certs,
 };
 use crate::types::NodeId;
-use crate::wire::{ClockProbe, NodeHello, NodeMessage, PROTOCOL_VERSION};
+use crate::wire::{ClockProbe, NodeHello, NodeMessage, PROTOCOL_VERSION, encode_packet};
 
 const LIMIT: Duration = Duration::from_secs(10);
 /// Marks the messages of `exchange`.
@@ -289,7 +291,7 @@ async fn a_certificate_that_does_not_fit_the_hello_is_refused() {
     let two = bind(certs.path(), 2, TransportOptions::default());
     let _one = start(one.clone(), hello(1), &[(2, two.local_address())], &Remembered::default());
     let connection = two.dial(NodeId(1), &one.local_address().to_string()).await.unwrap();
-    let named = crate::transport::stream::Named { connection, peer: "node 1".into() };
+    let named = Named { connection, peer: "node 1".into() };
     let error = within(super::hello::ask(&named, &hello(9), LIMIT)).await.expect("answered").unwrap_err();
     let words = error.to_string();
     assert!(words.contains("WrongName") && words.contains("`node-2`") && words.contains("node 9"), "{words}");
@@ -380,4 +382,29 @@ async fn a_message_over_the_limits_is_not_sent_and_the_connection_stands() {
     let large = Bytes::from(vec![0; 1001]);
     assert!(!one.mesh.send(NodeId(2), message(0), vec![large], StreamClass::Raft));
     within(one.exchange(&mut two, &Bytes::from_static(b"still here"))).await.expect("exchanged");
+}
+
+#[tokio::test]
+async fn half_a_message_of_a_peer_is_dropped_in_time_and_its_next_stream_is_read() {
+    let certs = certs(2);
+    let packet_time = PacketTime { least: Duration::from_millis(200), per_mib: Duration::ZERO };
+    let serving = bind(certs.path(), 1, TransportOptions { packet_time, ..TransportOptions::default() });
+    let bare = bind(certs.path(), 2, TransportOptions::default());
+    let address = serving.local_address().to_string();
+    let mut node = start(serving, hello(1), &[(2, bare.local_address())], &Remembered::default());
+    let connection = within(bare.dial(NodeId(1), &address)).await.unwrap().unwrap();
+    let named = Named { connection, peer: "node 1".into() };
+    super::hello::ask(&named, &hello(2), LIMIT).await.unwrap();
+
+    let mut half = named.connection.open_uni().await.unwrap();
+    half.write_all(&[1, 0, 0]).await.unwrap();
+    let given_up = within(half.stopped()).await.unwrap().unwrap();
+    assert_eq!(given_up, Some(CloseCode::Stalled.varint()));
+
+    let mut whole = named.connection.open_uni().await.unwrap();
+    let limits = TransportOptions::default().node_limits;
+    let packet = encode_packet(&message(7), vec![Bytes::from_static(b"behind")], &limits).unwrap();
+    whole.write_all(&packet.concat()).await.unwrap();
+    let received = within(node.received.recv()).await.unwrap().unwrap();
+    assert_eq!(received, (NodeId(2), message(7), Bytes::from_static(b"behind")));
 }

@@ -4,7 +4,9 @@ use std::fmt;
 
 use crate::History;
 use crate::log::Logs;
-use crate::{appends, beginning, closed, freshness, marks, merged, nodes, order, streams, time};
+use crate::{
+    appends, beginning, closed, conditions, freshness, groups, marks, merged, nodes, order, streams, time,
+};
 
 /// One promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,8 +27,11 @@ pub enum Checker {
     ShardOrder,
     /// Across all shards: timestamps follow real time.
     TimeOrder,
-    /// Stamped after it was sent; shown and acknowledged only after its time has passed.
+    /// Stamped after it was sent; shown, acknowledged and told of by a refusal only after its time has passed, but to who asked
+    /// for its commitment alone.
     CommitWait,
+    /// A condition that was granted held where the batch stands.
+    Conditions,
     /// What a wrong clock stamped or showed at a wrong time is marked.
     Marks,
     /// What was closed stays closed.
@@ -41,6 +46,8 @@ pub enum Checker {
     Merged,
     /// A read by consistency level contains what its level names.
     Freshness,
+    /// A consumer group passes nothing over, repeats nothing committed, and heeds no commit of who was fenced.
+    Groups,
     /// Positions keep their inequalities and only move forward.
     Positions,
     /// What a replica said is durable and committed, it has after every restart.
@@ -64,7 +71,7 @@ pub struct Violation {
 pub struct Tally(pub u64);
 
 impl Checker {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Agreement,
         Self::Acknowledged,
         Self::Phantom,
@@ -74,6 +81,7 @@ impl Checker {
         Self::ShardOrder,
         Self::TimeOrder,
         Self::CommitWait,
+        Self::Conditions,
         Self::Marks,
         Self::Closed,
         Self::Stream,
@@ -81,6 +89,7 @@ impl Checker {
         Self::Retention,
         Self::Merged,
         Self::Freshness,
+        Self::Groups,
         Self::Positions,
         Self::Durable,
         Self::Leaders,
@@ -103,7 +112,8 @@ impl Checker {
             Self::ProducerOrder => order::producers(history, logs, tally),
             Self::ShardOrder => order::shards(history, logs, tally),
             Self::TimeOrder => order::everything(history, logs, tally),
-            Self::CommitWait => time::commit_wait(history, tally),
+            Self::CommitWait => time::commit_wait(history, logs, tally),
+            Self::Conditions => conditions::granted(history, logs, tally),
             Self::Marks => marks::marked(history, logs, tally),
             Self::Closed => closed::closed(history, logs, tally),
             Self::Stream => streams::contiguous(history, tally),
@@ -111,6 +121,7 @@ impl Checker {
             Self::Retention => beginning::retention(history, logs, tally),
             Self::Merged => merged::slices(history, logs, tally),
             Self::Freshness => freshness::fresh(history, logs, tally),
+            Self::Groups => groups::groups(history, logs, tally),
             Self::Positions => nodes::positions(history, tally),
             Self::Durable => nodes::durable(history, tally),
             Self::Leaders => nodes::leaders(history, tally),
@@ -141,6 +152,7 @@ impl fmt::Display for Checker {
             Self::ShardOrder => "shard-order",
             Self::TimeOrder => "time-order",
             Self::CommitWait => "commit-wait",
+            Self::Conditions => "conditions",
             Self::Marks => "marks",
             Self::Closed => "closed",
             Self::Stream => "stream",
@@ -148,6 +160,7 @@ impl fmt::Display for Checker {
             Self::Retention => "retention",
             Self::Merged => "merged",
             Self::Freshness => "freshness",
+            Self::Groups => "groups",
             Self::Positions => "positions",
             Self::Durable => "durable",
             Self::Leaders => "leaders",

@@ -50,10 +50,11 @@ fn demanded(read: &FreshRead, appends: &[Append], tally: &mut Tally) -> Result<(
     }
     for append in appends {
         let Outcome::Acknowledged { at_ns, stamp } = append.outcome else { continue };
+        let exposed_ns = append.exposed_ns().expect("it is acknowledged");
         let is_demanded = match read.demand {
-            Demand::Everything => at_ns < read.invoked_ns,
+            Demand::Everything => exposed_ns < read.invoked_ns,
             Demand::Own { producer } => append.producer == producer && at_ns < read.invoked_ns,
-            Demand::OlderThan { age_ns } => at_ns < read.invoked_ns.saturating_sub(age_ns),
+            Demand::OlderThan { age_ns } => exposed_ns < read.invoked_ns.saturating_sub(age_ns),
             Demand::Told { .. } => false,
         };
         if is_demanded {

@@ -2,17 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use timberline::types::{NodeId, Offset, OrderMark, ShardId, Term, Timestamp};
+use timberline::types::{Found, NodeId, Offset, OrderMark, ShardId, Term, Timestamp, Wait};
 
 /// Everything that happened in one run, each list in the order of its happening.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     pub appends: Vec<Append>,
+    pub refuted: Vec<Refuted>,
     pub shown: Vec<Shown>,
     pub begun: Vec<Begun>,
     pub closings: Vec<Closing>,
     pub merged: Vec<MergedStream>,
     pub fresh_reads: Vec<FreshRead>,
+    pub group_steps: Vec<GroupStep>,
+    pub group_reads: Vec<GroupRead>,
     pub marks: Vec<Marked>,
     /// All readers were given what leaders had to mark.
     pub awaited_marks: bool,
@@ -41,7 +44,53 @@ pub struct Append {
     pub number: u64,
     pub count: u32,
     pub invoked_ns: u64,
+    pub terms: Terms,
     pub outcome: Outcome,
+}
+
+/// What the client asked beside the append.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// The key of all its records, if they have one.
+    pub key: Option<u64>,
+    pub wait: Wait,
+    /// It is to be stamped above this.
+    pub after: Timestamp,
+    pub expects: Option<Expects>,
+}
+
+/// What must hold for an append to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expects {
+    /// Its first record gets this offset.
+    NextOffset(Offset),
+    /// No record with its key is stamped above this in its shard.
+    KeyUnchangedSince(Timestamp),
+}
+
+impl Append {
+    /// The last timestamp of a batch with this stamp.
+    pub fn last_timestamp(&self, stamp: Stamp) -> Timestamp {
+        stamp.timestamp.plus_ns(u64::from(self.count.saturating_sub(1)))
+    }
+
+    /// From when on its acknowledgement orders it before everything that is sent anywhere: who waited for commitment alone
+    /// has to wait out the batch's time.
+    pub fn exposed_ns(&self) -> Option<u64> {
+        let Outcome::Acknowledged { at_ns, stamp } = self.outcome else { return None };
+        Some(match self.terms.wait {
+            Wait::Exposed => at_ns,
+            Wait::Committed => at_ns.max(self.last_timestamp(stamp).0 + 1),
+        })
+    }
+}
+
+/// A node refused an append because of its condition, and said what it found instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refuted {
+    pub shard: ShardId,
+    pub at_ns: u64,
+    pub found: Found,
 }
 
 /// What the client knows of its append.
@@ -160,6 +209,41 @@ pub enum Demand {
     Told { token: Timestamp },
     /// Bounded: whatever was acknowledged so long before it was sent.
     OlderThan { age_ns: u64 },
+}
+
+/// A node folded a record of a consumer group's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupStep {
+    pub node: NodeId,
+    /// Where the record stands in the group's log.
+    pub offset: Offset,
+    pub at_ns: u64,
+    /// Whose commit it is, and of which generation, if it is one.
+    pub commits: Option<(u64, u64)>,
+    /// Where the group stands behind it.
+    pub places: BTreeMap<ShardId, GroupPlace>,
+}
+
+/// Where a group stands in a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupPlace {
+    pub owner: Option<u64>,
+    /// The generation in which the owner was given it.
+    pub since: u64,
+    /// The first timestamp that was not read.
+    pub next: Timestamp,
+}
+
+/// A member of a group handed out a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupRead {
+    /// A member that joins anew is another one.
+    pub member: u64,
+    /// Of the standing by which it reads.
+    pub generation: u64,
+    pub shard: ShardId,
+    pub timestamp: Timestamp,
+    pub at_ns: u64,
 }
 
 /// A reader was given an order mark.

@@ -10,7 +10,9 @@ mod appends;
 mod beginning;
 mod checker;
 mod closed;
+mod conditions;
 mod freshness;
+mod groups;
 mod history;
 mod log;
 mod marks;
@@ -22,7 +24,8 @@ mod time;
 
 pub use checker::{Checker, Tally, Violation, check_all};
 pub use history::{
-    Append, Begun, Closing, Demand, Entry, FreshRead, History, Leading, Load, Marked, MergedRecord,
-    MergedStream, Outcome, Positions, ReplicaLog, Shown, Stamp, Untold,
+    Append, Begun, Closing, Demand, Entry, Expects, FreshRead, GroupPlace, GroupRead, GroupStep, History,
+    Leading, Load, Marked, MergedRecord, MergedStream, Outcome, Positions, Refuted, ReplicaLog, Shown, Stamp,
+    Terms, Untold,
 };
 pub use marks::disordered_pairs;

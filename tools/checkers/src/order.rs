@@ -9,7 +9,7 @@ use timberline::types::{ShardId, Timestamp};
 
 use crate::checker::Tally;
 use crate::log::Logs;
-use crate::{History, Outcome};
+use crate::{Append, History, Outcome};
 
 /// From when to when a batch may have come into being, as clients saw it.
 #[derive(Clone, Copy)]
@@ -20,15 +20,28 @@ pub(crate) struct Span {
     pub(crate) ended_ns: u64,
 }
 
+/// When batches came into being as far as their shards' order goes: whoever has a receipt of any kind is behind them.
+fn placed(history: &History) -> BTreeMap<u64, Span> {
+    spans_ended_by(history, |append| match append.outcome {
+        Outcome::Acknowledged { at_ns, .. } => Some(at_ns),
+        Outcome::Failed | Outcome::Unknown => None,
+    })
+}
+
+/// When batches came into being as far as the order of everything goes.
 pub(crate) fn spans(history: &History) -> BTreeMap<u64, Span> {
+    spans_ended_by(history, Append::exposed_ns)
+}
+
+fn spans_ended_by(
+    history: &History,
+    acknowledged_ns: impl Fn(&Append) -> Option<u64>,
+) -> BTreeMap<u64, Span> {
     let mut spans: BTreeMap<u64, Span> = history
         .appends
         .iter()
         .map(|append| {
-            let ended_ns = match append.outcome {
-                Outcome::Acknowledged { at_ns, .. } => at_ns,
-                Outcome::Failed | Outcome::Unknown => u64::MAX,
-            };
+            let ended_ns = acknowledged_ns(append).unwrap_or(u64::MAX);
             (append.id, Span { append: append.id, began_ns: append.invoked_ns, ended_ns })
         })
         .collect();
@@ -75,7 +88,7 @@ pub(crate) fn producers(history: &History, logs: &Logs, tally: &mut Tally) -> Re
 }
 
 pub(crate) fn shards(history: &History, logs: &Logs, tally: &mut Tally) -> Result<(), String> {
-    let spans = spans(history);
+    let spans = placed(history);
     let mut shards: Vec<_> = logs.entries().map(|(shard, _)| shard).collect();
     shards.dedup();
     for shard in shards {

@@ -40,6 +40,8 @@ pub(crate) enum Failure {
     Fill(String),
     #[error("the floor's node {node} {reason}")]
     FloorNode { node: usize, reason: String },
+    #[error("node {node} {reason}")]
+    ServedNode { node: u64, reason: String },
     #[error("the floor: {0}")]
     Floor(String),
     #[error("process {pid} cannot be looked at: {source}; name processes that run with --pids")]

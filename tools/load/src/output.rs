@@ -7,7 +7,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 
 use crate::failure::Failure;
-use crate::report::{Report, TITLES};
+use crate::report::{Report, STAGE_TITLES, TITLES};
 
 /// How reports are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -23,14 +23,22 @@ pub(crate) enum Format {
 /// Reports on their way out; `finish` ends them.
 pub(crate) struct Sink {
     format: Format,
+    with_stages: bool,
     reports: Vec<Report>,
 }
 
-impl Sink {
+impl Format {
     /// The format asked for; else a table on a terminal and ndjson in a pipe.
-    pub(crate) fn new(asked: Option<Format>) -> Self {
-        let default = || if io::stdout().is_terminal() { Format::Table } else { Format::Ndjson };
-        Self { format: asked.unwrap_or_else(default), reports: Vec::new() }
+    pub(crate) fn or_default(asked: Option<Self>) -> Self {
+        let default = || if io::stdout().is_terminal() { Self::Table } else { Self::Ndjson };
+        asked.unwrap_or_else(default)
+    }
+}
+
+impl Sink {
+    /// With a table of the appends' stages at the end, if asked for.
+    pub(crate) fn new(asked: Option<Format>, with_stages: bool) -> Self {
+        Self { format: Format::or_default(asked), with_stages, reports: Vec::new() }
     }
 
     /// A run has ended.
@@ -48,23 +56,32 @@ impl Sink {
     /// All runs have ended; their reports.
     pub(crate) fn finish(self) -> Result<Vec<Report>, Failure> {
         match self.format {
-            Format::Table => {
-                let mut table = Table::new();
-                table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-                table.set_header(TITLES).add_rows(self.reports.iter().map(Report::cells));
-                print(&table.trim_fmt())?;
-            }
-            Format::Json => {
-                let reports: Vec<_> = self.reports.iter().map(Report::to_json).collect();
-                print(&format!("[\n  {}\n]", reports.join(",\n  ")))?;
-            }
+            Format::Table => print(&table(&TITLES, self.reports.iter().map(Report::cells)))?,
+            Format::Json => print_all(self.reports.iter().map(Report::to_json))?,
             Format::Ndjson => {}
+        }
+        if self.with_stages {
+            say(&table(&STAGE_TITLES, self.reports.iter().flat_map(Report::stage_rows)));
         }
         Ok(self.reports)
     }
 }
 
-fn print(text: &str) -> Result<(), Failure> {
+/// Columns for people.
+pub(crate) fn table(titles: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(titles).add_rows(rows);
+    table.trim_fmt()
+}
+
+/// One JSON document of JSON objects.
+pub(crate) fn print_all(objects: impl Iterator<Item = String>) -> Result<(), Failure> {
+    print(&format!("[\n  {}\n]", objects.collect::<Vec<_>>().join(",\n  ")))
+}
+
+/// Data, on stdout.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(Failure::Output)
 }

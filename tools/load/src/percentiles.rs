@@ -25,6 +25,12 @@ impl Latencies {
         self.histogram.saturating_record(ns);
     }
 
+    /// Of all together, within the histogram's precision.
+    #[expect(clippy::cast_precision_loss, reason = "a count of a run has fewer than 53 bits")]
+    pub(crate) fn sum_ns(&self) -> f64 {
+        self.histogram.mean() * self.histogram.len() as f64
+    }
+
     /// `None` if nothing was recorded.
     pub(crate) fn percentiles(&self) -> Option<Percentiles> {
         let at = |quantile| {

@@ -17,8 +17,9 @@ use crate::workload::VALUE_BYTES_MAX;
 
 /// A larger file is cut here, at a whole line.
 const HELD_BYTES_MAX: usize = 256 << 20;
-/// Made-up records that differ from each other.
+/// Made-up records that differ from each other, as long as they are no more than so many bytes together.
 const MADE_UP: usize = 1024;
+const MADE_UP_BYTES_MAX: usize = 64 << 20;
 
 /// Values to append. Clones share them, and their place in them.
 #[derive(Clone)]
@@ -31,7 +32,8 @@ impl Records {
     /// Events as applications write them, JSON cut at exactly `record_bytes`; the same in every run.
     pub(crate) fn made_up(record_bytes: usize) -> Self {
         let mut rng = StdRng::seed_from_u64(1);
-        Self::of((0..MADE_UP).map(|_| made_up(record_bytes, &mut rng)).collect())
+        let count = (MADE_UP_BYTES_MAX / record_bytes.max(1)).clamp(1, MADE_UP);
+        Self::of((0..count).map(|_| made_up(record_bytes, &mut rng)).collect())
     }
 
     /// The lines of a file, decompressed if its name ends in `.zst`. A batch of the longest must fit.

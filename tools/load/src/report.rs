@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::drive::{Stage, Stages};
 use crate::percentiles::Percentiles;
 use crate::servers::Spending;
 use crate::workload::{Mode, Workload};
@@ -15,7 +16,7 @@ pub(crate) struct Report {
     pub(crate) system: &'static str,
     pub(crate) version: &'static str,
     pub(crate) workload: &'static str,
-    /// `closed`, `open` or `replay`.
+    /// `closed`, `count`, `open` or `replay`.
     pub(crate) mode: &'static str,
     /// On average.
     pub(crate) record_bytes: usize,
@@ -28,6 +29,8 @@ pub(crate) struct Report {
     pub(crate) durability: &'static str,
     pub(crate) warmup_s: f64,
     pub(crate) duration_s: f64,
+    /// The node that was paused again and again meanwhile, if one was.
+    pub(crate) slow_follower: Option<SlowFollower>,
     /// What an open loop offered, in records.
     pub(crate) offered_per_s: Option<u64>,
     pub(crate) records: u64,
@@ -44,10 +47,22 @@ pub(crate) struct Report {
     pub(crate) ack: Option<Percentiles>,
     /// From when a batch was due until the load handed it over: how late the load itself was.
     pub(crate) send_delay: Option<Percentiles>,
+    /// Where the time went from handing a batch to the client to its receipt, as far as receipts tell.
+    pub(crate) stages: Option<Stages>,
     /// From when a record's batch was due until a merged consumer had it.
     pub(crate) visible: Option<Percentiles>,
     pub(crate) client_cpu_s: f64,
     pub(crate) servers: Option<Spending>,
+}
+
+/// A follower that was held up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct SlowFollower {
+    pub(crate) node: u64,
+    /// Of each pause.
+    pub(crate) paused_ms: u64,
+    /// Between two pauses.
+    pub(crate) running_ms: u64,
 }
 
 /// What a system is and does, as far as the workload does not say it.
@@ -65,6 +80,7 @@ impl Report {
         let shape = workload.shape;
         let (mode, offered_per_s) = match workload.mode {
             Mode::Closed => ("closed", None),
+            Mode::Count { .. } => ("count", None),
             Mode::Open { records_per_second, .. } => ("open", Some(records_per_second.get())),
             Mode::Replay { .. } => ("replay", None),
         };
@@ -83,6 +99,7 @@ impl Report {
             durability: system.durability,
             warmup_s: workload.warmup.as_secs_f64(),
             duration_s: workload.duration.as_secs_f64(),
+            slow_follower: None,
             offered_per_s,
             records: 0,
             records_per_s: 0.0,
@@ -94,14 +111,16 @@ impl Report {
             rate_kept: None,
             ack: None,
             send_delay: None,
+            stages: None,
             visible: None,
             client_cpu_s: 0.0,
             servers: None,
         }
     }
 
-    /// Takes down what was counted in the window.
+    /// Takes down what was counted while so much time passed.
     pub(crate) fn count(&mut self, records: u64, bytes: u64, window: Duration) {
+        self.duration_s = window.as_secs_f64();
         self.records = records;
         self.records_per_s = per_second(records, window);
         self.bytes_per_s = per_second(bytes, window);
@@ -111,6 +130,19 @@ impl Report {
     pub(crate) fn see(&mut self, visible: Option<Percentiles>, unseen: u64) {
         (self.visible, self.unseen_records) = (visible, Some(unseen));
         self.rate_kept = self.rate_kept.map(|kept| kept && unseen == 0);
+    }
+
+    /// A row for each stage of its appends.
+    pub(crate) fn stage_rows(&self) -> Vec<Vec<String>> {
+        let stages = self.stages.iter().flat_map(Stages::named);
+        let row = |(name, stage): (&str, Stage)| {
+            let ms = |us: f64| format!("{:.3}", us / 1e3);
+            let found = stage.percentiles;
+            let share = format!("{:.1} %", stage.share * 100.0);
+            let run = format!("{} {}", self.workload, self.mode);
+            vec![run, name.to_owned(), share, ms(found.p50_us), ms(found.p99_us), ms(found.max_us)]
+        };
+        stages.map(row).collect()
     }
 
     /// What to say of a run that has lost its rate.
@@ -185,6 +217,9 @@ pub(crate) const TITLES: [&str; 16] = [
     "FAILED",
 ];
 
+/// Above the rows of stages. The leader's own sync stands in brackets: it is beside the others.
+pub(crate) const STAGE_TITLES: [&str; 6] = ["WORKLOAD", "STAGE", "SHARE", "p50 ms", "p99 ms", "max ms"];
+
 fn per_second(count: u64, window: Duration) -> f64 {
     (real(count) / window.as_secs_f64() * 10.0).round() / 10.0
 }
@@ -234,7 +269,7 @@ pub(crate) mod tests {
             fields.join(" "),
             "ack batch_records bytes_per_s client_cpu_s connections durability duration_s failed_batches first_error \
              in_flight mode offered_per_s producers rate_kept record_bytes records records_per_s replicas send_delay servers \
-             shards system unanswered_batches unseen_records version visible warmup_s workload"
+             shards slow_follower stages system unanswered_batches unseen_records version visible warmup_s workload"
         );
         let ack: Vec<_> = parsed["ack"].as_object().unwrap().keys().collect();
         assert_eq!(ack, ["count", "max_us", "min_us", "p50_us", "p90_us", "p999_us", "p99_us"]);

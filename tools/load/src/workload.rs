@@ -56,6 +56,8 @@ impl Preset {
 pub(crate) enum Mode {
     /// As much as is answered.
     Closed,
+    /// So many records in all, as fast as they are answered; the duration is the most that may take.
+    Count { records: u64 },
     /// So many records a second, answered or not, over so many appends at most under way.
     Open { records_per_second: NonZeroU64, outstanding_max: usize },
     /// Nothing but reading, of so many records again and again.

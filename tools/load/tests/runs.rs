@@ -134,10 +134,71 @@ fn mistakes_end_with_the_exit_code_of_their_kind_and_what_to_do() {
         ("--file none.ndjson", 1, "none.ndjson"),
         ("--duration 1ms", 4, "--certs"),
         ("floor --workload w4 --floor-file 1MiB", 2, "--floor-file 196MiB"),
+        ("growth replicas --points 10", 2, "replicas cannot be 10"),
     ] {
         let output = load(folder.path(), flags);
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{flags}: {said}");
         assert!(said.contains(says) && output.stdout.is_empty(), "{flags}: {said}");
     }
+}
+
+#[test]
+fn growth_is_a_line_for_each_step_and_round_from_nodes_of_their_own_and_a_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = "growth records --points 200,2000 --rounds 2 --folder . --plot p.svg --record-size 100";
+    let points = reports(folder.path(), flags);
+    points.iter().for_each(assert_sound);
+    let said: Vec<_> =
+        points.iter().map(|point| [&point["value"], &point["round"], &point["records"]]).collect();
+    assert_eq!(said, [[200, 1, 200], [2_000, 1, 2_000], [200, 2, 200], [2_000, 2, 2_000]]);
+    for point in &points {
+        assert_eq!((&point["dimension"], &point["mode"]), (&"records".into(), &"count".into()), "{point}");
+        // A batch holds a hundred; each is answered, and by three processes that are not the load's.
+        let batches = point["ack"]["count"].as_u64().unwrap();
+        assert_eq!(Some(batches * 100), point["records"].as_u64(), "{point}");
+        assert_eq!((point["servers"]["pids"].as_array().unwrap().len(), &point["replicas"]), (3, &3.into()));
+        assert_eq!(point["servers"]["with_the_load"], false);
+    }
+    let svg = std::fs::read_to_string(folder.path().join("p.svg")).unwrap();
+    assert!(svg.contains("Growth with records"), "{svg}");
+    let left: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["p.svg"], "the nodes' files are gone");
+}
+
+#[test]
+fn a_step_that_the_disk_has_no_room_for_is_left_out_and_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = load(folder.path(), "growth records --points 1000000 --disk 1MiB --folder .");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && output.stdout.is_empty(), "{said}");
+    assert!(said.contains("1000000 records are left out") && said.contains("--disk allows 1"), "{said}");
+}
+
+#[test]
+fn a_node_that_does_not_start_is_told_with_its_own_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = load(folder.path(), "growth shards --quick --folder . --set no.such=1");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("node 1 ended with") && said.contains("no.such"), "{said}");
+}
+
+#[test]
+fn a_follower_that_is_paused_again_and_again_is_named_beside_the_same_run_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = "--serve --folder . --slow-follower 40ms --rate 200 --duration 1s --warmup 200ms";
+    let reports = reports(folder.path(), flags);
+    let [steady, slow] = &reports[..] else { panic!("a run, and the same again: {reports:?}") };
+    reports.iter().for_each(assert_sound);
+    assert!(steady["slow_follower"].is_null() && slow["servers"]["with_the_load"] == false);
+    assert_eq!(
+        (&slow["slow_follower"]["paused_ms"], &slow["slow_follower"]["running_ms"]),
+        (&40.into(), &10.into())
+    );
+    let share = |name: &str| number(&slow["stages"][name]["share"]);
+    let whole: f64 = ["queue", "replication", "commit_wait", "outside"].map(share).iter().sum();
+    assert!((whole - 1.0).abs() < 0.02, "the stages make up the whole: {slow}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the nodes and their files are gone");
 }

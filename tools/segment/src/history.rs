@@ -26,6 +26,8 @@ pub(crate) struct Receipt {
     pub(crate) record_count: u32,
     pub(crate) uncertainty_ns: Option<u64>,
     pub(crate) term: u64,
+    /// The stored frame's name, in receipts of builds that tell it.
+    pub(crate) header_crc: Option<u32>,
 }
 
 impl Receipt {
@@ -242,9 +244,8 @@ impl History<'_> {
                 self.sums.receipts_trimmed += 1;
                 continue;
             }
-            let wrong = |step: &Step<'_>| mismatch(&receipt, &step.found.header);
-            if let Some(wrong) = wrong(first)
-                && steps.iter().all(|step| mismatch(&receipt, &step.found.header).is_some())
+            if let Some(wrong) = mismatch(&receipt, &first.found)
+                && steps.iter().all(|step| mismatch(&receipt, &step.found).is_some())
             {
                 let header = &first.found.header;
                 let what = format!("the receipt of {}: {wrong}", receipt.source);
@@ -272,7 +273,8 @@ impl History<'_> {
 }
 
 /// The first field in which a receipt is not the batch that is stored.
-fn mismatch(receipt: &Receipt, header: &FrameHeader) -> Option<String> {
+fn mismatch(receipt: &Receipt, found: &Found) -> Option<String> {
+    let header = &found.header;
     let mut fields = vec![
         ("first_offset", receipt.first_offset, header.first_offset.0),
         ("record_count", receipt.record_count.into(), header.record_count.into()),
@@ -280,6 +282,7 @@ fn mismatch(receipt: &Receipt, header: &FrameHeader) -> Option<String> {
         ("term", receipt.term, header.term.0),
     ];
     fields.extend(receipt.uncertainty_ns.map(|ns| ("uncertainty_ns", ns, header.uncertainty_ns)));
+    fields.extend(receipt.header_crc.map(|crc| ("header_crc", crc.into(), found.header_crc.into())));
     let (field, said, stored) = fields.into_iter().find(|(_, said, stored)| said != stored)?;
     Some(format!("its {field} is {said}, the stored batch's is {stored}"))
 }

@@ -207,11 +207,21 @@ pub struct Plan {
     pub(crate) batches_events: bool,
     pub(crate) retention: Retention,
     pub(crate) durability: Durability,
+    /// Members of a group read all shards but the first, which is the group's log.
+    pub(crate) group_members: u64,
 }
+
+/// The first segment's size, and the largest.
+const SEGMENT_BYTES: [(u64, u64); 4] =
+    [(10 << 10, 10 << 10), (10 << 10, 40 << 10), (16 << 10, 64 << 10), (64 << 10, 64 << 20)];
 
 impl Plan {
     /// Draws the plan of a seed.
     pub fn draw(seed: u64) -> Self {
+        Self::draw_without_a_group(seed).with_a_group(seed)
+    }
+
+    fn draw_without_a_group(seed: u64) -> Self {
         let random = &mut Random::new(seed ^ 0x706c_616e);
         let mut drawn = |class: FaultClass| match class {
             // Apart, so that the other runs stay what they were.
@@ -227,12 +237,7 @@ impl Plan {
             faults.retain(|class| class.leaves_memory_to_a_quorum(replicas));
         }
         let eps_max_ns = random.pick(&[2, 10, 10, 50]) * MS;
-        let (first_segment_bytes, segment_bytes_max) = random.pick(&[
-            (10 << 10, 10 << 10),
-            (10 << 10, 40 << 10),
-            (16 << 10, 64 << 10),
-            (64 << 10, 64 << 20),
-        ]);
+        let (first_segment_bytes, segment_bytes_max) = random.pick(&SEGMENT_BYTES);
         let growth_ppb = random.pick(&[50_000, 50_000, 500_000, 2_000_000]);
         // Between two samples the bound stays below what the cluster works with.
         let sample_ns_max = eps_max_ns / 4 * 1_000_000 / growth_ppb * 1000;
@@ -264,11 +269,21 @@ impl Plan {
             unanswered_max: random.pick(&[4, 64, 512]),
             loss_per_mille: random.pick(&[5, 30, 100]),
             duplication_per_mille: random.pick(&[5, 30, 100]),
-            limits: Limit::ALL.into_iter().filter(|_| random.chance(250)).collect(),
+            limits: limits(random, seed),
             batches_events: random.chance(400),
             retention: retention(random),
             durability,
+            group_members: 0,
         }
+    }
+
+    /// A group in one run of three, of those that keep their records; its log is a shard more. Drawn apart, too.
+    fn with_a_group(self, seed: u64) -> Self {
+        let random = &mut Random::new(seed ^ 0x67_726f_7570);
+        if self.retention != Retention::default() || random.below(3) > 0 {
+            return self;
+        }
+        Self { group_members: random.between(2, 4), shards: self.shards + 1, ..self }
     }
 
     /// A seed's cluster of so many nodes, each with a replica of every shard, to which nothing happens by chance.
@@ -280,6 +295,7 @@ impl Plan {
             limits: Vec::new(),
             retention: Retention::default(),
             durability: Durability::Disk,
+            group_members: 0,
             patience_ns: 8 * SECOND,
             ..Self::draw(seed)
         }
@@ -292,6 +308,11 @@ impl Plan {
             Retention { bytes: Some(_), .. } => None,
             Retention { age: Some(_), .. } => Some(self.retention.numbers().0),
         }
+    }
+
+    /// Whether a group reads.
+    pub fn has_group(&self) -> bool {
+        self.group_members > 0
     }
 
     pub(crate) fn has(&self, class: FaultClass) -> bool {
@@ -313,6 +334,16 @@ fn probe_every(seed: u64) -> u64 {
 /// Whether a majority's clocks are waited for, in one run of four. Drawn apart, too.
 fn quorum_wait(seed: u64) -> bool {
     Random::new(seed ^ 0x7175_6f72).below(4) == 0
+}
+
+/// The limits that are small.
+fn limits(random: &mut Random, seed: u64) -> Vec<Limit> {
+    let mut is_small = |limit: &Limit| match limit {
+        // Apart, so that the other runs stay what they were.
+        Limit::DedupProducers => Random::new(seed ^ 0x70_726f_6475).chance(250),
+        _ => random.chance(250),
+    };
+    Limit::ALL.into_iter().filter(|limit| is_small(limit)).collect()
 }
 
 /// What topics keep: in half of the runs so little that trims are common.
@@ -369,10 +400,11 @@ impl fmt::Display for Plan {
         )?;
         write!(
             f,
-            "small limits: {}; events batched: {}; a quorum's clocks waited for: {}",
+            "small limits: {}; events batched: {}; a quorum's clocks waited for: {}; members of a group: {}",
             limits.join(", "),
             self.batches_events,
-            self.quorum_wait
+            self.quorum_wait,
+            self.group_members
         )
     }
 }

@@ -49,6 +49,10 @@ pub(crate) fn totals(totals: &Totals, took: Option<Duration>) -> String {
         totals.checks
     ));
     lines.push(format!(
+        "{} records handed out by members of groups, {} commits folded",
+        totals.group_reads, totals.group_commits
+    ));
+    lines.push(format!(
         "{} trims, {} manifests sent, {} reads told that what they wanted was trimmed, {} segments repaired, {} replicas recollected",
         totals.trims, totals.manifests, totals.told_trimmed, totals.repairs, totals.recollections
     ));

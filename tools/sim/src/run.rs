@@ -135,6 +135,13 @@ fn tell(world: &mut World, options: &Options) -> Result<(), Failure> {
     if world.stopped_shards() == 0 {
         wait(world, &mut crowd, |world, crowd| lagging(crowd.merged_end(world), last))?;
     }
+    if world.stopped_shards() == 0 && world.plan.has_group() {
+        wait(world, &mut crowd, |world, crowd| crowd.group_lag(world))?;
+        // What its members said meanwhile stands in its log.
+        wait(world, &mut crowd, |world, crowd| unsettled(world, crowd, calm_ns))?;
+        world.history.logs.clear();
+        note_logs(world);
+    }
     judge_now(world)
 }
 

@@ -20,6 +20,9 @@ pub struct Totals {
     pub merged: u64,
     /// Reads by consistency level that ended.
     pub fresh_reads: u64,
+    /// Records that members of groups handed out, and commits that were folded.
+    pub group_reads: u64,
+    pub group_commits: u64,
     pub checks: u64,
     /// Pairs of batches that a wrong clock put into the wrong order, and order marks that readers were given.
     pub disordered: u64,
@@ -58,6 +61,8 @@ impl Totals {
         self.reads += other.reads;
         self.merged += other.merged;
         self.fresh_reads += other.fresh_reads;
+        self.group_reads += other.group_reads;
+        self.group_commits += other.group_commits;
         self.checks += other.checks;
         self.disordered += other.disordered;
         self.marks += other.marks;

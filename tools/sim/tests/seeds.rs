@@ -68,7 +68,7 @@ fn what_a_failed_sync_lost_is_not_acknowledged_after_a_restart() {
 /// Else the law of marks would have nothing to judge.
 #[test]
 fn a_wrong_clock_puts_batches_into_the_wrong_order_in_some_run_and_marks_say_so() {
-    let mut slips = (0..300).filter(|seed| Plan::draw(*seed).faults.contains(&FaultClass::ClockSlip));
+    let mut slips = (0..1_000).filter(|seed| Plan::draw(*seed).faults.contains(&FaultClass::ClockSlip));
     let disordered = slips.find_map(|seed| {
         let run = run(seed, &Options::default());
         (run.totals.disordered > 0).then_some(run)

@@ -243,3 +243,28 @@ fn without_a_majority_each_doubts_what_anybody_showed_since_all_agreed() {
         assert_eq!(mark.reason, MarkReason::NoMajority);
     }
 }
+
+#[test]
+fn a_split_is_doubted_though_the_fence_of_one_before_it_still_stands() {
+    let mut world = World::settled(4);
+    let split = |world: &mut World, then_ms: u64| {
+        let agreed = Timestamp(EPOCH_NS + world.true_ns);
+        for liar in [2, 3] {
+            world.nodes[liar].lie_ns = -50 * MS.cast_signed();
+        }
+        world.run(ms(1_000));
+        for liar in [2, 3] {
+            world.nodes[liar].lie_ns = 0;
+        }
+        world.run(ms(then_ms));
+        agreed
+    };
+    let first = split(&mut world, 5_000);
+    assert!((0..4).all(|seat| world.fault(seat).is_some()));
+    let second = split(&mut world, 60_000);
+    assert!(world.all_trusted());
+    for seat in 0..4 {
+        let mark = world.doubt(seat, seat).expect("it is trusted again");
+        assert!(mark.covers(first) && mark.covers(second), "{seat}: {mark} {first} {second}");
+    }
+}

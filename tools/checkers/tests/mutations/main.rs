@@ -2,10 +2,10 @@
 
 mod story;
 
-use timberline::types::{MarkReason, NodeId, Offset, OrderMark, ShardId, Term, Timestamp};
+use timberline::types::{Found, MarkReason, NodeId, Offset, OrderMark, ShardId, Term, Timestamp, Wait};
 use timberline_checkers::{
-    Checker, Demand, Entry, FreshRead, History, Leading, Load, Marked, Outcome, Positions, Untold, check_all,
-    disordered_pairs,
+    Append, Checker, Demand, Entry, Expects, FreshRead, GroupRead, GroupStep, History, Leading, Load, Marked,
+    Outcome, Positions, Refuted, Stamp, Terms, Untold, check_all, disordered_pairs,
 };
 
 /// What the first checker that objects is called, with the mutation applied to a true history.
@@ -148,6 +148,92 @@ fn an_early_acknowledgement_an_early_reader_and_a_stamp_from_the_past_are_seen()
             }
         }
     }));
+}
+
+/// The last acknowledged append and its stamp.
+fn last_acknowledged(history: &mut History) -> (&mut Append, Stamp) {
+    let acknowledged = |append: &&mut Append| matches!(append.outcome, Outcome::Acknowledged { .. });
+    let append = history.appends.iter_mut().rev().find(acknowledged).unwrap();
+    let Outcome::Acknowledged { stamp, .. } = append.outcome else { unreachable!("just looked") };
+    (append, stamp)
+}
+
+#[test]
+fn a_condition_that_was_granted_though_it_did_not_hold_is_seen() {
+    let expecting = |expects: fn(Stamp) -> Expects| {
+        objects(Checker::Conditions, |history| {
+            let (append, stamp) = last_acknowledged(history);
+            append.terms.expects = Some(expects(stamp));
+        })
+    };
+    assert!(!expecting(|stamp| Expects::NextOffset(stamp.offset)));
+    assert!(expecting(|stamp| Expects::NextOffset(Offset(stamp.offset.0 - 1))));
+    assert!(!expecting(|stamp| Expects::KeyUnchangedSince(stamp.timestamp.minus_ns(1))));
+    assert!(expecting(|_| Expects::KeyUnchangedSince(Timestamp::ZERO)));
+    assert!(!objects(Checker::Conditions, |history| {
+        let (append, _) = last_acknowledged(history);
+        append.terms = Terms {
+            key: Some(77),
+            expects: Some(Expects::KeyUnchangedSince(Timestamp::ZERO)),
+            ..append.terms
+        };
+    }));
+}
+
+#[test]
+fn a_stamp_not_above_the_timestamp_that_was_named_is_seen() {
+    let after = |behind_ns: u64| {
+        objects(Checker::Conditions, |history| {
+            let (append, stamp) = last_acknowledged(history);
+            append.terms.after = stamp.timestamp.minus_ns(behind_ns);
+        })
+    };
+    assert!(after(0) && !after(1));
+}
+
+#[test]
+fn a_refusal_that_tells_of_what_has_not_passed_is_seen() {
+    let told = |after_ns: u64, found: fn(Stamp) -> Found| {
+        objects(Checker::CommitWait, |history| {
+            let (append, stamp) = last_acknowledged(history);
+            let (shard, at_ns) = (append.shard, stamp.timestamp.0 + after_ns);
+            history.refuted.push(Refuted { shard, at_ns, found: found(stamp) });
+        })
+    };
+    let of_key = |stamp: Stamp| Found::KeyChanged(stamp.timestamp);
+    let of_offset = |stamp: Stamp| Found::NextOffset(stamp.offset.plus(1));
+    assert!(told(0, of_key) && told(0, of_offset));
+    assert!(!told(1, of_key) && !told(1, of_offset));
+    assert!(!told(0, |stamp| Found::NextOffset(stamp.offset)), "it tells of the one before");
+}
+
+#[test]
+fn a_receipt_at_commitment_excuses_its_own_earliness_and_nothing_else() {
+    let early = |wait: Wait, at_ns: fn(Stamp) -> u64, checker: Checker| {
+        objects(checker, |history| {
+            let (append, stamp) = last_acknowledged(history);
+            append.terms.wait = wait;
+            append.outcome = Outcome::Acknowledged { at_ns: at_ns(stamp), stamp };
+        })
+    };
+    let too_early = |stamp: Stamp| stamp.timestamp.0;
+    assert!(early(Wait::Exposed, too_early, Checker::CommitWait));
+    assert!(!early(Wait::Committed, too_early, Checker::CommitWait));
+    assert!(objects(Checker::CommitWait, |history| {
+        let (append, stamp) = last_acknowledged(history);
+        append.terms.wait = Wait::Committed;
+        append.invoked_ns = stamp.timestamp.0 + 1;
+    }));
+    assert!(
+        objects(Checker::ShardOrder, |history| {
+            let (append, _) = last_acknowledged(history);
+            append.terms.wait = Wait::Committed;
+            let shard = append.shard;
+            let earlier = history.appends.iter_mut().find(|append| append.shard == shard).unwrap();
+            earlier.invoked_ns += story::HOUR_NS;
+        }),
+        "within its shard its receipt orders it"
+    );
 }
 
 /// The second entry of shard 2, with its several records, was sent only when its time had passed.
@@ -298,6 +384,81 @@ fn a_read_that_ends_before_its_token_or_with_a_hole_below_its_mark_is_seen() {
         read.ends.values_mut().next().unwrap().0 -= 1;
     }));
     assert!(objects(Checker::Freshness, |history| _ = fresh_read(history, told).ends.pop_first()));
+}
+
+/// Whether the checker of groups objects, in these words.
+fn groups_object(words: &str, mutate: impl FnOnce(&mut History)) -> bool {
+    let mut history = story::told();
+    mutate(&mut history);
+    check_all(&history, &[Checker::Groups]).is_err_and(|violation| violation.what.contains(words))
+}
+
+/// What happened to the group at its log's `offset`, as both nodes folded it.
+fn at_step(history: &mut History, offset: u64, mutate: impl Fn(&mut GroupStep)) {
+    let is_there = |step: &&mut GroupStep| step.offset == Offset(offset);
+    history.group_steps.iter_mut().filter(is_there).for_each(mutate);
+}
+
+#[test]
+fn a_record_that_a_group_passes_over_and_one_read_only_afterwards_are_seen() {
+    assert!(groups_object("passed over", |history| _ = history.group_reads.remove(5)));
+    assert!(groups_object("passed over", |history| history.group_reads[5].at_ns += story::HOUR_NS));
+    assert!(groups_object("passed over", |history| {
+        at_step(history, 3, |step| step.places.get_mut(&ShardId(2)).unwrap().next.0 += story::HOUR_NS);
+    }));
+}
+
+#[test]
+fn a_commit_that_counts_though_its_member_was_fenced_is_seen() {
+    assert!(groups_object("fenced", |history| at_step(history, 3, |step| step.commits = Some((70, 2)))));
+    assert!(groups_object("fenced", |history| at_step(history, 3, |step| step.commits = Some((71, 1)))));
+    assert!(groups_object("fenced", |history| at_step(history, 3, |step| step.commits = None)));
+}
+
+#[test]
+fn a_group_that_moves_back_is_seen() {
+    assert!(groups_object("moves back", |history| {
+        at_step(history, 3, |step| step.places.get_mut(&ShardId(1)).unwrap().next = Timestamp(7));
+    }));
+}
+
+#[test]
+fn two_owners_of_one_generation_and_two_folds_of_one_record_are_seen() {
+    assert!(groups_object("two owners", |history| {
+        at_step(history, 2, |step| step.places.get_mut(&ShardId(2)).unwrap().since = 1);
+    }));
+    assert!(groups_object("two nodes", |history| {
+        history.group_steps.last_mut().unwrap().places.get_mut(&ShardId(2)).unwrap().next.0 += 1;
+    }));
+}
+
+#[test]
+fn a_record_handed_out_again_is_seen_if_it_was_committed_or_its_reader_never_left() {
+    let again = |member: u64, generation: u64| {
+        move |history: &mut History| {
+            let first = *history.group_reads.iter().find(|read| read.shard == ShardId(2)).unwrap();
+            history.group_reads.push(GroupRead { member, generation, ..first });
+        }
+    };
+    assert!(groups_object("committed before", again(71, 2)));
+    assert!(groups_object("never given", again(71, 1)));
+    assert!(groups_object("not behind", again(70, 1)));
+}
+
+#[test]
+fn what_lies_behind_the_last_commit_may_be_handed_out_again() {
+    assert!(!objects(Checker::Groups, |history| {
+        let uncommitted = Timestamp(history.group_steps.last().unwrap().places[&ShardId(2)].next.0);
+        let (shard, at_ns) = (ShardId(2), uncommitted.0 + story::HOUR_NS);
+        let read =
+            |member, generation| GroupRead { member, generation, shard, timestamp: uncommitted, at_ns };
+        let mut last = history.group_steps.last().unwrap().clone();
+        last.offset = Offset(4);
+        let given = last.places.get_mut(&shard).unwrap();
+        (given.owner, given.since, last.commits) = (Some(70), 3, None);
+        history.group_steps.push(last);
+        history.group_reads.extend([read(71, 2), read(70, 3)]);
+    }));
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use timberline::types::{NodeId, Offset, ShardId, Term, Timestamp};
 use timberline_checkers::{
-    Append, Begun, Closing, Demand, Entry, FreshRead, History, Leading, Load, MergedRecord, MergedStream,
-    Outcome, Positions, ReplicaLog, Shown, Stamp,
+    Append, Begun, Closing, Demand, Entry, FreshRead, GroupPlace, GroupRead, GroupStep, History, Leading,
+    Load, MergedRecord, MergedStream, Outcome, Positions, ReplicaLog, Shown, Stamp, Terms,
 };
 
 pub(crate) const HOUR_NS: u64 = 3_600_000_000_000;
@@ -32,10 +32,20 @@ pub(crate) fn told() -> History {
             outcome = if id % 7 == 6 { Outcome::Unknown } else { Outcome::Acknowledged { at_ns, stamp } };
             show(&mut history, shard, entry, at_ns);
         }
-        history.appends.push(Append { id, shard, producer, number: id, count, invoked_ns, outcome });
+        history.appends.push(Append {
+            id,
+            shard,
+            producer,
+            number: id,
+            count,
+            invoked_ns,
+            terms: Terms { key: Some(1), ..Terms::default() },
+            outcome,
+        });
     }
     history.merged.push(merged(&logs));
     history.fresh_reads = fresh(&logs);
+    grouped(&mut history, &logs);
     for (shard, entries) in [ShardId(1), ShardId(2)].into_iter().zip(logs) {
         let log = |node| ReplicaLog { node, shard, kept_from: Offset(0), entries: entries.clone() };
         history.logs.extend(NODES.map(log));
@@ -70,6 +80,48 @@ fn fresh(logs: &[Vec<Entry>; 2]) -> Vec<FreshRead> {
         read(Demand::Told { token }, token.0),
         read(Demand::OlderThan { age_ns: 10 * STEP_NS }, sent(28) + 2_000),
     ]
+}
+
+/// A member reads both shards, commits twenty appends' time and yields the second one to another, who commits ten more.
+fn grouped(history: &mut History, logs: &[Vec<Entry>; 2]) {
+    let at = |id: u64| EPOCH_NS + id * STEP_NS;
+    let mut next = [Timestamp(0), Timestamp(0)];
+    let mut step = |offset: u64, at_ns, commits, owners: [Option<(u64, u64)>; 2], next: [Timestamp; 2]| {
+        let place = |which: usize| {
+            let (owner, since) = owners[which].unzip();
+            let place = GroupPlace { owner, since: since.unwrap_or_default(), next: next[which] };
+            (ShardId(1 + which as u64), place)
+        };
+        let places = BTreeMap::from([place(0), place(1)]);
+        let steps = NODES.map(|node| GroupStep {
+            node,
+            offset: Offset(offset),
+            at_ns,
+            commits,
+            places: places.clone(),
+        });
+        history.group_steps.extend(steps);
+    };
+    step(0, at(0), None, [None, None], next);
+    step(1, at(1), None, [Some((70, 1)), Some((70, 1))], next);
+    next = [Timestamp(at(20)); 2];
+    step(2, at(21), Some((70, 1)), [Some((70, 1)), Some((71, 2))], next);
+    next[1] = Timestamp(at(30));
+    step(3, at(31), Some((71, 2)), [Some((70, 1)), Some((71, 2))], next);
+    for (which, entries) in logs.iter().enumerate() {
+        for entry in entries {
+            for nth in 0..u64::from(entry.count) {
+                let timestamp = entry.stamp.timestamp.plus_ns(nth);
+                let (member, generation) = match timestamp.0 {
+                    ns if ns < at(20) => (70, 1),
+                    ns if ns < at(30) && which == 1 => (71, 2),
+                    _ => continue,
+                };
+                let (shard, at_ns) = (ShardId(1 + which as u64), timestamp.0 + 10);
+                history.group_reads.push(GroupRead { member, generation, shard, timestamp, at_ns });
+            }
+        }
+    }
 }
 
 fn show(history: &mut History, shard: ShardId, entry: Entry, at_ns: u64) {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use timberline::client::{Client, Delivery, Producer, ProducerOptions};
 use timberline::codec::{BODY_BYTES_MAX, RECORD_BYTES_MAX};
-use timberline::types::{Record, SHARD_IN_FLIGHT_MAX, TopicName};
+use timberline::types::{Record, SHARD_IN_FLIGHT_MAX, StageTimes, TopicName};
 use tokio::sync::Mutex;
 
 use crate::drive::Append;
@@ -51,10 +51,10 @@ impl ClusterAppends {
 }
 
 impl Append for ClusterAppends {
-    async fn append(&self, batch: Vec<Bytes>, due_ns: i64) -> Result<(), String> {
-        match self.send(batch, due_ns).await? {
-            Some(last) => last.wait().await.map(drop).map_err(|failure| failure.to_string()),
-            None => Ok(()),
-        }
+    async fn append(&self, batch: Vec<Bytes>, due_ns: i64) -> Result<Option<StageTimes>, String> {
+        let Some(last) = self.send(batch, due_ns).await? else { return Ok(None) };
+        let delivered = last.wait().await.map_err(|failure| failure.to_string())?;
+        // A retry's receipt knows nothing of the first attempt's stages.
+        Ok(Some(delivered.receipt.wait).filter(|told| *told != StageTimes::default()))
     }
 }

@@ -1,7 +1,6 @@
 //! Replay: a topic filled before is read from its first record, merged, again and again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use timberline::client::{ConsumerOptions, Until};
@@ -9,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::topic::Cluster;
-use crate::drive::{Append, Progress, Window};
+use crate::drive::{Append, Budget, Progress, Window};
 use crate::failure::Failure;
 use crate::records::Records;
 use crate::workload::Workload;
@@ -28,14 +27,14 @@ pub(crate) async fn fill<A: Append>(
     values: &Records,
     records: u64,
 ) -> Result<(), Failure> {
-    let left = Arc::new(AtomicU64::new(records));
+    let left = Budget::of(records);
     let mut tasks = JoinSet::new();
     for producer in producers {
         for _ in 0..workload.shape.in_flight {
-            let (producer, values, left) = (Arc::clone(producer), values.clone(), Arc::clone(&left));
+            let (producer, values, left) = (Arc::clone(producer), values.clone(), left.clone());
             let batch_records = workload.shape.batch_records;
             tasks.spawn(async move {
-                while let Some(count) = take(&left, batch_records) {
+                while let Some(count) = left.take(batch_records) {
                     producer.append(values.batch(count), 0).await?;
                 }
                 Ok::<_, String>(())
@@ -47,13 +46,6 @@ pub(crate) async fn fill<A: Append>(
         ended.map_err(Failure::Fill)?;
     }
     Ok(())
-}
-
-/// How many of the records left go into the next batch; `None` if none are.
-fn take(left: &AtomicU64, batch_records: u32) -> Option<u32> {
-    let taken = |left: u64| (left > 0).then(|| left - left.min(batch_records.into()));
-    let before = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).ok()?;
-    u32::try_from(before).ok().map_or(Some(batch_records), |before| Some(before.min(batch_records)))
 }
 
 /// Reads the topic from its first record on, and again, until the window ends.

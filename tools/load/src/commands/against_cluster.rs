@@ -1,18 +1,19 @@
 //! Runs against a Timberline cluster.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use timberline::types::TopicName;
 
 use super::arguments::ClusterArguments;
 use super::measure::{Counted, measure};
-use crate::cluster::{Cluster, DevCluster, Follower, Reach, TopicShape, fill, replay};
+use crate::cluster::{Cluster, DevCluster, Follower, Pauses, Reach, ServedCluster, TopicShape, fill, replay};
 use crate::drive::{Window, drive};
 use crate::failure::Failure;
-use crate::output::Sink;
+use crate::output::{Sink, say};
 use crate::progress::RunBar;
 use crate::records::Records;
-use crate::report::{Report, System};
+use crate::report::{Report, SlowFollower, System};
 use crate::servers::{Servers, listening_on};
 use crate::workload::{Mode, Workload};
 
@@ -28,20 +29,32 @@ pub(super) fn run_on_cluster(
     records: &Records,
     sink: &mut Sink,
 ) -> Result<(), Failure> {
-    let dev = asked
-        .dev
-        .map(|nodes| DevCluster::start(nodes, asked.uncertainty, &asked.load.folder()))
-        .transpose()?;
-    let reach = match &dev {
-        Some(dev) => Reach { endpoints: dev.endpoints(), certs: dev.certs() },
-        None => Reach { endpoints: endpoints(asked), certs: certs(asked)? },
+    let (folder, uncertainty) = (asked.load.folder(), asked.uncertainty);
+    let nodes = match (asked.dev, asked.serve) {
+        (Some(nodes), _) => Nodes::Dev(DevCluster::start(nodes, uncertainty, &folder)?),
+        (None, Some(nodes)) => {
+            Nodes::Served(ServedCluster::start(nodes, uncertainty, &asked.settings, &folder)?)
+        }
+        (None, None) => Nodes::Foreign,
     };
-    super::run::block_on(run_all(asked, dev.as_ref(), &reach, workloads, records, sink))
+    let reach = match &nodes {
+        Nodes::Dev(dev) => Reach { endpoints: dev.endpoints(), certs: dev.certs() },
+        Nodes::Served(served) => Reach { endpoints: served.endpoints(), certs: served.certs() },
+        Nodes::Foreign => Reach { endpoints: endpoints(asked), certs: certs(asked)? },
+    };
+    super::run::block_on(run_all(asked, &nodes, &reach, workloads, records, sink))
+}
+
+/// Whose nodes they are.
+enum Nodes {
+    Dev(DevCluster),
+    Served(ServedCluster),
+    Foreign,
 }
 
 async fn run_all(
     asked: &ClusterArguments,
-    dev: Option<&DevCluster>,
+    nodes: &Nodes,
     reach: &Reach,
     workloads: &[Workload],
     records: &Records,
@@ -49,7 +62,7 @@ async fn run_all(
 ) -> Result<(), Failure> {
     let shape = topic_shape(asked);
     let cluster = Cluster::prepare(reach, workloads[0].shape.connections, &shape).await?;
-    let servers = servers(asked, dev, &cluster).await?;
+    let servers = servers(asked, nodes, &cluster).await?;
     let system = System {
         name: "timberline",
         shards: shape.shards,
@@ -59,9 +72,11 @@ async fn run_all(
     let mut ran = Ok(());
     for workload in workloads {
         let run = Run { cluster: &cluster, workload, records, visible: asked.visible };
-        ran = match run.measure(system, &servers).await {
-            Ok(report) => sink.report(report),
-            Err(failure) => Err(failure),
+        ran = match (nodes, asked.slow_follower) {
+            (Nodes::Served(served), Some(paused)) => {
+                run.beside_a_slow_follower(system, &servers, served, paused, sink).await
+            }
+            _ => run.measure(system, &servers).await.and_then(|report| sink.report(report)),
         };
         if ran.is_err() {
             break;
@@ -73,15 +88,55 @@ async fn run_all(
 }
 
 /// One workload on a cluster.
-struct Run<'a> {
-    cluster: &'a Cluster,
-    workload: &'a Workload,
-    records: &'a Records,
-    visible: bool,
+pub(super) struct Run<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) workload: &'a Workload,
+    pub(super) records: &'a Records,
+    pub(super) visible: bool,
 }
 
 impl Run<'_> {
-    async fn measure(&self, system: System, servers: &Servers) -> Result<Report, Failure> {
+    /// Twice: while all is well, and while a follower is paused again and again.
+    async fn beside_a_slow_follower(
+        &self,
+        system: System,
+        servers: &Servers,
+        served: &ServedCluster,
+        paused: Duration,
+        sink: &mut Sink,
+    ) -> Result<(), Failure> {
+        let pids = served.pids();
+        let refused = || {
+            let what = "every node leads a shard, so that no follower can be slow alone: give --shards 1";
+            Failure::Usage(what.to_owned())
+        };
+        let follower = async || self.cluster.follower().await?.ok_or_else(refused);
+        follower().await?;
+        let steady = self.measure(system, servers).await?;
+        // Leaders may have changed meanwhile.
+        let node = follower().await?;
+        let rhythm = Pauses::start(pids[node as usize - 1], paused)?;
+        let slow = self.measure(system, servers).await;
+        drop(rhythm);
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let (paused_ms, running_ms) = (ms(paused), ms(Pauses::running(paused)));
+        let slow_follower = Some(SlowFollower { node, paused_ms, running_ms });
+        let slow = Report { slow_follower, ..slow? };
+        if let (Some(steady), Some(slow)) = (steady.ack, slow.ack) {
+            say(&format!(
+                "with node {node} stopped for {paused_ms} of each {} ms the p99 is {:.2} times the p99 before",
+                paused_ms + running_ms,
+                slow.p99_us / steady.p99_us
+            ));
+        }
+        if self.cluster.leads(node).await? {
+            say(&format!("node {node} came to lead meanwhile: the run says nothing of a slow follower"));
+        }
+        sink.report(steady)?;
+        sink.report(slow)
+    }
+
+    pub(super) async fn measure(&self, system: System, servers: &Servers) -> Result<Report, Failure> {
         let Self { cluster, workload, records, .. } = *self;
         let producers = cluster.producers(workload).await?;
         let mut seen = None;
@@ -127,30 +182,29 @@ fn certs(asked: &ClusterArguments) -> Result<PathBuf, Failure> {
 }
 
 fn topic_shape(asked: &ClusterArguments) -> TopicShape {
-    let made_up = || -> TopicName {
-        format!("load-{:08x}", rand::random::<u32>()).parse().expect("letters, digits and a dash are a name")
-    };
-    let of_dev = asked.dev.and_then(|nodes| u32::try_from(nodes).ok());
+    let own = asked.dev.or(asked.serve).and_then(|nodes| u32::try_from(nodes).ok());
     TopicShape {
-        name: asked.topic.clone().unwrap_or_else(made_up),
+        name: asked.topic.clone().unwrap_or_else(name_made_up),
+        topics: 1,
         shards: asked.shards,
-        replicas: asked.replicas.unwrap_or_else(|| of_dev.map_or(REPLICAS_DEFAULT, |nodes| nodes.min(3))),
+        replicas: asked.replicas.unwrap_or_else(|| own.map_or(REPLICAS_DEFAULT, |nodes| nodes.min(3))),
         durability: asked.durability,
     }
 }
 
-async fn servers(
-    asked: &ClusterArguments,
-    dev: Option<&DevCluster>,
-    cluster: &Cluster,
-) -> Result<Servers, Failure> {
-    if let Some(dev) = dev {
-        let pids = vec![std::process::id()];
-        return Ok(Servers { pids, metrics: dev.metrics(), with_the_load: true });
-    }
-    let mut pids = asked.pids.clone();
-    if pids.is_empty() {
-        pids = listening_on(&cluster.addresses().await?);
-    }
-    Ok(Servers { pids, metrics: asked.metrics.clone(), with_the_load: false })
+/// One that no topic has.
+pub(super) fn name_made_up() -> TopicName {
+    format!("load-{:08x}", rand::random::<u32>()).parse().expect("letters, digits and a dash are a name")
+}
+
+async fn servers(asked: &ClusterArguments, nodes: &Nodes, cluster: &Cluster) -> Result<Servers, Failure> {
+    let (pids, metrics) = match nodes {
+        Nodes::Dev(dev) => (vec![std::process::id()], dev.metrics()),
+        Nodes::Served(served) => (served.pids(), served.metrics()),
+        Nodes::Foreign if asked.pids.is_empty() => {
+            (listening_on(&cluster.addresses().await?), asked.metrics.clone())
+        }
+        Nodes::Foreign => (asked.pids.clone(), asked.metrics.clone()),
+    };
+    Ok(Servers { pids, metrics, with_the_load: matches!(nodes, Nodes::Dev(_)) })
 }

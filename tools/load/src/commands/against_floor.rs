@@ -60,7 +60,7 @@ async fn run_one(floor: &Floor, workload: &Workload, records: &Records) -> Resul
         let progress = bar.progress();
         match workload.mode {
             Mode::Replay { .. } => clients[0].replay(window, &progress).await.map(Counted::from),
-            Mode::Closed | Mode::Open { .. } => {
+            Mode::Closed | Mode::Count { .. } | Mode::Open { .. } => {
                 drive(workload, producers, records, window, &progress).await.map(Counted::from)
             }
         }

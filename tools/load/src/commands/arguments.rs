@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use timberline::settings::{parse_duration, parse_size};
 use timberline::types::{Durability, SHARD_IN_FLIGHT_MAX, TopicName};
 
+use super::growth::GrowthArguments;
 use super::rates::Rates;
 use crate::failure::Failure;
 use crate::output::Format;
@@ -31,6 +32,8 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// The same load on a bare log in three processes: what this machine takes for the bytes alone
     Floor(FloorArguments),
+    /// How throughput, latency, CPU and memory change as one thing grows, each step on a cluster of its own
+    Growth(GrowthArguments),
     /// One process of the floor
     #[command(hide = true)]
     FloorNode(NodeArguments),
@@ -47,11 +50,21 @@ pub(super) struct ClusterArguments {
     #[arg(long, env = "TIMBERLINE_CERTS", value_name = "DIR")]
     pub(super) certs: Option<PathBuf>,
     /// Start so many nodes in this process instead; their work and the load's cannot be told apart then
-    #[arg(long, value_name = "NODES", num_args = 0..=1, default_missing_value = "3", conflicts_with_all = ["endpoint", "certs", "pids", "metrics"],
-          value_parser = clap::value_parser!(u64).range(1..=9))]
+    #[arg(long, value_name = "NODES", num_args = 0..=1, default_missing_value = "3", conflicts_with_all = ["endpoint", "certs", "pids", "metrics", "serve"],
+          value_parser = clap::value_parser!(u64).range(1..=9), group = "own")]
     pub(super) dev: Option<u64>,
-    /// With --dev: how far this machine's clock may be from true time
-    #[arg(long, value_name = "DURATION", default_value = "50us", value_parser = parse_duration, requires = "dev")]
+    /// Start so many `timberline serve` processes instead, in a folder that goes with them
+    #[arg(long, value_name = "NODES", num_args = 0..=1, default_missing_value = "3", conflicts_with_all = ["endpoint", "certs", "pids", "metrics"],
+          value_parser = clap::value_parser!(u64).range(1..=9), group = "own")]
+    pub(super) serve: Option<u64>,
+    /// With --serve: a setting of every node, such as `storage.segment_max=16MiB`
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "serve")]
+    pub(super) settings: Vec<String>,
+    /// With --serve: run each workload twice, the second time with one follower stopped for so long, four fifths of the time
+    #[arg(long, value_name = "DURATION", requires = "serve", value_parser = parse_duration)]
+    pub(super) slow_follower: Option<Duration>,
+    /// With --dev or --serve: how far this machine's clock may be from true time
+    #[arg(long, value_name = "DURATION", default_value = "50us", value_parser = parse_duration, requires = "own")]
     pub(super) uncertainty: Duration,
     /// The topic to create [default: load- and a number]
     #[arg(long, value_name = "NAME")]
@@ -127,6 +140,9 @@ pub(super) struct LoadArguments {
     /// Draw latency against rate, as SVG
     #[arg(long, value_name = "FILE", requires = "sweep")]
     pub(super) plot: Option<PathBuf>,
+    /// Tell which share of an append's time each stage took, on stderr
+    #[arg(long)]
+    pub(super) stages: bool,
     /// End with exit code 1 if a rate was lost
     #[arg(long)]
     pub(super) strict: bool,
@@ -275,6 +291,9 @@ mod tests {
             ("--dev --endpoint a:1", "cannot be used with"),
             ("--dev 10", "1..=9"),
             ("--uncertainty 1ms", "--dev"),
+            ("--slow-follower 200ms", "--serve"),
+            ("--set a.b=1", "--serve"),
+            ("--dev --serve", "cannot be used with"),
             ("--batch 0", "--batch is 0"),
             ("--connections 2", "--connections 2 are more than the 1 producers"),
             ("--duration 0s", "--duration is 0"),

@@ -2,7 +2,8 @@
 
 use std::future::Future;
 
-use tokio::time::sleep_until;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
 use crate::drive::{Tally, Window};
 use crate::failure::Failure;
@@ -31,7 +32,8 @@ impl From<crate::cluster::Replayed> for Counted {
     }
 }
 
-/// Runs `load` over a window that begins now, with a look at the servers at both ends of what is measured.
+/// Runs `load` over a window that begins now, with a look at the servers at both ends of what is measured: until the window ends, or
+/// the load, if it is over before.
 pub(super) async fn measure<R>(
     system: System,
     workload: &Workload,
@@ -44,16 +46,26 @@ where
 {
     let window = Window::open(workload.warmup, workload.duration);
     let bar = RunBar::start(what(system, workload), window.ends - window.began);
+    let over = Notify::new();
     let looks = async {
         sleep_until(window.counts_from).await;
         let (before, own) = (servers.look().await?, cpu_of_this_process());
-        sleep_until(window.ends).await;
+        tokio::select! {
+            () = sleep_until(window.ends) => {}
+            () = over.notified() => {}
+        }
+        let passed = Instant::now().min(window.ends).saturating_duration_since(window.counts_from);
         let own = cpu_of_this_process().saturating_sub(own);
-        Ok::<_, Failure>((before, servers.look().await?, own))
+        Ok::<_, Failure>((before, servers.look().await?, own, passed))
     };
-    let ((before, after, own), counted) = tokio::try_join!(looks, load(window, bar))?;
+    let load = async {
+        let counted = load(window, bar).await;
+        over.notify_one();
+        counted
+    };
+    let ((before, after, own, passed), counted) = tokio::try_join!(looks, load)?;
     let mut report = Report::blank(system, workload, record_bytes);
-    report.count(counted.records, counted.bytes, window.duration());
+    report.count(counted.records, counted.bytes, passed);
     // The kernel counts in hundredths of a second.
     report.client_cpu_s = (own.as_secs_f64() * 100.0).round() / 100.0;
     report.servers = servers.spent(&before, &after, counted.records);
@@ -63,6 +75,7 @@ where
         let is_open = matches!(workload.mode, Mode::Open { .. });
         report.rate_kept = is_open.then(|| tally.kept_up());
         report.send_delay = tally.send_delay.percentiles().filter(|_| is_open);
+        report.stages = tally.stages.stages();
         (report.ack, report.first_error) = (tally.ack.percentiles(), tally.first_error);
     }
     Ok(report)
@@ -71,7 +84,7 @@ where
 fn what(system: System, workload: &Workload) -> String {
     let rate = match workload.mode {
         Mode::Open { records_per_second, .. } => format!(" at {records_per_second}/s"),
-        Mode::Closed | Mode::Replay { .. } => String::new(),
+        Mode::Closed | Mode::Count { .. } | Mode::Replay { .. } => String::new(),
     };
     format!("{} {}{rate}", system.name, workload.name)
 }

@@ -9,16 +9,21 @@ use clap::Parser;
 use super::against_cluster::run_on_cluster;
 use super::against_floor::run_on_floor;
 use super::arguments::{Arguments, Command, LoadArguments, NodeArguments};
+use super::growth::run_growth;
+use crate::cluster::PROGRAM;
 use crate::failure::Failure;
 use crate::floor::{NodeOptions, run_node};
 use crate::output::{Sink, say};
-use crate::picture::draw;
+use crate::picture::draw_sweep;
 use crate::records::Records;
 use crate::report::Report;
 use crate::workload::Workload;
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
+    if std::env::args_os().next().is_some_and(|name| name == PROGRAM) {
+        return serve();
+    }
     match dispatch(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -30,19 +35,27 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// A node that a load has started: the whole of `timberline`, under its name.
+fn serve() -> ExitCode {
+    // Else one that is stopped for a while would stay so for ever if the load ended meanwhile.
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    timberline::cli::run()
+}
+
 fn dispatch(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Some(Command::FloorNode(asked)) => run_node(&node_options(asked)),
+        Some(Command::Growth(asked)) => run_growth(&asked),
         Some(Command::Floor(asked)) => {
             let (records, workloads) = offered(&asked.load)?;
-            let mut sink = Sink::new(asked.load.output);
+            let mut sink = Sink::new(asked.load.output, asked.load.stages);
             run_on_floor(&workloads, &records, &asked.load.folder(), asked.floor.floor_file, &mut sink)?;
             finish(sink, &asked.load)
         }
         None => {
             let asked = arguments.cluster;
             let (records, workloads) = offered(&asked.load)?;
-            let mut sink = Sink::new(asked.load.output);
+            let mut sink = Sink::new(asked.load.output, asked.load.stages);
             if asked.with_floor {
                 let (folder, file_bytes) = (asked.load.folder(), asked.floor.floor_file);
                 run_on_floor(&workloads, &records, &folder, file_bytes, &mut sink)?;
@@ -91,7 +104,12 @@ fn finish(sink: Sink, load: &LoadArguments) -> Result<(), Failure> {
 fn write_picture(path: &Path, reports: &[Report]) -> Result<(), Failure> {
     let system = reports.last().map(|report| report.system);
     let shown: Vec<_> = reports.iter().filter(|report| Some(report.system) == system).cloned().collect();
-    let svg = draw(&shown).map_err(Failure::Picture)?;
+    keep_picture(path, draw_sweep(&shown))
+}
+
+/// Writes a drawn picture and says where it is.
+pub(super) fn keep_picture(path: &Path, drawn: Result<String, String>) -> Result<(), Failure> {
+    let svg = drawn.map_err(Failure::Picture)?;
     std::fs::write(path, svg).map_err(|source| Failure::Write { path: path.to_owned(), source })?;
     say(&format!("the picture is in {}", path.display()));
     Ok(())

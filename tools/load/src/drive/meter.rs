@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use timberline::types::StageTimes;
 use tokio::time::Instant;
 
+use super::stages::StageMeter;
 use super::window::Window;
 use crate::percentiles::Latencies;
 
@@ -43,6 +45,8 @@ pub(crate) struct Tally {
     pub(crate) ack: Latencies,
     /// From when a batch was due until it was handed to the client: what the load itself was late.
     pub(crate) send_delay: Latencies,
+    /// From when a batch was handed to the client to its acknowledgement, by its receipt.
+    pub(crate) stages: StageMeter,
 }
 
 impl Tally {
@@ -53,7 +57,10 @@ impl Tally {
 }
 
 /// One append under way.
-pub(super) struct Ticket(u64);
+pub(super) struct Ticket {
+    number: u64,
+    sent: Instant,
+}
 
 /// How much a batch holds.
 #[derive(Clone, Copy)]
@@ -75,6 +82,7 @@ impl Meter {
             acknowledged: 0,
             ack: Latencies::new(),
             send_delay: Latencies::new(),
+            stages: StageMeter::new(),
         };
         Self { window, state: Mutex::new(State { under_way: BTreeMap::new(), next: 0, tally }) }
     }
@@ -94,18 +102,18 @@ impl Meter {
         let ticket = state.next;
         state.next += 1;
         state.under_way.insert(ticket, due);
-        Ticket(ticket)
+        Ticket { number: ticket, sent: now }
     }
 
     /// An append has its answer.
-    pub(super) fn answered(&self, ticket: &Ticket, size: Size, answer: Result<(), String>) {
+    pub(super) fn answered(&self, ticket: &Ticket, size: Size, answer: Result<Option<StageTimes>, String>) {
         let now = Instant::now();
         let mut state = self.lock();
-        let Some(due) = state.under_way.remove(&ticket.0) else { return };
+        let Some(due) = state.under_way.remove(&ticket.number) else { return };
         let counts = self.window.measures(due);
         let tally = &mut state.tally;
         match answer {
-            Ok(()) => {
+            Ok(told) => {
                 tally.acknowledged += size.records;
                 if self.window.measures(now) {
                     tally.records += size.records;
@@ -114,6 +122,9 @@ impl Meter {
                 if counts {
                     tally.in_time += u64::from(now < self.window.in_time_until());
                     tally.ack.record(now.saturating_duration_since(due));
+                    if let Some(told) = told {
+                        tally.stages.record(now.saturating_duration_since(ticket.sent), told);
+                    }
                 }
             }
             Err(error) => {

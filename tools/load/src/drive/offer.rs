@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use timberline::types::StageTimes;
 use tokio::time::Instant;
 
 use super::meter::{Meter, Size};
@@ -12,8 +13,13 @@ use crate::records::Records;
 
 /// Something that takes appends.
 pub(crate) trait Append: Send + Sync + 'static {
-    /// Appends a batch; returns when all of it is acknowledged. `due_ns` goes with the records, for who reads them.
-    fn append(&self, batch: Vec<Bytes>, due_ns: i64) -> impl Future<Output = Result<(), String>> + Send;
+    /// Appends a batch; returns when all of it is acknowledged, with where its time went if the receipt tells. `due_ns` goes with
+    /// the records, for who reads them.
+    fn append(
+        &self,
+        batch: Vec<Bytes>,
+        due_ns: i64,
+    ) -> impl Future<Output = Result<Option<StageTimes>, String>> + Send;
 }
 
 /// A run's producers and records, its times, and who counts. Clones share them.
@@ -34,9 +40,9 @@ impl<A> Clone for Offer<A> {
 }
 
 impl<A: Append> Offer<A> {
-    /// Appends the next batch, which was due at `due`; whether it was acknowledged.
-    pub(super) async fn append(&self, producer: &A, due: Instant) -> bool {
-        let batch = self.records.batch(self.batch_records);
+    /// Appends the next batch, of so many records, which was due at `due`; whether it was acknowledged.
+    pub(super) async fn append(&self, producer: &A, records: u32, due: Instant) -> bool {
+        let batch = self.records.batch(records);
         let bytes = batch.iter().map(|value| value.len() as u64).sum();
         let size = Size { records: batch.len() as u64, bytes };
         let ticket = self.meter.sent(due);

@@ -44,7 +44,8 @@ impl OpenLoop {
                     if n >= all {
                         return;
                     }
-                    offer.append(&*producer, offer.window.began + schedule.due(n)).await;
+                    let due = offer.window.began + schedule.due(n);
+                    offer.append(&*producer, offer.batch_records, due).await;
                 }
             });
         }

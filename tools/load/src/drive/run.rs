@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, timeout_at};
 
+use super::budget::Budget;
 use super::meter::{Meter, Tally};
 use super::offer::{Append, Offer};
 use super::open::OpenLoop;
@@ -38,7 +39,11 @@ pub(crate) async fn drive<A: Append>(
     let (producers, records) = (producers.into(), records.clone());
     let offer = Offer { producers, batch_records, records, window, meter };
     let Mode::Open { records_per_second, outstanding_max } = workload.mode else {
-        let mut tasks = closed::start(&offer, in_flight);
+        let budget = match workload.mode {
+            Mode::Count { records } => Budget::of(records),
+            Mode::Closed | Mode::Open { .. } | Mode::Replay { .. } => Budget::endless(),
+        };
+        let mut tasks = closed::start(&offer, in_flight, &budget);
         watch(&mut tasks, window, &offer.meter, progress).await;
         return Ok(offer.meter.finish(std::iter::empty()));
     };

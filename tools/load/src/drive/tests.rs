@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use timberline::types::StageTimes;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 
+use super::budget::Budget;
 use super::closed;
 use super::meter::Meter;
 use super::offer::{Append, Offer};
@@ -29,13 +31,13 @@ enum Served {
 }
 
 impl Append for Served {
-    async fn append(&self, _: Vec<Bytes>, _: i64) -> Result<(), String> {
+    async fn append(&self, _: Vec<Bytes>, _: i64) -> Result<Option<StageTimes>, String> {
         match *self {
             Self::WithAStall { began } => {
                 let at = Instant::now() + ANSWER;
                 let (from, to) = (began + Duration::from_secs(5), began + Duration::from_secs(6));
                 sleep_until(if from <= at && at < to { to } else { at }).await;
-                Ok(())
+                Ok(None)
             }
             Self::Never => std::future::pending().await,
             Self::Refused => Err("no".to_owned()),
@@ -72,9 +74,13 @@ async fn open(served: impl Fn(Window) -> Served, rate: u64, outstanding_max: usi
 }
 
 async fn closed(served: impl Fn(Window) -> Served, warmup: Duration) -> Tally {
+    closed_with(served, warmup, &Budget::endless()).await
+}
+
+async fn closed_with(served: impl Fn(Window) -> Served, warmup: Duration, budget: &Budget) -> Tally {
     let window = Window::open(warmup, RUN.saturating_sub(warmup));
     let offer = offer(served(window), window);
-    let mut tasks = closed::start(&offer, 1);
+    let mut tasks = closed::start(&offer, 1, budget);
     watch(&mut tasks, window, &offer.meter, &silent).await;
     offer.meter.finish(std::iter::empty())
 }
@@ -149,4 +155,13 @@ async fn the_warm_up_is_not_measured() {
     let tally = closed(stall, RUN / 2).await;
     assert!(tally.acknowledged > tally.records + 2_000, "{tally:?}");
     assert!(tally.batches <= tally.records + 2, "{tally:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_of_so_many_records_ends_with_them_and_with_the_window_at_the_latest() {
+    let began = Instant::now();
+    let tally = closed_with(stall, Duration::ZERO, &Budget::of(500)).await;
+    assert_eq!((tally.records, tally.batches, began.elapsed()), (500, 500, ANSWER * 500));
+    let late = closed_with(stall, Duration::ZERO, &Budget::of(1_000_000)).await;
+    assert!(late.records < 5_000, "{late:?}");
 }

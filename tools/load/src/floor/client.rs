@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
+use timberline::types::StageTimes;
 use tokio::time::Instant;
 
 use super::wire::{APPEND, FrameCounter, REPLAY, SERVER_NAME, client_config, endpoint, frame};
@@ -82,7 +83,7 @@ impl FloorClient {
 }
 
 impl Append for FloorClient {
-    async fn append(&self, batch: Vec<Bytes>, _: i64) -> Result<(), String> {
+    async fn append(&self, batch: Vec<Bytes>, _: i64) -> Result<Option<StageTimes>, String> {
         let idle = self.idle().pop();
         let mut stream = match idle {
             Some(stream) => stream,
@@ -93,6 +94,6 @@ impl Append for FloorClient {
         let mut held = [0; 8];
         stream.receive.read_exact(&mut held).await.map_err(|error| error.to_string())?;
         self.idle().push(stream);
-        Ok(())
+        Ok(None)
     }
 }

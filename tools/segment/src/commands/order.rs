@@ -181,6 +181,7 @@ struct ReceiptLine {
     record_count: Option<u32>,
     uncertainty_ns: Option<u64>,
     term: Option<u64>,
+    header_crc: Option<u32>,
     error: Option<String>,
 }
 
@@ -222,6 +223,7 @@ fn add_receipt(receipts: &mut Receipts, path: &Path, number: usize, line: &str) 
         record_count: line.record_count.ok_or_else(|| missing("record_count"))?,
         uncertainty_ns: line.uncertainty_ns,
         term: line.term.ok_or_else(|| missing("term"))?,
+        header_crc: line.header_crc,
     };
     receipts.add(shard, receipt);
     Ok(())

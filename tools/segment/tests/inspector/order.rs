@@ -13,15 +13,17 @@ use crate::fixture::{Leader, Replica, flip, places, run};
 /// Receipts as `timberline produce --receipts` prints them, of the data frames.
 fn receipts(frames: &[Frame], shift_ns: u64) -> (TempDir, PathBuf) {
     let mut text = String::new();
-    for header in frames.iter().map(|frame| &frame.header).filter(|header| header.record_count > 0) {
+    for frame in frames.iter().filter(|frame| frame.header.record_count > 0) {
+        let header = &frame.header;
         writeln!(
             text,
-            r#"{{"topic":"t","shard":7,"first_offset":{},"first_timestamp_ns":{},"record_count":{},"uncertainty_ns":{},"commit_wait_ns":9,"durability":"disk","term":{}}}"#,
+            r#"{{"topic":"t","shard":7,"first_offset":{},"first_timestamp_ns":{},"record_count":{},"uncertainty_ns":{},"commit_wait_ns":9,"durability":"disk","term":{},"header_crc":{}}}"#,
             header.first_offset.0,
             header.first_timestamp.0 + shift_ns,
             header.record_count,
             header.uncertainty_ns,
             header.term,
+            frame.header_crc(),
         )
         .unwrap();
     }
@@ -53,6 +55,28 @@ fn true_receipts_match_and_altered_or_lost_ones_do_not() {
     assert!(ran.err.contains("first_timestamp_ns"), "{}", ran.err);
     let ran = order(&truthful, &[&behind]);
     assert_eq!(ran.code, 7, "an acknowledged batch that no replica has is lost: {}", ran.out);
+}
+
+#[test]
+fn a_receipt_that_differs_in_one_bit_of_its_hash_alone_is_found() {
+    let frames = Leader::new().story();
+    let replica = Replica::new(1, &frames);
+    let data: Vec<&Frame> = frames.iter().filter(|frame| frame.header.record_count > 0).collect();
+    let (_kept, path) = receipts(&frames, 0);
+    let truthful = std::fs::read_to_string(&path).unwrap();
+    let asked = ["verify-order", "--receipts", path.to_str().unwrap()];
+    for bit in [0, 17, 31] {
+        let crc = data[40].header_crc();
+        let flipped = truthful.replace(
+            &format!(r#""header_crc":{crc}}}"#),
+            &format!(r#""header_crc":{}}}"#, crc ^ (1_u32 << bit)),
+        );
+        assert_ne!(flipped, truthful);
+        std::fs::write(&path, flipped).unwrap();
+        let ran = run(&asked, &[replica.root()]);
+        assert_eq!(ran.code, 7, "{}", ran.out);
+        assert!(ran.err.contains("its header_crc is"), "{}", ran.err);
+    }
 }
 
 #[test]

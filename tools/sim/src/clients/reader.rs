@@ -77,6 +77,11 @@ impl Subscription {
         world.request(self.node, Event::Read(command));
     }
 
+    /// Whom it asked, and by which ticket, if no answer came yet.
+    pub(super) fn waits(&self) -> Option<(NodeId, Ticket)> {
+        Some((self.node, self.waits_for?))
+    }
+
     pub(super) fn awaits(&self, ticket: Ticket) -> bool {
         self.waits_for == Some(ticket)
     }

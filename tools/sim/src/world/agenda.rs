@@ -7,7 +7,7 @@ use timberline::clock::{TimeInterval, Unfit};
 use timberline::disk::PendingSync;
 use timberline::lane::{Event, ReadAnswer, ReadRefusal, Ticket};
 use timberline::log::FileTask;
-use timberline::shard::Refusal;
+use timberline::shard::{Fenced, Refusal};
 use timberline::types::{NodeId, Receipt};
 
 /// Something that happens at its time.
@@ -173,6 +173,7 @@ pub(crate) enum ClientEvent {
 
 pub(crate) enum Answer {
     Append(Result<Receipt, Refusal>),
+    Fenced(Result<Fenced, Refusal>),
     Read(NodeId, Result<ReadAnswer, ReadRefusal>),
 }
 

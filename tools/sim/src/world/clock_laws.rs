@@ -93,6 +93,7 @@ impl World {
     }
 
     pub(super) fn judge_held(&mut self, id: NodeId, note: &ClockNote) {
+        self.trace.tell(self.now_ns, || format!("node {id}'s clock: {note:?}"));
         // A machine that slept may see the others miss it until its clock has noticed.
         let sleeps = self.plan.has(FaultClass::ClockSuspend);
         let is_outvoted = matches!(note, ClockNote::Held { fault: Fault::Outvoted { .. }, .. });

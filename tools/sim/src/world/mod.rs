@@ -21,5 +21,5 @@ mod timing;
 
 pub(crate) use agenda::{Answer, ClientEvent};
 pub(crate) use calm::Standing;
-pub(crate) use output::seen;
+pub(crate) use output::{seen, with_records};
 pub(crate) use scene::{Asker, EPOCH_NS, World};

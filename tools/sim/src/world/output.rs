@@ -7,10 +7,10 @@ use timberline::lane::{
     CareNote, Event, Leadership, Output, PrepareRequest, ReadAnswer, ReadRefusal, RemoveRequest, Send,
     SyncRequest, TaskRequest, Ticket,
 };
-use timberline::shard::Refusal;
-use timberline::types::{NodeId, Receipt, ShardId};
+use timberline::shard::{Fenced, Refusal};
+use timberline::types::{NodeId, Receipt, ShardId, Timestamp};
 use timberline::wire::{ClockProbe, NodeMessage};
-use timberline_checkers::{Entry, Leading, Marked, Shown, Stamp};
+use timberline_checkers::{Entry, Leading, Marked, Refuted, Shown, Stamp};
 
 use super::agenda::{Answer, ClientEvent, Happening, SyncEnd};
 use super::{Asker, World};
@@ -26,6 +26,7 @@ impl World {
             removals,
             tasks,
             appended,
+            fenced,
             reads,
             changes,
             led,
@@ -49,7 +50,6 @@ impl World {
             self.probe(id, to, &probe);
         }
         if let Some(note) = clock {
-            self.trace.tell(self.now_ns, || format!("node {id}'s clock: {note:?}"));
             self.judge_held(id, &note);
         }
         self.begin_file_work(id, prepares, removals, tasks);
@@ -58,6 +58,9 @@ impl World {
         }
         for (ticket, result) in appended {
             self.answer_append(id, ticket, result);
+        }
+        for (ticket, result) in fenced {
+            self.answer_fenced(id, ticket, result);
         }
         for (ticket, result) in reads {
             self.answer_read(id, ticket, result);
@@ -233,6 +236,10 @@ impl World {
         if result.is_ok() {
             self.judge_acknowledgement(id);
         }
+        if let (Err(Refusal::ConditionFailed { found }), Some(asker)) = (&result, self.askers.get(&ticket)) {
+            let (shard, at_ns, found) = (asker.shard, self.true_ns(), *found);
+            self.history.refuted.push(Refuted { shard, at_ns, found });
+        }
         self.node(id).appends.remove(&ticket);
         self.trace
             .mark(self.now_ns, &[7, id.0, ticket.0, result.as_ref().map_or(0, |r| r.first_timestamp.0)]);
@@ -244,6 +251,16 @@ impl World {
             Err(refusal) => format!("node {id} refuses request {}: {refusal}", ticket.0),
         });
         self.answer(ticket, Answer::Append(result));
+    }
+
+    fn answer_fenced(&mut self, id: NodeId, ticket: Ticket, result: Result<Fenced, Refusal>) {
+        if result.as_ref().is_ok_and(|fenced| fenced.at > Timestamp::ZERO) {
+            self.judge_acknowledgement(id);
+        }
+        let epoch = result.as_ref().map_or(0, |fenced| u64::from(fenced.epoch));
+        self.trace.mark(self.now_ns, &[12, id.0, ticket.0, epoch]);
+        self.trace.tell(self.now_ns, || format!("node {id} answers question {}: {result:?}", ticket.0));
+        self.answer(ticket, Answer::Fenced(result));
     }
 
     fn answer_read(&mut self, id: NodeId, ticket: Ticket, result: Result<ReadAnswer, ReadRefusal>) {

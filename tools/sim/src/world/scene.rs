@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use timberline::disk::{Disk, MemoryDisk};
 use timberline::lane::{Event, Placement, ReplicaStatus, ShardSpec, Ticket};
-use timberline::types::{Durability, NodeId, Offset, ReplicaId, ShardId, TopicId};
+use timberline::types::{Durability, NodeId, Offset, ReplicaId, ShardId, Timestamp, TopicId};
 use timberline_checkers::{History, Load, Positions};
 
 use super::agenda::{Agenda, ClientEvent, Happening, Heal};
@@ -150,6 +150,21 @@ impl World {
 
     pub(crate) fn is_up(&self, id: NodeId) -> bool {
         self.nodes.get(&id).is_some_and(Node::is_up)
+    }
+
+    /// The number of the process that runs on a node.
+    pub(crate) fn life(&self, id: NodeId) -> Option<u64> {
+        self.nodes.get(&id).filter(|node| node.is_up()).map(|node| node.life)
+    }
+
+    pub(crate) fn is_awake(&self, id: NodeId) -> bool {
+        self.nodes.get(&id).is_some_and(|node| node.is_up() && !node.is_paused(self.now_ns))
+    }
+
+    /// The latest that a node takes now to be.
+    pub(crate) fn latest(&mut self, id: NodeId) -> Timestamp {
+        let now_ns = self.now_ns;
+        self.node(id).clock.read(now_ns).interval.latest
     }
 
     pub(super) fn disk_of(&self, id: NodeId) -> &MemoryDisk {

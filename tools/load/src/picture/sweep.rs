@@ -4,14 +4,11 @@
 
 use plotters::prelude::*;
 
+use super::scale::{Area, Broken, FAINT, GRID, INK, LABEL, latency, real, render, short, whole_decades};
 use crate::percentiles::Percentiles;
 use crate::report::Report;
 
 const SIZE: (u32, u32) = (960, 600);
-const INK: RGBColor = RGBColor(0x1f, 0x29, 0x33);
-const FAINT: RGBColor = RGBColor(0x6b, 0x77, 0x85);
-const GRID: RGBColor = RGBColor(0xe6, 0xea, 0xee);
-const LABEL: (&str, i32) = ("sans-serif", 13);
 
 /// What is drawn of each report: a name, a colour, where it is found.
 type Line = (&'static str, RGBColor, fn(&Report) -> Option<f64>);
@@ -29,24 +26,15 @@ fn of(percentiles: Option<Percentiles>, quantile: fn(&Percentiles) -> f64) -> Op
 }
 
 /// Draws the open loops among the reports; gives the SVG's text.
-pub(crate) fn draw(reports: &[Report]) -> Result<String, String> {
-    let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        compose(&area, reports).map_err(|error| error.to_string())?;
-        area.present().map_err(|error| error.to_string())?;
-    }
-    Ok(svg)
+pub(crate) fn draw_sweep(reports: &[Report]) -> Result<String, String> {
+    render(SIZE, |area| compose(area, reports))
 }
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
-
-fn compose(area: &Area<'_>, reports: &[Report]) -> Result<(), Box<dyn std::error::Error>> {
+fn compose(area: &Area<'_>, reports: &[Report]) -> Result<(), Broken> {
     let rate = |report: &Report| report.offered_per_s.map(real);
     let rates = whole_decades(reports.iter().filter_map(rate));
     let shown = reports.iter().flat_map(|report| LINES.iter().filter_map(|(_, _, value)| value(report)));
     let latencies = whole_decades(shown);
-    area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(area);
     let caption = ("sans-serif", 18).into_font().style(FontStyle::Bold).color(&INK);
     chart.caption(title(reports), caption).margin(18).margin_right(30);
@@ -95,66 +83,15 @@ fn title(reports: &[Report]) -> String {
     )
 }
 
-/// From a power of ten to a power of ten, around all values: there is a label at each end.
-fn whole_decades(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
-    let (least, most) =
-        values.fold((f64::MAX, 1.0_f64), |(least, most), value| (least.min(value), most.max(value)));
-    let low = least.min(most).log10().floor();
-    let high = most.log10().ceil().max(low + 1.0);
-    10_f64.powf(low)..10_f64.powf(high)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "pixels are coarser")]
-fn real(number: u64) -> f64 {
-    number as f64
-}
-
-/// A rate in few digits.
-fn short(rate: f64) -> String {
-    match rate {
-        rate if rate >= 1e6 => format!("{:.0} M", rate / 1e6),
-        rate if rate >= 1e3 => format!("{:.0} k", rate / 1e3),
-        rate => format!("{rate:.0}"),
-    }
-}
-
-/// A latency in few digits.
-fn latency(us: f64) -> String {
-    match us {
-        us if us >= 1e6 => format!("{:.0} s", us / 1e6),
-        us if us >= 1e3 => format!("{:.0} ms", us / 1e3),
-        us => format!("{us:.0} us"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::picture::scale::tests::is_well_formed;
     use crate::report::tests::open;
-
-    /// Whether every tag is closed by its own, in order, and every attribute quoted.
-    fn is_well_formed(svg: &str) -> bool {
-        let mut open = Vec::new();
-        for tag in svg.split('<').skip(1) {
-            let Some((inside, _)) = tag.split_once('>') else { return false };
-            if inside.matches('"').count() % 2 != 0 {
-                return false;
-            }
-            let name = inside.split_whitespace().next().unwrap_or_default();
-            if let Some(closed) = name.strip_prefix('/') {
-                if open.pop() != Some(closed.to_owned()) {
-                    return false;
-                }
-            } else if !inside.ends_with('/') && !inside.starts_with(['?', '!']) {
-                open.push(name.to_owned());
-            }
-        }
-        open.is_empty()
-    }
 
     #[test]
     fn the_picture_is_svg_with_every_rate_and_hollow_where_the_rate_was_lost() {
-        let svg = draw(&[open(1_000, 1_000), open(10_000, 10_000), open(100_000, 50_000)]).unwrap();
+        let svg = draw_sweep(&[open(1_000, 1_000), open(10_000, 10_000), open(100_000, 50_000)]).unwrap();
         assert!(svg.starts_with("<svg") && is_well_formed(&svg), "{svg}");
         // Three points on each of four lines; nobody read, so the fifth is not there.
         assert_eq!(svg.matches("<circle").count(), 12, "{svg}");
@@ -169,14 +106,7 @@ mod tests {
     #[test]
     fn a_single_rate_and_none_at_all_are_drawn_too() {
         for reports in [vec![], vec![open(1_000, 1_000)]] {
-            assert!(is_well_formed(&draw(&reports).unwrap()));
-        }
-    }
-
-    #[test]
-    fn what_is_not_well_formed_is_seen() {
-        for bad in ["<svg><g></svg>", "<svg", "<svg a=\"1></svg>", "</svg>", "<svg>"] {
-            assert!(!is_well_formed(bad), "{bad}");
+            assert!(is_well_formed(&draw_sweep(&reports).unwrap()));
         }
     }
 }

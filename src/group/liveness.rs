@@ -1,15 +1,13 @@
 //! Which members a coordinator has not heard for too long, and who was asked to yield and does not.
 //!
-//! Knows nothing of appends. Invariants: nobody is given up sooner than a whole session timeout after this coordinator began
+//! Knows nothing of appends; time is one node's monotonic clock. Invariants: nobody is given up sooner than a whole session timeout after this coordinator began
 //! to lead, and after it last was kept from looking; what is due stays due until the fold shows that it is done.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use super::shape::Keeping;
-use crate::group::{Change, Group, GroupRecord, Groups};
+use super::{Change, Group, GroupRecord, Groups, Member};
+use crate::simulation::{Bug, is_planted};
 use crate::types::{GroupName, MemberId, Monotonic, ShardId};
 
 /// A coordinator that did not look for so long was stopped, or its node was: it may have missed what members said.
@@ -19,9 +17,19 @@ const DUE_MAX: usize = 64;
 /// Shards and members of the groups that are written whole at once: more than the largest group has, some hundred bytes each.
 const WHOLE_MAX: usize = 8192;
 
-pub(super) struct Liveness {
+/// When groups are written whole, by how much of its log a shard keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeping {
+    /// Every group is written whole again once so much stands behind its last whole record.
+    pub whole_every_bytes: u64,
+    /// No group of a shard is changed while one of them was not written whole for so long.
+    pub unwhole_bytes_max: u64,
+}
+
+/// What a coordinator knows of members beyond the log.
+pub struct Liveness {
     leading_since: Option<Monotonic>,
-    looked: Instant,
+    looked: Monotonic,
     watched: BTreeMap<GroupName, Watched>,
     keeping: Keeping,
 }
@@ -29,30 +37,39 @@ pub(super) struct Liveness {
 /// One group's members.
 #[derive(Default)]
 struct Watched {
-    heard: BTreeMap<MemberId, Instant>,
+    heard: BTreeMap<MemberId, Monotonic>,
     /// Since when which shard is to be yielded, by the generation in which that was asked.
-    asked: BTreeMap<ShardId, (u64, Instant)>,
+    asked: BTreeMap<ShardId, (u64, Monotonic)>,
+}
+
+impl Keeping {
+    /// Of a shard that keeps so much at least, however it is cut into segments.
+    pub fn of(kept_bytes: u64) -> Self {
+        Self { whole_every_bytes: kept_bytes / 4, unwhole_bytes_max: kept_bytes / 2 }
+    }
 }
 
 impl Liveness {
-    pub(super) fn new(now: Instant, keeping: Keeping) -> Self {
+    pub fn new(now: Monotonic, keeping: Keeping) -> Self {
         Self { leading_since: None, looked: now, watched: BTreeMap::new(), keeping }
     }
 
-    pub(super) fn hear(&mut self, group: &GroupName, member: MemberId, now: Instant) {
+    /// A member spoke.
+    pub fn hear(&mut self, group: &GroupName, member: MemberId, now: Monotonic) {
         if let Some(heard) = self.watched.get_mut(group).and_then(|watched| watched.heard.get_mut(&member)) {
             *heard = now;
         }
     }
 
-    /// Looks at everybody. `leading_since` tells one reign from another.
-    pub(super) fn due(
+    /// Looks at everybody: what is to be appended about members that fell silent, and of groups that were not written whole for
+    /// long. `leading_since` tells one reign from another; nothing is due of who does not lead.
+    pub fn due(
         &mut self,
-        now: Instant,
+        now: Monotonic,
         leading_since: Option<Monotonic>,
         groups: &Groups,
     ) -> Vec<GroupRecord> {
-        if leading_since != self.leading_since || now.duration_since(self.looked) > STALL {
+        if leading_since != self.leading_since || now.since(self.looked) > STALL {
             self.watched.clear();
         }
         (self.leading_since, self.looked) = (leading_since, now);
@@ -89,12 +106,12 @@ fn whole(groups: &Groups, every_bytes: u64) -> impl Iterator<Item = GroupRecord>
 }
 
 impl Watched {
-    fn due(&mut self, group: &Group, now: Instant) -> impl Iterator<Item = Change> {
+    fn due(&mut self, group: &Group, now: Monotonic) -> impl Iterator<Item = Change> {
         self.heard.retain(|member, _| group.members.contains_key(member));
         let mut due = Vec::new();
         for (member, known) in &group.members {
             let heard = *self.heard.entry(*member).or_insert(now);
-            if now.duration_since(heard) > known.timeout() {
+            if now.since(heard) > known.timeout() && !is_planted(Bug::DeadMembersStay) {
                 due.push(Change::Left { member: *member });
             }
         }
@@ -103,9 +120,9 @@ impl Watched {
         for (shard, place) in &group.places {
             let (Some(wanted), Some(owner)) = (place.wanted, place.owner) else { continue };
             let (generation, asked) = *self.asked.entry(*shard).or_insert((wanted.since, now));
-            let timeout = group.members.get(&owner).map_or(Duration::ZERO, crate::group::Member::timeout);
+            let timeout = group.members.get(&owner).map_or(Duration::ZERO, Member::timeout);
             let taken = Change::Taken { member: owner, generation };
-            if now.duration_since(asked) > timeout && !due.contains(&taken) {
+            if now.since(asked) > timeout && !due.contains(&taken) {
                 due.push(taken);
             }
         }
@@ -125,13 +142,13 @@ mod tests {
     struct Story {
         groups: Groups,
         liveness: Liveness,
-        began: Instant,
+        began: Monotonic,
         now_ms: u32,
     }
 
     impl Story {
         fn new() -> Self {
-            let began = Instant::now();
+            let began = Monotonic(0);
             let mut story = Self {
                 groups: Groups::default(),
                 liveness: Liveness::new(began, Keeping::of(4 << 20)),
@@ -160,7 +177,7 @@ mod tests {
         }
 
         fn look(&mut self, reign: u64) -> Vec<Change> {
-            let now = self.began + MS * self.now_ms;
+            let now = self.began.plus(MS * self.now_ms);
             let due = self.liveness.due(now, Some(Monotonic(reign)), &self.groups);
             due.into_iter().map(|record| record.change).collect()
         }
@@ -169,7 +186,7 @@ mod tests {
         fn until_due(&mut self, reign: u64, lively: &[u64]) -> (u32, Vec<Change>) {
             let began_ms = self.now_ms;
             loop {
-                let now = self.began + MS * self.now_ms;
+                let now = self.began.plus(MS * self.now_ms);
                 for member in lively {
                     self.liveness.hear(&name(), MemberId(*member), now);
                 }
