@@ -113,6 +113,19 @@ async fn a_resumed_session_and_a_finished_read_bind_later_reads() {
 }
 
 #[tokio::test]
+async fn what_a_session_sees_while_the_time_is_on_its_way_is_neither_demanded_nor_refused() {
+    let cluster = Cluster::start(1, 1);
+    let client = cluster.client(&[1]).await;
+    let reads_on = client.clone();
+    cluster.change(|world| {
+        world.close_all(3000);
+        world.now = 2000;
+        world.while_time_is_told = Some(Box::new(move || reads_on.resume(Token(Timestamp(1 << 60)))));
+    });
+    assert!(read(&client, to_end(Level::Linearizable)).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_bounded_read_contains_what_is_older_than_its_age() {
     let cluster = Cluster::start(1, 2);
     cluster.change(|world| {

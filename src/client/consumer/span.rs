@@ -55,11 +55,13 @@ fn check(options: &ConsumerOptions) -> Result<(), Error> {
 async fn end(plan: &Plan) -> Result<Timestamp, Error> {
     let Plan { core, options, .. } = plan;
     let level = options.consistency.unwrap_or(Level::Linearizable);
+    // Before the time is asked: its answer may take long, and another read of this session goes on meanwhile.
+    let own = core.session.token();
     let told: Option<Now> =
         if level.needs_clock() { Some(now(core, level.needs_majority()).await?) } else { None };
     let interval =
         told.map_or(TimeInterval { earliest: Timestamp::ZERO, latest: Timestamp::ZERO }, |now| now.interval);
-    let mark = level.mark(interval, core.session.token());
+    let mark = level.mark(interval, own);
     match told {
         Some(now) => check_future(mark, &now)?,
         None => refuse_future(core, mark).await?,

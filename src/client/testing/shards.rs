@@ -76,6 +76,8 @@ pub(in crate::client) struct World {
     pub(in crate::client) damaging: Option<NodeId>,
     /// A node whose process stands still: its connections live and nothing is said on them.
     pub(in crate::client) hung: Option<NodeId>,
+    /// What happens, once, while an answer about the time is on its way.
+    pub(in crate::client) while_time_is_told: Option<Box<dyn FnOnce() + Send>>,
     /// Subscriptions begun, in order.
     pub(in crate::client) subscribed: Vec<(NodeId, ShardId, u64)>,
 }
@@ -147,6 +149,7 @@ impl World {
             described: 0,
             damaging: None,
             hung: None,
+            while_time_is_told: None,
             subscribed: Vec::new(),
         }
     }
@@ -300,6 +303,9 @@ impl World {
     /// The time as a node tells it; meanwhile a little of it passes.
     pub(super) fn tell_time(&mut self, node: NodeId) -> Result<NowBody, ErrorBody> {
         self.now += 20;
+        if let Some(happens) = self.while_time_is_told.take() {
+            happens();
+        }
         if self.fenced.contains(&node) {
             return Err(refusal(ErrorCode::Fenced, Outcome::NotApplied));
         }
